@@ -1,0 +1,70 @@
+# Everything a person runs. `make` alone lists it. Variables given on the command line, such as
+# `make sync STORES=40`, are in the environment of what runs (make exports them by itself).
+
+PYTHON ?= python3
+FILE ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+LOCAL := $(RUN) -m include.local
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help sync up down status db-url stores-import test lint bench constraints
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  For example: make sync STORES=40 SANDBOX_LATENCY=0.1"
+
+sync: $(INSTALLED) ## Start everything, sync all stores once, show what came of it
+	@$(LOCAL) sync
+
+up: $(INSTALLED) ## Start Postgres, the sandbox and Airflow, and wait until they are ready
+	@$(LOCAL) up
+
+down: $(INSTALLED) ## Stop them; no process is left
+	@$(LOCAL) down
+
+status: $(INSTALLED) ## Show what runs
+	@$(LOCAL) status
+
+db-url: $(INSTALLED) ## Print the libpq URL of the product's database, nothing else
+	@$(LOCAL) db-url
+
+stores-import: $(INSTALLED) ## Import stores and tokens from a CSV: make stores-import FILE=stores.csv
+	@test -n "$$FILE" || { echo "Say which file: make stores-import FILE=stores.csv" >&2; exit 1; }
+	@$(LOCAL) stores-import "$$FILE"
+
+test: lint ## Everything that CI runs: lint, types, tests
+	$(RUN) -m mypy
+	$(RUN) -m pytest
+
+lint: $(INSTALLED) ## Check style and formatting
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+bench: $(INSTALLED) ## Measure the sync against its targets
+	@find tests/benchmarks -name 'test_*.py' 2>/dev/null | grep -q . \
+	  || { echo "There are no benchmarks in tests/benchmarks yet." >&2; exit 1; }
+	$(RUN) -m pytest tests/benchmarks
+
+constraints: $(RUN) ## Compile constraints.txt from the requirements
+	$(RUN) -m pip install --quiet --disable-pip-version-check pip-tools
+	$(RUN) -m piptools compile --quiet --strip-extras --allow-unsafe --no-header \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --output-file constraints.txt requirements-dev.txt
+
+# All noise goes to stderr: `make db-url` is read by scripts, on first use too.
+$(RUN):
+	@command -v "$(PYTHON)" >/dev/null \
+	  || { echo "$(PYTHON) is not installed. Give another: make PYTHON=python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || { \
+	  echo "Python 3.10 to 3.13 is needed, $(PYTHON) is $$("$(PYTHON)" -V 2>&1)." \
+	    "Give another: make PYTHON=python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) >&2 || { rm -rf $(VENV); exit 1; }
+
+$(INSTALLED): requirements.txt requirements-dev.txt constraints.txt | $(RUN)
+	@echo "Installing into $(VENV); this takes a minute or two …" >&2
+	@$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  -r requirements-dev.txt -c constraints.txt >&2
+	@touch $@

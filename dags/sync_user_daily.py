@@ -1,0 +1,64 @@
+"""### Profile figures of every store, once a night
+
+Reads each active store's TikTok profile (followers, likes, number of videos) and writes one row
+a store and day to `user_daily_stats`. TikTok keeps no history: a day that is missed is gone.
+
+| task | what it does | red means |
+| --- | --- | --- |
+| `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced; its log names the setting to change |
+| `sync_store_user` | one store each, 30 at once (pool `tiktok_users`) | this store failed; the reason is in its log and in `sync_logs` |
+| `record_summary` | writes the run's row to `sync_logs` | too many stores failed (`MIN_SUCCESS_RATE`), or none were listed |
+
+A **skipped** store (pink) needs its manager: the grant ended or does not cover the profile.
+
+**What to do:** clear the failed tasks; that is always safe, stores already done today are only
+read again. To sync single stores, trigger with `stores`, for example `["S001"]`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, get_current_context, task
+
+from sync_dag import DEFAULT_ARGS, MAX_ACTIVE_TASKS, TAGS, nightly, params, table
+
+with DAG(
+    "sync_user_daily",
+    schedule=nightly(),
+    catchup=False,
+    max_active_runs=1,
+    max_active_tasks=MAX_ACTIVE_TASKS,
+    default_args=DEFAULT_ARGS,
+    params=params(),
+    tags=TAGS,
+    doc_md=__doc__,
+):
+
+    @task
+    def list_stores() -> list[str]:
+        """List the stores of this run."""
+        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+        return sync_tasks.list_stores(get_current_context())
+
+    @task(
+        pool="tiktok_users",
+        map_index_template="{{ task.op_kwargs['store_code'] }}",
+        execution_timeout=timedelta(minutes=10),
+    )
+    def sync_store_user(store_code: str) -> None:
+        """Sync one store's profile."""
+        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+        sync_tasks.sync_store("sync_user_daily", store_code, get_current_context())
+
+    @task(trigger_rule="all_done", outlets=[table("user_daily_stats")])
+    def record_summary() -> None:
+        """Record what came of the run."""
+        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+        sync_tasks.record_summary(get_current_context())
+
+    stores = list_stores()
+    sync_store_user.expand(store_code=stores) >> record_summary()

@@ -1,0 +1,65 @@
+"""### Videos of every store and their counters, once a night
+
+Lists each active store's public videos and writes them to `videos`, and one row a video and day
+(views, likes, comments, shares) to `video_daily_stats`. A video that TikTok shows no more gets
+`removed_at`. TikTok keeps no history: a day that is missed is gone.
+
+| task | what it does | red means |
+| --- | --- | --- |
+| `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced; its log names the setting to change |
+| `sync_store_video` | one store each, 20 at once (pool `tiktok_videos`) | this store failed; the reason is in its log and in `sync_logs` |
+| `record_summary` | writes the run's row to `sync_logs` | too many stores failed (`MIN_SUCCESS_RATE`), or none were listed |
+
+A **skipped** store (pink) needs its manager: the grant ended or does not cover `video.list`.
+
+**What to do:** clear the failed tasks; that is always safe, stores already done today are only
+read again. To sync single stores, trigger with `stores`, for example `["S001"]`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, get_current_context, task
+
+from sync_dag import DEFAULT_ARGS, MAX_ACTIVE_TASKS, TAGS, nightly, params, table
+
+with DAG(
+    "sync_video_daily",
+    schedule=nightly(),
+    catchup=False,
+    max_active_runs=1,
+    max_active_tasks=MAX_ACTIVE_TASKS,
+    default_args=DEFAULT_ARGS,
+    params=params(),
+    tags=TAGS,
+    doc_md=__doc__,
+):
+
+    @task
+    def list_stores() -> list[str]:
+        """List the stores of this run."""
+        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+        return sync_tasks.list_stores(get_current_context())
+
+    @task(
+        pool="tiktok_videos",
+        map_index_template="{{ task.op_kwargs['store_code'] }}",
+        execution_timeout=timedelta(minutes=30),
+    )
+    def sync_store_video(store_code: str) -> None:
+        """Sync one store's videos."""
+        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+        sync_tasks.sync_store("sync_video_daily", store_code, get_current_context())
+
+    @task(trigger_rule="all_done", outlets=[table("videos"), table("video_daily_stats")])
+    def record_summary() -> None:
+        """Record what came of the run."""
+        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+        sync_tasks.record_summary(get_current_context())
+
+    stores = list_stores()
+    sync_store_video.expand(store_code=stores) >> record_summary()

@@ -1,0 +1,34 @@
+"""How does supervisord start a program? It runs this, which becomes the program.
+
+Supervisor's own ``command=`` and ``environment=`` cannot hold every value (a `` #`` or `` ;``
+starts a comment, quotes cannot be nested); a JSON file that only its owner may read can, and
+keeps secrets out of the configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import sys
+from pathlib import Path
+
+from include.local.workspace import STACK_MARKER
+
+
+def main(program: str) -> None:
+    """Replace this process by the program that the launch file describes."""
+    state = Path(os.environ[STACK_MARKER])
+    spec = json.loads((state / "launch" / f"{program}.json").read_text(encoding="utf-8"))
+    if spec["user"]:
+        account = pwd.getpwnam(spec["user"])
+        os.setgroups([])
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+    os.chdir(spec["folder"])
+    environ = {**os.environ, **spec["env"]}
+    os.execve(spec["argv"][0], spec["argv"], environ)  # noqa: S606 - a fixed program, no shell
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,106 @@
+"""What came of the runs? The summary, the stores that failed, and where to look further."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+from rich.table import Table
+
+from include.local.airflow_env import ADMIN
+from include.local.console import result
+from include.local.stack import Stack
+
+_MOST_FAILURES = 20
+
+
+def report(stack: Stack, runs: Mapping[str, str]) -> None:
+    """Print the outcome of some runs.
+
+    Args:
+        stack: Whose runs.
+        runs: Run id by Dag id.
+
+    Raises:
+        AirflowApiError: Airflow does not say which tasks failed.
+    """
+    with psycopg.connect(stack.settings.store_db_url) as connection:
+        summarised = _print_summaries(connection, runs)
+        _print_failures(connection, runs)
+    for dag_id, run_id in runs.items():
+        if dag_id not in summarised:
+            _print_failed_tasks(stack, dag_id, run_id)
+    result.print()
+    for dag_id, run_id in runs.items():
+        result.print(f"{dag_id:<16}  {stack.api.run_page(dag_id, run_id)}", markup=False)
+    result.print(
+        f"Sign in as {ADMIN}; the password is AIRFLOW_ADMIN_PASSWORD in {stack.workspace.env_file}",
+        markup=False,
+    )
+
+
+def _print_summaries(connection: psycopg.Connection, runs: Mapping[str, str]) -> set[str]:
+    rows = connection.execute(
+        """
+        SELECT job_name, status, message, duration_ms, run_time FROM sync_logs
+        WHERE store_code IS NULL AND run_id = ANY(%s) AND job_name = ANY(%s)
+        ORDER BY job_name
+        """,
+        [list(runs.values()), list(runs)],
+    ).fetchall()
+    table = Table()
+    table.add_column("job_name", no_wrap=True, min_width=16)
+    table.add_column("status", no_wrap=True, min_width=7)
+    table.add_column("message", no_wrap=True)
+    table.add_column("duration", no_wrap=True, min_width=8, justify="right")
+    table.add_column("run_time", no_wrap=True, min_width=12)
+    for job, status, message, milliseconds, run_time in rows:
+        seconds = "" if milliseconds is None else f"{milliseconds / 1000:.1f} s"
+        table.add_row(job, status, message, seconds, f"{run_time:%H:%M:%S %Z}")
+    if rows:
+        result.print()
+        result.print(table)
+    for job, status, message, *_ in rows:
+        if status != "success":  # a cell is too narrow for a cause and its next step
+            result.print(f"\n{job} {status}: {message}", markup=False, soft_wrap=True)
+    return {row[0] for row in rows}
+
+
+def _print_failures(connection: psycopg.Connection, runs: Mapping[str, str]) -> None:
+    rows = connection.execute(
+        """
+        SELECT job_name, store_code, message FROM sync_logs
+        WHERE store_code IS NOT NULL AND status = 'failed'
+          AND run_id = ANY(%s) AND job_name = ANY(%s)
+        ORDER BY store_code, job_name
+        """,
+        [list(runs.values()), list(runs)],
+    ).fetchall()
+    if not rows:
+        return
+    result.print("\nStores that failed:")
+    for job, store, message in rows[:_MOST_FAILURES]:
+        result.print(f"  {store}  {job}  {message}", markup=False, soft_wrap=True)
+    if len(rows) > _MOST_FAILURES:
+        result.print(f"  and {len(rows) - _MOST_FAILURES} more (table sync_logs)")
+
+
+def _print_failed_tasks(stack: Stack, dag_id: str, run_id: str) -> None:
+    tasks = stack.api.failed_tasks(dag_id, run_id)[:_MOST_FAILURES]
+    result.print(f"\n{dag_id} wrote no summary. Failed tasks: {len(tasks) or 'none'}", markup=False)
+    for task in tasks:
+        index = task["map_index"]
+        name = task["task_id"] if index < 0 else f"{task['task_id']}[{index}]"
+        log = _task_log(stack.workspace.task_logs, task)
+        result.print(f"  {name}  {task['state']}  {log}", markup=False)
+
+
+def _task_log(logs: Path, task: Mapping[str, object]) -> str:
+    """Where Airflow's default ``log_filename_template`` puts the log of the last try."""
+    folder = logs / f"dag_id={task['dag_id']}" / f"run_id={task['dag_run_id']}"
+    folder /= f"task_id={task['task_id']}"
+    if task["map_index"] != -1:
+        folder /= f"map_index={task['map_index']}"
+    file = folder / f"attempt={task['try_number']}.log"
+    return str(file) if file.exists() else "(never started)"

@@ -1,0 +1,23 @@
+"""How Alembic reaches the product's database: the URL comes from the caller, one run at a time."""
+
+from __future__ import annotations
+
+import psycopg
+import sqlalchemy as sa
+from alembic import context
+
+# "tiktok_sync" in the advisory-lock space of this database.
+_LOCK_KEY = 7_436_991_207
+
+# libpq reads the URL itself: it knows forms that SQLAlchemy does not (several hosts, services).
+engine = sa.create_engine(
+    "postgresql+psycopg://",
+    creator=lambda: psycopg.connect(context.config.attributes["url"]),
+    poolclass=sa.pool.NullPool,
+)
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=None)
+    with context.begin_transaction():
+        # Two processes that upgrade at once take turns; the second finds nothing to do.
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        context.run_migrations()

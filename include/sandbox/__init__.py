@@ -1,0 +1,1 @@
+"""A local TikTok Display API over real HTTP, for tests, the demo and the benchmark."""

@@ -1,0 +1,57 @@
+"""`python -m include.sandbox`: serves the sandbox until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from include.sandbox.app import build_app
+from include.sandbox.server import listen, make_server, url_of
+from include.sandbox.settings import VARIABLES, SandboxSettings, SettingsError
+
+EXIT_PORT_IN_USE = 1
+EXIT_BAD_SETTINGS = 2
+
+
+def main() -> int:
+    """Serves until told to stop.
+
+    Returns:
+        0 after a stop, 1 if the port cannot be had, 2 for bad settings; one line on stderr says
+        why.
+    """
+    width = max(len(variable) for variable, _, _ in VARIABLES)
+    lines = (f"  {variable:{width}}  {meaning}" for variable, _, meaning in VARIABLES)
+    argparse.ArgumentParser(
+        prog="python -m include.sandbox",
+        description="A local TikTok Display API for tests, the demo and the benchmark.",
+        epilog="environment:\n" + "\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    try:
+        settings = SandboxSettings.from_env()
+        listener = listen(settings)
+    except SettingsError as error:
+        return _fail(str(error), EXIT_BAD_SETTINGS)
+    except OSError as error:
+        place = f"{settings.host}:{settings.port}"
+        return _fail(f"cannot listen on {place}: {error.strerror}", EXIT_PORT_IN_USE)
+    with listener:
+        try:
+            app = build_app(settings)
+        except SettingsError as error:
+            return _fail(str(error), EXIT_BAD_SETTINGS)
+        shown = f"{settings.stores} stores, profile {settings.profile}"
+        sys.stderr.write(f"TikTok sandbox on {url_of(listener)} ({shown})\n")
+        sys.stderr.flush()
+        make_server(app).run(sockets=[listener])
+    return 0
+
+
+def _fail(message: str, status: int) -> int:
+    sys.stderr.write(f"sandbox: {message}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""What happens to every API call: log, limit, fault, answer, latency."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+import time
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route
+
+from include.sandbox.wire import Answer, DisplayError, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.datastructures import Headers
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from include.sandbox.request_log import Entry
+    from include.sandbox.runtime import Sandbox
+
+    Handler = Callable[["Sandbox", "Call"], Answer]
+
+#: Endpoints with a documented limit; TikTok names none for OAuth.
+LIMITED = frozenset({"user_info", "video_list", "video_query"})
+
+
+@dataclasses.dataclass(slots=True)
+class Call:
+    """One call as it arrived.
+
+    Attributes:
+        endpoint: Name of the endpoint.
+        headers: Request headers.
+        query: Raw query string.
+        body: Raw body.
+        at: Arrival, epoch seconds.
+        entry: Its line in the request log; handlers add store, generation and cursor.
+        log_id: The id its answer carries.
+    """
+
+    endpoint: str
+    headers: Headers
+    query: bytes
+    body: bytes
+    at: float
+    entry: Entry
+    log_id: str
+
+    def has_media_type(self, media_type: str, *, exactly: bool = False) -> bool:
+        """Whether the body is declared as a media type, parameters ignored unless `exactly`."""
+        declared = self.headers.get("content-type", "")
+        return (declared if exactly else declared.partition(";")[0].strip()) == media_type
+
+
+def api_route(sandbox: Sandbox, endpoint: str, method: str, path: str, handler: Handler) -> Route:
+    """A route whose calls go through the whole pipeline.
+
+    Args:
+        sandbox: State to work on.
+        endpoint: Name for latency, limit and log.
+        method: HTTP method.
+        path: Path with its trailing slash.
+        handler: Gives the answer, or raises `WireError`. It runs at the call's arrival, in one
+            piece; the latency follows.
+    """
+
+    async def respond(request: Request) -> Response:
+        body = await request.body()
+        now, at = time.monotonic(), time.time()
+        arrival = sandbox.log.arrive(endpoint, at, now)
+        call = Call(
+            endpoint,
+            request.headers,
+            request.scope["query_string"],
+            body,
+            at,
+            arrival.entry,
+            sandbox.log_ids.make(at),
+        )
+        try:
+            try:
+                answer = await _answer(sandbox, call, now, handler)
+            except asyncio.CancelledError:
+                # Only the end of the server cancels a call; its client should hear so.
+                error = DisplayError("internal_error", "The sandbox is shutting down.")
+                answer = Answer(error.status, error.code, error.body(call.log_id))
+            arrival.entry.status, arrival.entry.code = answer.status, answer.code
+            answer.headers.setdefault("x-tt-logid", call.log_id)
+            return answer.response()
+        finally:
+            arrival.leave(time.monotonic())
+
+    return Route(path, respond, methods=[method])
+
+
+async def _answer(sandbox: Sandbox, call: Call, now: float, handler: Handler) -> Answer:
+    def proceed() -> Answer:
+        try:
+            return handler(sandbox, call)
+        except WireError as error:
+            return Answer(error.status, error.code, error.body(call.log_id))
+
+    wait = sandbox.limiter.admit(call.endpoint, now) if call.endpoint in LIMITED else 0.0
+    if wait:
+        # A limiter stands in front of the service: it answers at once.
+        return _too_many(sandbox, call, wait)
+    answer = await sandbox.faults.around(call, proceed)
+    latency = sandbox.latencies[call.endpoint]
+    if latency:
+        await asyncio.sleep(latency)
+    return answer
+
+
+def _too_many(sandbox: Sandbox, call: Call, wait: float) -> Answer:
+    message = "The API rate limit was exceeded. Please try again later."
+    error = DisplayError("rate_limit_exceeded", message)
+    answer = Answer(error.status, error.code, error.body(call.log_id))
+    if sandbox.settings.retry_after:
+        answer.headers["Retry-After"] = str(math.ceil(wait))
+    return answer

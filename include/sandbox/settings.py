@@ -1,0 +1,306 @@
+"""How does the sandbox behave: every switch, where it comes from, and what it may be."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import ipaddress
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Endpoints in the order of the documentation; these names key latencies, statistics and the log.
+ENDPOINTS = ("user_info", "video_list", "video_query", "oauth_token", "oauth_revoke")
+
+#: Seconds an answer takes when nothing else is said: the reference workload (3 s for a user,
+#: 1 s for a page of videos).
+DEFAULT_LATENCY: Mapping[str, float] = {
+    "user_info": 3.0,
+    "video_list": 1.0,
+    "video_query": 1.0,
+    "oauth_token": 0.2,
+    "oauth_revoke": 0.2,
+}
+
+#: Profile -> calls a minute for each Display endpoint (0 = unlimited). 600 is TikTok's documented
+#: figure (page "API v2 rate limits"; reference: rate limits).
+PROFILES: Mapping[str, int] = {"default": 600, "reference": 0, "reference-limited": 600}
+
+#: Regime -> (access token, refresh token) lifetimes in seconds. TikTok's pages of November 2026
+#: say 2 h and 180 d, the older ones 24 h and 365 d (reference: token lifetimes).
+TOKEN_REGIMES: Mapping[str, tuple[int, int]] = {
+    "2h": (7_200, 15_552_000),
+    "24h": (86_400, 31_536_000),
+}
+
+#: Every sandbox video was posted before this day, so a day from here on has the whole world in it.
+FIRST_DAY = dt.date(2026, 1, 1)
+LAST_DAY = dt.date(2099, 12, 31)
+
+MAX_STORES = 100_000
+MAX_LATENCY = 3_600.0
+
+#: Variable of the environment, field of the settings, meaning: `from_env` and `--help` read this.
+VARIABLES: tuple[tuple[str, str, str], ...] = (
+    ("SANDBOX_CLIENT_KEY", "client_key", "client key that callers must send (required)"),
+    ("SANDBOX_CLIENT_SECRET", "client_secret", "client secret that callers must send (required)"),
+    ("SANDBOX_HOST", "host", "loopback address to listen on (127.0.0.1)"),
+    ("SANDBOX_PORT", "port", "port to listen on, 0 = any free one (8090)"),
+    ("SANDBOX_STATE", "state", "file that keeps the tokens over a restart (in memory)"),
+    ("SANDBOX_STORES", "stores", "number of stores (300)"),
+    ("SANDBOX_SEED", "seed", "seed of the stores and their videos (1)"),
+    ("SANDBOX_PROFILE", "profile", f"one of {', '.join(PROFILES)} (default)"),
+    ("SANDBOX_LATENCY", "latency", "seconds per call, for all endpoints (by profile)"),
+    (
+        "SANDBOX_RATE_LIMIT_PER_MINUTE",
+        "rate_limit_per_minute",
+        "calls a minute for each Display endpoint, 0 = unlimited (by profile)",
+    ),
+    ("SANDBOX_TOKEN_REGIME", "token_regime", "token lifetimes: 2h or 24h (2h)"),
+    ("SANDBOX_DATE", "date", "YYYY-MM-DD: freeze the day of the counters (the UTC day)"),
+)
+
+#: Fields that may change while the sandbox runs. The others define the world or the listener.
+CHANGEABLE = (
+    "stores",
+    "latency",
+    "rate_limit_per_minute",
+    "window_seconds",
+    "token_regime",
+    "date",
+    "retry_after",
+    "refresh_kills_access_token",
+    "nul_in_captions",
+    "same_second_ties",
+)
+_SWITCHES = ("retry_after", "refresh_kills_access_token", "nul_in_captions", "same_second_ties")
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it cannot have.
+
+    Attributes:
+        field: Name of the setting, or of the variable it was read from.
+        reason: What is wrong with it, without the value (it may be a secret).
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class SandboxSettings:
+    """One immutable set of settings; `patched` makes the next one.
+
+    Attributes:
+        client_key: The only client key that the OAuth endpoints accept.
+        client_secret: Its secret.
+        host: Loopback address; anything else is refused, because `/admin` has no login.
+        port: TCP port, 0 for any free one.
+        state: SQLite file of the tokens, None to keep them in memory.
+        stores: How many stores exist: S001 … S<stores>.
+        seed: Seed of the world.
+        profile: A key of `PROFILES`.
+        latency: Seconds for all endpoints, or per endpoint (the rest as `DEFAULT_LATENCY`), or
+            None for `DEFAULT_LATENCY`.
+        rate_limit_per_minute: Calls per window and Display endpoint, 0 = unlimited, None = by
+            profile.
+        window_seconds: Length of the sliding window (60; shorter only for tests).
+        token_regime: A key of `TOKEN_REGIMES`, for tokens issued from now on.
+        date: Day of the counters; None follows the UTC clock.
+        retry_after: Send `Retry-After` with 429; TikTok documents none.
+        refresh_kills_access_token: A refresh ends the previous access token at once; TikTok does
+            not say whether it does.
+        nul_in_captions: Some captions hold U+0000.
+        same_second_ties: Two videos share a second at the edge between two pages.
+
+    Raises:
+        SettingsError: A value is out of range or of the wrong type.
+    """
+
+    client_key: str
+    client_secret: str = dataclasses.field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8090
+    state: Path | None = None
+    stores: int = 300
+    seed: int = 1
+    profile: str = "default"
+    latency: float | Mapping[str, float] | None = None
+    rate_limit_per_minute: int | None = None
+    window_seconds: float = 60.0
+    token_regime: str = "2h"  # noqa: S105 (a name, not a token)
+    date: dt.date | None = None
+    retry_after: bool = False
+    refresh_kills_access_token: bool = False
+    nul_in_captions: bool = False
+    same_second_ties: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks every field; see the class for the errors."""
+        for name in ("client_key", "client_secret"):
+            value = getattr(self, name)
+            _check(
+                isinstance(value, str) and value != "", name, "is required and must not be empty"
+            )
+            _check(value == value.strip(), name, "must not begin or end with white space")
+        _check(_is_loopback(self.host), "host", "must be a loopback address, such as 127.0.0.1")
+        _check_integer("port", self.port, 0, 65_535)
+        _check_integer("stores", self.stores, 1, MAX_STORES)
+        _check_integer("seed", self.seed, 0, 2**63)
+        _check_choice("profile", self.profile, PROFILES)
+        _check_choice("token_regime", self.token_regime, TOKEN_REGIMES)
+        if self.rate_limit_per_minute is not None:
+            _check_integer("rate_limit_per_minute", self.rate_limit_per_minute, 0, 10**9)
+        _check_seconds("window_seconds", self.window_seconds, MAX_LATENCY)
+        _check(self.window_seconds > 0, "window_seconds", "must be more than 0")
+        self._check_latency()
+        if self.date is not None:
+            in_range = isinstance(self.date, dt.date) and FIRST_DAY <= self.date <= LAST_DAY
+            _check(in_range, "date", f"must be a day from {FIRST_DAY} to {LAST_DAY}")
+        for name in _SWITCHES:
+            _check(isinstance(getattr(self, name), bool), name, "must be true or false")
+
+    def _check_latency(self) -> None:
+        if self.latency is None:
+            return
+        if isinstance(self.latency, (int, float)):
+            _check_seconds("latency", self.latency, MAX_LATENCY)
+            return
+        for endpoint, seconds in self.latency.items():
+            _check(endpoint in ENDPOINTS, "latency", f"knows only {', '.join(ENDPOINTS)}")
+            _check_seconds("latency", seconds, MAX_LATENCY)
+
+    @property
+    def latencies(self) -> dict[str, float]:
+        """Seconds per endpoint, all endpoints named."""
+        if self.latency is None:
+            return dict(DEFAULT_LATENCY)
+        if isinstance(self.latency, (int, float)):
+            return dict.fromkeys(ENDPOINTS, float(self.latency))
+        return {**DEFAULT_LATENCY, **self.latency}
+
+    @property
+    def rate_limit(self) -> int:
+        """Calls per window and Display endpoint in force, 0 = unlimited."""
+        if self.rate_limit_per_minute is None:
+            return PROFILES[self.profile]
+        return self.rate_limit_per_minute
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether every store has the same 140 videos and a fresh token (the reference load)."""
+        return self.profile != "default"
+
+    @property
+    def today(self) -> dt.date:
+        """Day of the counters: the frozen one, else the UTC day."""
+        return self.date or dt.datetime.now(dt.timezone.utc).date()
+
+    def public(self) -> dict[str, Any]:
+        """JSON-ready settings in force, without key and secret (`GET /admin/settings`)."""
+        shown: dict[str, Any] = {"profile": self.profile, "seed": self.seed}
+        shown.update({name: getattr(self, name) for name in CHANGEABLE})
+        shown["latency"] = self.latencies
+        shown["rate_limit_per_minute"] = self.rate_limit
+        shown["date"] = self.date.isoformat() if self.date else None
+        return shown
+
+    def patched(self, changes: Mapping[str, Any]) -> SandboxSettings:
+        """Settings after some changes, checked as a whole.
+
+        Args:
+            changes: `CHANGEABLE` field -> JSON value. `latency` as an object changes only the
+                endpoints it names; `date` is `YYYY-MM-DD` or null.
+
+        Raises:
+            SettingsError: An unknown field, or a value that the field cannot have.
+        """
+        values = dict(changes)
+        for name in values:
+            _check(name in CHANGEABLE, name, f"can not be changed; only {', '.join(CHANGEABLE)}")
+        if isinstance(values.get("latency"), dict):
+            values["latency"] = {**self.latencies, **values["latency"]}
+        elif "latency" in values:
+            _check_seconds("latency", values["latency"], MAX_LATENCY)
+        if values.get("date") is not None:
+            values["date"] = _day("date", values["date"])
+        return dataclasses.replace(self, **values)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> SandboxSettings:
+        """Settings from `SANDBOX_*`; a variable that is unset or empty keeps the default.
+
+        Args:
+            environ: Variables to read instead of the process's.
+
+        Raises:
+            SettingsError: A variable is missing or has a bad value; the message names it.
+        """
+        source = os.environ if environ is None else environ
+        values: dict[str, Any] = {"client_key": "", "client_secret": ""}
+        names = {field: variable for variable, field, _ in VARIABLES}
+        for variable, field, _ in VARIABLES:
+            text = source.get(variable, "")
+            if text:
+                values[field] = _parse(variable, field, text)
+        try:
+            return cls(**values)
+        except SettingsError as error:
+            raise SettingsError(names.get(error.field, error.field), error.reason) from None
+
+
+def _check(ok: bool, field: str, reason: str) -> None:  # noqa: FBT001 (an assertion: reads best so)
+    if not ok:
+        raise SettingsError(field, reason)
+
+
+def _check_integer(field: str, value: object, low: int, high: int) -> None:
+    ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    _check(ok, field, f"must be a whole number from {low} to {high}")
+
+
+def _check_seconds(field: str, value: object, high: float) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    ok = is_number and math.isfinite(value) and 0 <= value <= high  # type: ignore[arg-type,operator]  # is_number proves it
+    _check(ok, field, f"must be seconds from 0 to {high:g}")
+
+
+def _check_choice(field: str, value: object, choices: Mapping[str, object]) -> None:
+    _check(isinstance(value, str) and value in choices, field, f"must be {' or '.join(choices)}")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _day(field: str, text: object) -> dt.date:
+    try:
+        return dt.datetime.strptime(str(text), "%Y-%m-%d").replace(tzinfo=dt.timezone.utc).date()
+    except ValueError:
+        raise SettingsError(field, "must be a day, YYYY-MM-DD") from None
+
+
+def _parse(variable: str, field: str, text: str) -> Any:
+    """One variable's text as its field's type; the range is checked by the dataclass."""
+    try:
+        if field in {"port", "stores", "seed", "rate_limit_per_minute"}:
+            return int(text)
+        if field == "latency":
+            return float(text)
+    except ValueError:
+        raise SettingsError(variable, "must be a number") from None
+    if field == "date":
+        return _day(variable, text)
+    return Path(text) if field == "state" else text

@@ -1,0 +1,290 @@
+"""Which stores and videos exist, and what are their figures on a given day."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import datetime as dt
+import re
+import string
+import uuid
+import zlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from include.sandbox.content import BIOS, PLACES, caption, seeded
+from include.sandbox.settings import FIRST_DAY
+
+if TYPE_CHECKING:
+    import random
+
+    from include.sandbox.settings import SandboxSettings
+
+REFERENCE_VIDEOS = 140
+
+# Traits are laid out by the store's number, so that a world of a few dozen stores has each of them.
+_BIG_EVERY, _BIG_AT = 50, 8
+_EMPTY_EVERY, _EMPTY_AT = 17, 4
+_HYPHEN_EVERY, _HYPHEN_AT = 9, 3
+_HUGE_EVERY, _HUGE_AT = 40, 6
+
+_BEYOND_INT32 = 2_400_000_000
+_MEAN_VIDEOS = 46
+_MOST_VIDEOS = 250
+_LONGEST_GAP = 5 * 86_400
+_HISTORY = 3 * 365 * 86_400
+_SHORTEST_GAP = 3_600
+_NEWEST = int(dt.datetime(2025, 12, 31, tzinfo=dt.timezone.utc).timestamp())
+_ID_CHARS = string.ascii_letters + string.digits + "_-"
+_CACHED_STORES = 512
+_CODE = re.compile(r"S([0-9]{3,6})")
+
+#: Default and largest page: a tie at both means that either page size meets one on its first edge.
+_TIE_AT = (10, 20)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Store:
+    """What is fixed about one store; figures of a day come from `World.user`.
+
+    Attributes:
+        number: 1-based.
+        code: `S` and at least three digits.
+        name: Name that the retailer uses, any script.
+        region: ISO 3166 country code.
+        profile: Fixed user fields of the Display API, field -> value.
+        avatar: Path of the picture on the CDN.
+        followers: (count on `FIRST_DAY`, gain a day).
+        likes: The same for `likes_count`; beyond 2^31 for one store in 40.
+    """
+
+    number: int
+    code: str
+    name: str
+    region: str
+    profile: dict[str, Any]
+    avatar: str
+    followers: tuple[int, int]
+    likes: tuple[int, int]
+
+    @property
+    def open_id(self) -> str:
+        """36 characters of A-Za-z0-9_-; one store in nine has a leading hyphen."""
+        return str(self.profile["open_id"])
+
+    @property
+    def video_count(self) -> int:
+        """Number of public videos."""
+        return int(self.profile["video_count"])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Video:
+    """What is fixed about one video; figures of a day come from `World.video`.
+
+    Attributes:
+        fields: Fixed fields of the Video object, field -> value.
+        first_day: Ordinal of the day it was posted.
+        base: Views from the start; beyond 2^31 for a few videos.
+        reach: Views it approaches over the years.
+        pace: Views a day that never stop.
+        per_mille: Likes, comments and shares per thousand views.
+    """
+
+    fields: dict[str, Any]
+    first_day: int
+    base: int
+    reach: int
+    pace: int
+    per_mille: tuple[int, int, int]
+
+    @property
+    def id(self) -> str:
+        """19 digits; the upper half is about `create_time` (reference: "id contains time")."""
+        return str(self.fields["id"])
+
+    @property
+    def create_time(self) -> int:
+        """UTC seconds."""
+        return int(self.fields["create_time"])
+
+
+class Listing:
+    """One store's videos, newest first, with a look-up by time and by id."""
+
+    def __init__(self, videos: list[Video]) -> None:
+        self.videos = videos
+        self.by_id = {video.id: video for video in videos}
+        self._ages = [-video.create_time for video in videos]
+
+    def page(self, before_ms: int, size: int) -> tuple[list[Video], bool]:
+        """Up to `size` videos posted strictly before a time, and whether older ones follow.
+
+        Args:
+            before_ms: UTC milliseconds, 0 for the newest page.
+            size: Most videos to give.
+        """
+        # For whole seconds, -t > -before/1000 is the same as -t > floor(-before/1000).
+        start = bisect.bisect_right(self._ages, -before_ms // 1000) if before_ms else 0
+        return self.videos[start : start + size], start + size < len(self.videos)
+
+
+class World:
+    """All stores of one seed. Nothing is built before it is asked for.
+
+    Videos are kept for the last 512 stores used, so that memory stays flat with 10,000 stores.
+    """
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self._settings = settings
+        self._stores: dict[int, Store] = {}
+        self._listings: OrderedDict[int, Listing] = OrderedDict()
+
+    def store(self, number: int) -> Store:
+        """The store with a 1-based number; built once."""
+        store = self._stores.get(number)
+        if store is None:
+            store = self._stores[number] = self._build_store(number)
+        return store
+
+    def store_of(self, code: str) -> Store:
+        """The store with a well-formed code."""
+        return self.store(int(code[1:]))
+
+    def listing(self, number: int) -> Listing:
+        """The videos of the store with a 1-based number."""
+        listing = self._listings.get(number)
+        if listing is None:
+            listing = self._listings[number] = Listing(self._build_videos(self.store(number)))
+            if len(self._listings) > _CACHED_STORES:
+                self._listings.popitem(last=False)
+        else:
+            self._listings.move_to_end(number)
+        return listing
+
+    def user(self, store: Store, day: dt.date) -> dict[str, Any]:
+        """All user fields of the Display API on a day, except the signed URLs."""
+        age = (day - FIRST_DAY).days
+        return {
+            **store.profile,
+            "follower_count": _grown(*store.followers, age, store.code),
+            "likes_count": _grown(*store.likes, age, store.open_id),
+        }
+
+    def video(self, video: Video, day: dt.date) -> dict[str, Any]:
+        """All Video object fields on a day, except the signed cover URL."""
+        age = day.toordinal() - video.first_day + 1
+        fading = video.base + video.reach * age // (age + 20)
+        views = fading + _grown(0, video.pace, age, video.id)
+        likes, comments, shares = (views * share // 1000 for share in video.per_mille)
+        return {
+            **video.fields,
+            "view_count": views,
+            "like_count": likes,
+            "comment_count": comments,
+            "share_count": shares,
+        }
+
+    def _trait(self, number: int, every: int, at: int) -> bool:
+        return (number + self._settings.seed) % every == at
+
+    def _video_count(self, number: int, rng: random.Random) -> int:
+        drawn = min(_MOST_VIDEOS, 1 + int(rng.expovariate(1 / _MEAN_VIDEOS)))
+        if self._settings.is_reference:
+            return REFERENCE_VIDEOS
+        if self._trait(number, _BIG_EVERY, _BIG_AT):
+            return rng.randint(300, 450)
+        return 0 if self._trait(number, _EMPTY_EVERY, _EMPTY_AT) else drawn
+
+    def _build_store(self, number: int) -> Store:
+        rng = seeded(self._settings.seed, number, "store")
+        code = store_code(number)
+        region, place, slug = PLACES[(number - 1) % len(PLACES)]
+        name = place if number <= len(PLACES) else f"{place} {1 + (number - 1) // len(PLACES)}"
+        prefix = "-000" if self._trait(number, _HYPHEN_EVERY, _HYPHEN_AT) else "_000"
+        huge = self._trait(number, _HUGE_EVERY, _HUGE_AT)
+        followers = int(rng.lognormvariate(8, 1.6)) + 20
+        profile = {
+            "open_id": prefix + "".join(rng.choices(_ID_CHARS, k=32)),
+            "union_id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
+            "display_name": f"{rng.choice(('Nordlicht', 'NORDLICHT 🧡', 'nordlicht'))} {place}",
+            "bio_description": BIOS[number % len(BIOS)],
+            "profile_deep_link": f"https://vm.tiktok.com/ZM{rng.getrandbits(36):09x}/",
+            "is_verified": rng.random() < 0.2,  # noqa: PLR2004 (about a fifth of the stores)
+            "username": f"nordlicht.{slug}.{number}",
+            "following_count": rng.randint(0, 400),
+            "video_count": self._video_count(number, rng),
+        }
+        return Store(
+            number=number,
+            code=code,
+            name=name,
+            region=region,
+            profile=profile,
+            avatar=f"{rng.getrandbits(128):032x}",
+            followers=(followers, 1 + followers // 500),
+            likes=(followers * rng.randint(3, 40) + huge * _BEYOND_INT32, 5 + followers // 100),
+        )
+
+    def _build_videos(self, store: Store) -> list[Video]:
+        rng = seeded(self._settings.seed, store.number, "videos")
+        count = store.video_count
+        times: list[int] = []
+        moment = _NEWEST - rng.randrange(7 * 86_400)
+        widest = min(2 * _LONGEST_GAP, 2 * _HISTORY // max(count, 1))
+        for _ in range(count):
+            times.append(moment)
+            moment -= rng.randint(_SHORTEST_GAP, widest)
+        if self._settings.same_second_ties:
+            for edge in _TIE_AT:
+                if edge < count:
+                    times[edge] = times[edge - 1]
+        videos = [self._build_video(store, rng, index, at) for index, at in enumerate(times)]
+        return sorted(videos, key=lambda video: (video.create_time, video.id), reverse=True)
+
+    def _build_video(self, store: Store, rng: random.Random, index: int, at: int) -> Video:
+        # The recorded id lies a few seconds before the time the API gives (upload, then post).
+        video_id = str((at - rng.randint(0, 15)) << 32 | rng.getrandbits(32))
+        title, description = caption(rng, index, nul=self._settings.nul_in_captions)
+        page = f"https://www.tiktok.com/@{store.profile['username']}/video/{video_id}"
+        source = f"utm_campaign=tt4d_open_api&utm_source={self._settings.client_key}"
+        width, height = rng.choice(((576, 1024), (720, 1280), (1080, 1920), (1920, 1080)))
+        huge = index == 0 and self._trait(store.number, _HUGE_EVERY, _HUGE_AT)
+        reach = int(rng.lognormvariate(7, 1.8)) + 10
+        return Video(
+            fields={
+                "id": video_id,
+                "create_time": at,
+                "share_url": f"{page}?{source}",
+                "title": title,
+                "video_description": description,
+                "duration": rng.randint(5, 180),
+                "height": height,
+                "width": width,
+                "embed_link": f"https://www.tiktok.com/player/v1/{video_id}?{source}",
+                "embed_html": f'<blockquote class="tiktok-embed" cite="{page}"></blockquote>',
+                "is_aigc": rng.randrange(20) == 0,
+            },
+            first_day=dt.datetime.fromtimestamp(at, dt.timezone.utc).toordinal(),
+            base=huge * _BEYOND_INT32,
+            reach=reach,
+            pace=1 + reach // 400,
+            per_mille=(rng.randint(20, 120), rng.randint(1, 15), rng.randint(0, 20)),
+        )
+
+
+def store_code(number: int) -> str:
+    """Code of a 1-based store number: S001, S300, S1000."""
+    return f"S{number:03d}"
+
+
+def store_number(code: str, stores: int) -> int | None:
+    """Number of a store code, None if it is none of the first `stores`."""
+    match = _CODE.fullmatch(code)
+    number = int(match.group(1)) if match else 0
+    return number if 1 <= number <= stores and store_code(number) == code else None
+
+
+def _grown(start: int, pace: int, days: int, key: str) -> int:
+    """A counter that rises every day, by about `pace`, unevenly but always the same way."""
+    return start + pace * days + zlib.crc32(f"{key}:{days}".encode()) % pace

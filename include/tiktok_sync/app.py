@@ -1,0 +1,89 @@
+"""The TikTok app: its address and credentials, and the clients made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from include.tiktok_sync.client import TikTokClient
+from include.tiktok_sync.database import Connection
+from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.http import HttpTransport, Timeouts
+from include.tiktok_sync.oauth import OAuthClient
+from include.tiktok_sync.rate_limit import PostgresRateLimiter
+from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.token_store import TokenStore
+from include.tiktok_sync.tokens import TokenSource
+from include.tiktok_sync.vault import TokenVault
+
+
+@dataclass(frozen=True)
+class TikTokApp:
+    """Where TikTok is and who we are.
+
+    Attributes:
+        api_url: Base URL without a trailing slash.
+        client_key: The app's key.
+        client_secret: The app's secret.
+        timeouts: Of every call.
+
+    Raises:
+        ConfigurationError: A part is empty.
+    """
+
+    api_url: str
+    client_key: str
+    client_secret: str = field(repr=False)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def __post_init__(self) -> None:
+        """Refuse to work with half of the credentials."""
+        for name, value in (("client key", self.client_key), ("client secret", self.client_secret)):
+            if not value:
+                message = (
+                    f"The TikTok app's {name} is not set. Set it in the Airflow connection"
+                    " tiktok_default (login = client key, password = client secret) or in"
+                    " TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET."
+                )
+                raise ConfigurationError(message)
+
+    @contextmanager
+    def transport(self) -> Iterator[HttpTransport]:
+        """One HTTP session, closed at the end."""
+        http = HttpTransport(self.api_url, self.timeouts)
+        try:
+            yield http
+        finally:
+            http.close()
+
+    def oauth(self, http: HttpTransport) -> OAuthClient:
+        """The token endpoint."""
+        return OAuthClient(http, self.client_key, self.client_secret)
+
+    def client(
+        self, store_code: str, *, http: HttpTransport, conn: Connection, settings: Settings
+    ) -> TikTokClient:
+        """One store's client; tokens and rate limit live in the database behind ``conn``.
+
+        Raises:
+            ConfigurationError: ``TIKTOK_TOKEN_KEYS`` is empty or wrong.
+        """
+        tokens = TokenSource(
+            store_code,
+            store=TokenStore(conn),
+            vault=TokenVault(settings.token_keys),
+            oauth=self.oauth(http),
+        )
+        limiter = PostgresRateLimiter(conn, settings.rate_limit_per_minute)
+        return TikTokClient(http, tokens=tokens, limiter=limiter)
+
+    def check(self) -> None:
+        """Prove the credentials at TikTok without touching a store.
+
+        Raises:
+            ConfigurationError: TikTok does not know the app.
+            RetriableError: TikTok did not answer.
+        """
+        with self.transport() as http:
+            self.oauth(http).check_app()

@@ -1,0 +1,221 @@
+"""Fetch it: the three data endpoints, each call limited, signed, judged and, if brief, retried.
+
+Sources: developers.tiktok.com "Get User Info", "List Videos", "Query Videos": ``fields`` goes in
+the query string, everything else in the JSON body.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from include.tiktok_sync.errors import (
+    DataError,
+    RetriableError,
+    SyncError,
+    TikTokUnavailableError,
+)
+from include.tiktok_sync.http import Answer, HttpTransport
+from include.tiktok_sync.meanings import Action, Meaning, meaning_of_api_answer
+from include.tiktok_sync.models import VIDEO_FIELDS, UserProfile, Video, VideoPage, parse_videos
+from include.tiktok_sync.rate_limit import RateLimiter
+from include.tiktok_sync.tokens import TokenSource
+
+PAGE_SIZE = 20
+"""TikTok's maximum for ``max_count`` and for ``video_ids``."""
+
+_VIDEO_PARAMS = {"fields": ",".join(VIDEO_FIELDS)}
+
+BLIP_ATTEMPTS = 4
+"""Tries of one call in the client; waits of up to 8 s between them. Longer trouble is the
+task's to wait out (its retry policy), so the two never multiply for long."""
+
+REFUSED_ATTEMPTS = 6
+"""Tries after a 429; each pauses the endpoint for everyone first."""
+
+PAUSE_AFTER_429_S = 5.0
+"""TikTok documents no ``Retry-After``; the window slides, so places open up all the time."""
+
+
+class _BlipError(Exception):
+    """An answer worth another try within seconds; carries what to raise when none helps."""
+
+    def __init__(self, error: SyncError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass
+class CallCounts:
+    """What the calls of one store cost; ``waited_s`` is time spent under the rate limit."""
+
+    calls: int = 0
+    rate_limited: int = 0
+    waited_s: float = 0.0
+
+
+class TikTokClient:
+    """One store's view of the Display API.
+
+    Args:
+        http: Transport to the API host.
+        tokens: The store's access tokens.
+        limiter: The limit shared by everyone.
+    """
+
+    def __init__(self, http: HttpTransport, *, tokens: TokenSource, limiter: RateLimiter) -> None:
+        self._http = http
+        self._limiter = limiter
+        self.tokens = tokens
+        self.counts = CallCounts()
+
+    def user_info(self, fields: Iterable[str]) -> tuple[UserProfile, datetime]:
+        """The account's profile and when TikTok answered.
+
+        Raises:
+            SyncError: See :mod:`include.tiktok_sync.meanings`.
+        """
+        data, observed_at = self._call(
+            "GET", "user/info", params={"fields": ",".join(fields)}, json_body=None
+        )
+        user = data.get("user")
+        if not isinstance(user, dict):
+            message = "TikTok's answer to user/info lacks `user`."
+            raise DataError(message)
+        return UserProfile.from_api(user), observed_at
+
+    def list_videos(self, cursor: int | None) -> VideoPage:
+        """A page of up to 20 public videos, newest first, posted before ``cursor``.
+
+        Args:
+            cursor: Unix milliseconds from the page before; ``None`` = from the newest.
+
+        Raises:
+            SyncError: See :mod:`include.tiktok_sync.meanings`.
+        """
+        body: dict[str, Any] = {"max_count": PAGE_SIZE}
+        if cursor is not None:
+            body["cursor"] = cursor
+        data, observed_at = self._call("POST", "video/list", params=_VIDEO_PARAMS, json_body=body)
+        return VideoPage.from_api(data, observed_at)
+
+    def query_videos(self, video_ids: list[str]) -> tuple[Video, ...]:
+        """Which of at most 20 ids TikTok still shows; the others are silently absent.
+
+        Raises:
+            SyncError: See :mod:`include.tiktok_sync.meanings`.
+        """
+        data, _ = self._call(
+            "POST",
+            "video/query",
+            params=_VIDEO_PARAMS,
+            json_body={"filters": {"video_ids": video_ids}},
+        )
+        items = data.get("videos")
+        if not isinstance(items, list):
+            message = "TikTok's answer to video/query lacks `videos`."
+            raise DataError(message)
+        videos, problems = parse_videos(items)
+        if problems:
+            raise DataError(problems[0])
+        return videos
+
+    def _call(
+        self,
+        method: str,
+        endpoint: str,
+        *,
+        params: Mapping[str, str],
+        json_body: Mapping[str, Any] | None,
+    ) -> tuple[Mapping[str, Any], datetime]:
+        request = _Request(method, endpoint, params, json_body, token=self.tokens.access_token())
+        retrying = Retrying(
+            retry=retry_if_exception_type(_BlipError),
+            stop=stop_after_attempt(BLIP_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.5, max=8),
+            reraise=True,
+        )
+        try:
+            return retrying(self._settle, request)
+        except _BlipError as blip:
+            raise blip.error from None
+
+    def _settle(self, request: _Request) -> tuple[Mapping[str, Any], datetime]:
+        """Send until the answer is neither "refresh" nor "wait"."""
+        while True:
+            answer = self._send(request)
+            body = answer.body or {}
+            error_part = body.get("error")
+            code = error_part.get("code") if isinstance(error_part, dict) else None
+            meaning = meaning_of_api_answer(answer.status, code if isinstance(code, str) else None)
+            if meaning.action is Action.USE:
+                return _data(body, request.endpoint), answer.observed_at
+            if meaning.action is Action.REFRESH and not request.refreshed:
+                request.token = self.tokens.replace_rejected(request.token)
+                request.refreshed = True
+            elif meaning.action is Action.WAIT and request.refused < REFUSED_ATTEMPTS:
+                request.refused += 1
+                self.counts.rate_limited += 1
+                pause_s = answer.retry_after_s or PAUSE_AFTER_429_S
+                # Jitter, so that workers which were refused together do not return together.
+                self._limiter.pause(request.endpoint, pause_s * random.uniform(1, 1.5))  # noqa: S311 - spreading load, not a secret
+            else:
+                raise _failure(meaning, answer, request.endpoint)
+
+    def _send(self, request: _Request) -> Answer:
+        self.counts.waited_s += self._limiter.acquire(request.endpoint)
+        self.counts.calls += 1
+        try:
+            return self._http.send(
+                request.method,
+                f"/v2/{request.endpoint}/",
+                token=request.token,
+                params=request.params,
+                json_body=request.json_body,
+            )
+        except TikTokUnavailableError as error:
+            raise _BlipError(error) from None
+
+
+@dataclass
+class _Request:
+    method: str
+    endpoint: str
+    params: Mapping[str, str]
+    json_body: Mapping[str, Any] | None
+    token: str = field(repr=False)
+    refreshed: bool = False
+    refused: int = 0
+
+
+def _data(body: Mapping[str, Any], endpoint: str) -> Mapping[str, Any]:
+    data = body.get("data")
+    if not isinstance(data, dict):
+        message = f"TikTok's answer to {endpoint} says ok and has no `data`."
+        raise DataError(message)
+    return data
+
+
+def _failure(meaning: Meaning, answer: Answer, endpoint: str) -> Exception:
+    error_part = (answer.body or {}).get("error")
+    said = error_part if isinstance(error_part, dict) else {}
+    detail = f"{endpoint}: HTTP {answer.status}, {said.get('code')}: {said.get('message')}"
+    log_id = said.get("log_id")
+    error: SyncError
+    if issubclass(meaning.error, RetriableError):
+        error = meaning.error(
+            meaning.message, retry_after_s=answer.retry_after_s, detail=detail, log_id=log_id
+        )
+    else:
+        error = meaning.error(meaning.message, detail=detail, log_id=log_id)
+    return _BlipError(error) if meaning.action is Action.RETRY else error

@@ -1,0 +1,69 @@
+"""Reaching the product's database without Airflow, and its failures as our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableError
+
+Connection = psycopg.Connection[Any]
+
+
+@contextmanager
+def connect(url: str, *, application_name: str) -> Iterator[Connection]:
+    """An autocommit connection: transactions are opened where one is needed, and are short.
+
+    Args:
+        url: libpq URL.
+        application_name: Shown in ``pg_stat_activity``.
+
+    Raises:
+        DatabaseUnavailableError: The server cannot be reached or refuses the login.
+        ConfigurationError: The URL is not a libpq URL.
+    """
+    try:
+        conn = psycopg.connect(
+            url, autocommit=True, application_name=application_name, connect_timeout=10
+        )
+    except psycopg.ProgrammingError as error:
+        message = "STORE_DB_URL is not a libpq URL (postgresql://user:password@host:port/database)."
+        raise ConfigurationError(message) from error
+    except psycopg.OperationalError as error:
+        raise unreachable(error) from error
+    with conn:
+        yield conn
+
+
+def unreachable(error: psycopg.OperationalError) -> DatabaseUnavailableError:
+    """The error for a server that cannot be reached; libpq's text holds no password."""
+    # The first line with the cause; libpq adds hints, and a headline where it tried more hosts.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = next((line for line in lines if "failed: " in line), (lines or ["no reason given"])[0])
+    message = (
+        f"The store database cannot be reached: {reason.rstrip('.')}."
+        " Check STORE_DB_URL (or the connection store_db), and that the server runs."
+    )
+    return DatabaseUnavailableError(message, retry_after_s=30)
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turn psycopg's operational errors into ours; others are bugs and pass through.
+
+    Raises:
+        DatabaseUnavailableError: The connection broke, a lock or the server was not to be had.
+    """
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as error:
+        message = "Another process held the store's token for too long. It is tried again."
+        raise DatabaseUnavailableError(message, retry_after_s=30) from error
+    except psycopg.errors.QueryCanceled as error:
+        message = "The store database took longer than the task's time-out allows."
+        raise DatabaseUnavailableError(message, retry_after_s=60) from error
+    except psycopg.OperationalError as error:
+        raise unreachable(error) from error

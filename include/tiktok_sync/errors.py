@@ -1,0 +1,116 @@
+"""What a caller may do about a failure: one tree, by recovery and not by origin.
+
+``ConfigurationError``  an operator changes a setting; trying again changes nothing.
+``FatalError``          this call cannot succeed as written (our bug, or the API changed).
+``RetriableError``      the same work can succeed later; ``retry_after_s`` says when.
+``SkippableError``      nothing to be done for this store in this run; others go on.
+``DataError``           an answer or an input row does not hold what it must.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+StoreTokenStatus = Literal["active", "needs_consent", "missing_scope"]
+
+
+class SyncError(Exception):
+    """Base of every expected failure.
+
+    Args:
+        message: For the person who reads it: the cause and the next step. Never a secret.
+        detail: For the engineer: status, codes, what was sent. Never a secret.
+        log_id: TikTok's ``log_id`` of the answer, which their support asks for.
+    """
+
+    kind: ClassVar[str] = "error"
+
+    def __init__(
+        self, message: str, *, detail: str | None = None, log_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        self.log_id = log_id
+
+    def __str__(self) -> str:
+        """The message, with TikTok's ``log_id`` where there is one."""
+        return f"{self.message} (TikTok log_id {self.log_id})" if self.log_id else self.message
+
+
+class ConfigurationError(SyncError):
+    """A setting, key, credential or schema is wrong; the message says which and what to do."""
+
+    kind = "configuration"
+
+
+class FatalError(SyncError):
+    """TikTok refuses the request as we write it; retrying sends the same refusal."""
+
+    kind = "fatal"
+
+
+class RetriableError(SyncError):
+    """The same work may succeed later.
+
+    Args:
+        message: See :class:`SyncError`.
+        retry_after_s: Seconds to wait at least, when known.
+        detail: See :class:`SyncError`.
+        log_id: See :class:`SyncError`.
+    """
+
+    kind = "retriable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        detail: str | None = None,
+        log_id: str | None = None,
+    ) -> None:
+        super().__init__(message, detail=detail, log_id=log_id)
+        self.retry_after_s = retry_after_s
+
+
+class TikTokUnavailableError(RetriableError):
+    """TikTok did not answer, or answered with its own trouble (5xx, time-out, broken body)."""
+
+    kind = "unavailable"
+
+
+class RateLimitedError(RetriableError):
+    """TikTok answered 429 although calls are spaced by the shared limit."""
+
+    kind = "rate_limited"
+
+
+class DatabaseUnavailableError(RetriableError):
+    """Postgres cannot be reached, or a lock was not to be had in time."""
+
+    kind = "database"
+
+
+class SkippableError(SyncError):
+    """This store has nothing to sync until somebody acts; the run goes on."""
+
+    kind = "skippable"
+
+
+class NeedsConsentError(SkippableError):
+    """The store's grant is dead; its manager must connect the account again."""
+
+    kind = "needs_consent"
+
+
+class MissingScopeError(SkippableError):
+    """The store's manager did not grant what this job needs."""
+
+    kind = "missing_scope"
+
+
+class DataError(SyncError):
+    """An answer or an input row does not have the shape it must have."""
+
+    kind = "data"

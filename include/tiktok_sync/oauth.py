@@ -1,0 +1,133 @@
+"""TikTok's OAuth endpoints: refresh a grant, check the app's credentials.
+
+Sources: developers.tiktok.com "Refresh a user access token", "OAuth Error Handling". Answers are
+decided by their body, never by their status: errors have been seen with 200.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from include.tiktok_sync.errors import RetriableError, SyncError, TikTokUnavailableError
+from include.tiktok_sync.http import Answer, HttpTransport
+from include.tiktok_sync.meanings import meaning_of_oauth_answer
+
+TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
+
+GRANT_TYPE_REFUSALS = frozenset(
+    {"access_denied", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+)
+"""``error`` values that refuse a kind of grant to an app whose key and secret are right."""
+
+
+@dataclass(frozen=True)
+class TokenGrant:
+    """A successful refresh.
+
+    Attributes:
+        access_token: The new access token.
+        expires_in_s: Its life in seconds; never assumed, TikTok has changed it before. 0 =
+            TikTok did not say: it is used now and refreshed before the next use.
+        refresh_token: The new refresh token; ``None`` = TikTok sent none, the old one stays.
+        refresh_expires_in_s: Its remaining life in seconds, if sent.
+        open_id: The account, if sent.
+        scope: Granted scopes, comma-separated, if sent.
+    """
+
+    access_token: str = field(repr=False)
+    expires_in_s: int
+    refresh_token: str | None = field(repr=False)
+    refresh_expires_in_s: int | None
+    open_id: str | None
+    scope: str | None
+
+
+class OAuthClient:
+    """Calls of the token endpoint with the app's credentials.
+
+    Args:
+        http: Transport to TikTok's API host.
+        client_key: The app's key.
+        client_secret: The app's secret.
+    """
+
+    def __init__(self, http: HttpTransport, client_key: str, client_secret: str) -> None:
+        self._http = http
+        self._credentials = {"client_key": client_key, "client_secret": client_secret}
+
+    def refresh(self, refresh_token: str) -> TokenGrant:
+        """Exchange a refresh token for a new pair. The old one is dead from then on.
+
+        A lost answer is tried once more with the same token: only TikTok's ``invalid_grant``
+        proves that it was used up.
+
+        Raises:
+            NeedsConsentError: ``invalid_grant``.
+            ConfigurationError: The app's credentials are wrong.
+            TikTokUnavailableError: No proof either way.
+        """
+        retry = Retrying(
+            retry=retry_if_exception_type(TikTokUnavailableError),
+            stop=stop_after_attempt(2),
+            wait=wait_fixed(1),
+            reraise=True,
+        )
+        body = retry(self._token, grant_type="refresh_token", refresh_token=refresh_token)
+        return TokenGrant(
+            access_token=str(body["access_token"]),
+            expires_in_s=_seconds(body.get("expires_in")) or 0,
+            refresh_token=body.get("refresh_token") or None,
+            refresh_expires_in_s=_seconds(body.get("refresh_expires_in")),
+            open_id=body.get("open_id") or None,
+            scope=body.get("scope") or None,
+        )
+
+    def check_app(self) -> None:
+        """Ask for a client token, which proves key and secret without touching any store.
+
+        An app that may not have one (TikTok documents them for other products) still shows by the
+        kind of refusal that TikTok knows it.
+
+        Raises:
+            ConfigurationError: The app's credentials are wrong.
+            TikTokUnavailableError: TikTok did not answer.
+        """
+        answer = self._post(grant_type="client_credentials")
+        body = answer.body or {}
+        if not body.get("access_token") and body.get("error") not in GRANT_TYPE_REFUSALS:
+            raise _error(answer)
+
+    def _token(self, **form: str) -> Mapping[str, Any]:
+        answer = self._post(**form)
+        body = answer.body or {}
+        if not body.get("access_token"):
+            raise _error(answer)
+        return body
+
+    def _post(self, **form: str) -> Answer:
+        return self._http.send("POST", TOKEN_PATH, form={**self._credentials, **form})
+
+
+def _error(answer: Answer) -> SyncError:
+    body = answer.body or {}
+    name = body.get("error")
+    meaning = meaning_of_oauth_answer(answer.status, name if isinstance(name, str) else None)
+    detail = f"oauth/token: HTTP {answer.status}, {name}: {body.get('error_description')}"
+    log_id = body.get("log_id")
+    if issubclass(meaning.error, RetriableError):
+        return meaning.error(
+            meaning.message, retry_after_s=answer.retry_after_s, detail=detail, log_id=log_id
+        )
+    return meaning.error(meaning.message, detail=detail, log_id=log_id)
+
+
+def _seconds(value: Any) -> int | None:
+    # The old token is dead by now: an odd number must not cost the new one.
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,205 @@
+"""Write it: stores, profile figures and videos, set-based and idempotent.
+
+All statements run on one autocommit connection; each is a transaction of its own, so a page is
+written as a whole or not at all. A row observed late (after its snapshot day) fills a gap and
+never replaces anything; within the day the newest observation wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from include.tiktok_sync.database import Connection
+from include.tiktok_sync.models import UserProfile, Video
+from include.tiktok_sync.snapshot import SnapshotDay
+
+_UPSERT_USER = """
+INSERT INTO user_daily_stats AS old (
+    store_code, snapshot_date, follower_count, following_count, likes_count, video_count,
+    display_name, username, bio_description, profile_deep_link, avatar_url, is_verified,
+    union_id, extra, observed_at)
+VALUES (
+    %(store_code)s, %(snapshot_date)s, %(follower_count)s, %(following_count)s, %(likes_count)s,
+    %(video_count)s, %(display_name)s, %(username)s, %(bio_description)s, %(profile_deep_link)s,
+    %(avatar_url)s, %(is_verified)s, %(union_id)s, %(extra)s, %(observed_at)s)
+ON CONFLICT (store_code, snapshot_date) DO UPDATE SET
+    follower_count = excluded.follower_count, following_count = excluded.following_count,
+    likes_count = excluded.likes_count, video_count = excluded.video_count,
+    display_name = excluded.display_name, username = excluded.username,
+    bio_description = excluded.bio_description, profile_deep_link = excluded.profile_deep_link,
+    avatar_url = excluded.avatar_url, is_verified = excluded.is_verified,
+    union_id = excluded.union_id, extra = excluded.extra, observed_at = excluded.observed_at
+WHERE NOT %(late)s AND excluded.observed_at >= old.observed_at
+"""
+
+_UPSERT_PAGE = """
+WITH page AS (
+    SELECT * FROM jsonb_to_recordset(%(page)s) AS p (
+        video_id text, create_time timestamptz, cover_image_url text, share_url text,
+        video_description text, duration bigint, height bigint, width bigint, title text,
+        embed_link text, like_count bigint, comment_count bigint, share_count bigint,
+        view_count bigint, extra jsonb)
+), known AS (
+    INSERT INTO videos AS old (
+        video_id, store_code, title, video_description, create_time, duration, share_url,
+        cover_image_url, embed_link, height, width, extra, first_seen_at, last_seen_at)
+    SELECT video_id, %(store_code)s, title, video_description, create_time, duration, share_url,
+        cover_image_url, embed_link, height, width, extra, %(observed_at)s, %(observed_at)s
+    FROM page
+    ON CONFLICT (video_id) DO UPDATE SET
+        store_code = excluded.store_code, title = excluded.title,
+        video_description = excluded.video_description,
+        create_time = coalesce(excluded.create_time, old.create_time),
+        duration = excluded.duration, share_url = excluded.share_url,
+        cover_image_url = excluded.cover_image_url, embed_link = excluded.embed_link,
+        height = excluded.height, width = excluded.width, extra = excluded.extra,
+        last_seen_at = excluded.last_seen_at, removed_at = NULL
+    WHERE excluded.last_seen_at >= old.last_seen_at
+)
+INSERT INTO video_daily_stats AS old (
+    video_id, snapshot_date, store_code, view_count, like_count, comment_count, share_count,
+    observed_at)
+SELECT video_id, %(snapshot_date)s, %(store_code)s, view_count, like_count, comment_count,
+    share_count, %(observed_at)s
+FROM page
+ON CONFLICT (video_id, snapshot_date) DO UPDATE SET
+    store_code = excluded.store_code, view_count = excluded.view_count,
+    like_count = excluded.like_count, comment_count = excluded.comment_count,
+    share_count = excluded.share_count, observed_at = excluded.observed_at
+WHERE NOT %(late)s AND excluded.observed_at >= old.observed_at
+"""
+
+
+class StoreRepository:
+    """Reads and writes of one sync on one connection."""
+
+    dry_run = False
+
+    def __init__(self, conn: Connection) -> None:
+        self.conn = conn
+
+    def active_store_codes(self) -> list[str]:
+        """Codes of the stores to sync, sorted."""
+        rows = self.conn.execute(
+            "SELECT store_code FROM stores WHERE is_active ORDER BY store_code"
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def count_active_stores(self) -> int:
+        """How many stores a run without a ``stores`` list has."""
+        row = self.conn.execute("SELECT count(*) FROM stores WHERE is_active").fetchone()
+        return int(row[0]) if row else 0
+
+    def unknown_store_codes(self, codes: Collection[str]) -> list[str]:
+        """Those of ``codes`` that ``stores`` does not hold, in the order given."""
+        rows = self.conn.execute(
+            "SELECT store_code FROM stores WHERE store_code = ANY(%s)", [list(codes)]
+        ).fetchall()
+        known = {row[0] for row in rows}
+        return [code for code in codes if code not in known]
+
+    def ensure_partitions(self, first_day: date) -> None:
+        """Make the monthly partition of ``first_day`` and those of the months to come."""
+        self.conn.execute("SELECT ensure_video_daily_stats_partitions(%s)", [first_day])
+
+    def save_user(
+        self, store_code: str, day: SnapshotDay, profile: UserProfile, observed_at: datetime
+    ) -> int:
+        """Write the day's profile row.
+
+        Returns:
+            Rows written: 0 when the day already has a row that this one must not replace.
+        """
+        values = asdict(profile) | {
+            "store_code": store_code,
+            "snapshot_date": day.date,
+            "observed_at": observed_at,
+            "late": day.is_late(observed_at),
+            "extra": Jsonb(dict(profile.extra)),
+        }
+        return self.conn.execute(_UPSERT_USER, values).rowcount
+
+    def save_videos(
+        self, store_code: str, day: SnapshotDay, videos: Sequence[Video], observed_at: datetime
+    ) -> int:
+        """Write one page of videos and their counters of the day in one round trip.
+
+        Args:
+            store_code: Whose videos.
+            day: The snapshot day.
+            videos: Each id at most once.
+            observed_at: When TikTok answered.
+
+        Returns:
+            Rows of ``video_daily_stats`` written.
+        """
+        if not videos:
+            return 0
+        values = {
+            "store_code": store_code,
+            "snapshot_date": day.date,
+            "observed_at": observed_at,
+            "late": day.is_late(observed_at),
+            "page": Jsonb([_as_json(video) for video in videos]),
+        }
+        return self.conn.execute(_UPSERT_PAGE, values).rowcount
+
+    def videos_not_among(self, store_code: str, seen: Collection[str]) -> list[str]:
+        """Ids of the store's videos that were there before and are not in ``seen``."""
+        rows = self.conn.execute(
+            "SELECT video_id FROM videos WHERE store_code = %s AND removed_at IS NULL"
+            " AND video_id <> ALL(%s) ORDER BY video_id",
+            [store_code, list(seen)],
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def mark_removed(self, video_ids: Sequence[str], removed_at: datetime) -> int:
+        """Record that TikTok does not show these videos any more; they may come back.
+
+        Returns:
+            How many were marked.
+        """
+        return self.conn.execute(
+            "UPDATE videos SET removed_at = %s WHERE video_id = ANY(%s) AND removed_at IS NULL",
+            [removed_at, list(video_ids)],
+        ).rowcount
+
+
+class DryRunRepository(StoreRepository):
+    """Reads as usual; every write only says how many rows it would have touched."""
+
+    dry_run = True
+
+    def ensure_partitions(self, first_day: date) -> None:
+        """Nothing."""
+
+    def save_user(
+        self, store_code: str, day: SnapshotDay, profile: UserProfile, observed_at: datetime
+    ) -> int:
+        """The one row that would be written."""
+        del store_code, day, profile, observed_at
+        return 1
+
+    def save_videos(
+        self, store_code: str, day: SnapshotDay, videos: Sequence[Video], observed_at: datetime
+    ) -> int:
+        """The rows that would be written."""
+        del store_code, day, observed_at
+        return len(videos)
+
+    def mark_removed(self, video_ids: Sequence[str], removed_at: datetime) -> int:
+        """The rows that would be marked."""
+        del removed_at
+        return len(video_ids)
+
+
+def _as_json(video: Video) -> dict[str, Any]:
+    values = asdict(video)
+    if video.create_time is not None:
+        values["create_time"] = video.create_time.isoformat()
+    return values

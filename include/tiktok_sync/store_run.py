@@ -1,0 +1,154 @@
+"""One store in one run: do the job, and whatever comes of it, say so in ``sync_logs``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import psycopg
+import structlog
+
+from include.tiktok_sync.client import TikTokClient
+from include.tiktok_sync.database import database_errors
+from include.tiktok_sync.errors import SkippableError, SyncError
+from include.tiktok_sync.outcome import StoreOutcome
+from include.tiktok_sync.repository import StoreRepository
+from include.tiktok_sync.snapshot import SnapshotDay
+from include.tiktok_sync.sync_log import RunKey, StoreStatus, SyncLog
+from include.tiktok_sync.user_sync import sync_user
+from include.tiktok_sync.video_sync import sync_videos
+
+log = structlog.get_logger(__name__)
+
+USER_JOB = "sync_user_daily"
+VIDEO_JOB = "sync_video_daily"
+
+
+class StoreJob(Protocol):
+    """The work of one job on one store."""
+
+    def __call__(
+        self,
+        store_code: str,
+        day: SnapshotDay,
+        *,
+        client: TikTokClient,
+        repository: StoreRepository,
+    ) -> StoreOutcome:
+        """Do it."""
+
+
+JOBS: Mapping[str, StoreJob] = {USER_JOB: sync_user, VIDEO_JOB: sync_videos}
+"""Dag id -> the work of one store."""
+
+
+@dataclass(frozen=True)
+class StoreRun:
+    """One store's part of a run.
+
+    Attributes:
+        job_name: A key of :data:`JOBS`.
+        run_id: Airflow's run id, or the CLI's.
+        store_code: Which store.
+        day: The snapshot day.
+        stores_in_run: How many stores the whole run has, for the progress line.
+    """
+
+    job_name: str
+    run_id: str
+    store_code: str
+    day: SnapshotDay
+    stores_in_run: int
+
+    @property
+    def key(self) -> RunKey:
+        """The run's key in ``sync_logs``."""
+        return RunKey(self.job_name, self.run_id, self.day.date)
+
+
+def run_store(
+    run: StoreRun, *, open_client: Callable[[], TikTokClient], repository: StoreRepository
+) -> StoreOutcome:
+    """Sync the store and record the outcome, also of a failure, before it is raised again.
+
+    Args:
+        run: What to do.
+        open_client: Makes the store's client; its failure is the store's failure.
+        repository: The database; a dry run records nothing and logs instead.
+
+    Raises:
+        SyncError: As the job raised it; recorded as ``skipped`` (:class:`SkippableError`) or
+            ``failed``.
+    """
+    started = time.monotonic()
+    client: TikTokClient | None = None
+    try:
+        with database_errors():
+            client = open_client()
+            outcome = JOBS[run.job_name](
+                run.store_code, run.day, client=client, repository=repository
+            )
+    except SyncError as error:
+        status: StoreStatus = "skipped" if isinstance(error, SkippableError) else "failed"
+        details = {"kind": error.kind, "detail": error.detail, "log_id": error.log_id}
+        _record(run, repository, status, str(error), started, client, details)
+        raise
+    except Exception as error:
+        message = f"Unexpected {type(error).__name__}; see the task's log."
+        _record(run, repository, "failed", message, started, client, {"kind": "unexpected"})
+        raise
+    _record(run, repository, "success", outcome.message, started, client, outcome.details)
+    return outcome
+
+
+def _record(
+    run: StoreRun,
+    repository: StoreRepository,
+    status: StoreStatus,
+    message: str,
+    started: float,
+    client: TikTokClient | None,
+    details: Mapping[str, Any],
+) -> None:
+    duration_ms = round((time.monotonic() - started) * 1000)
+    cost = asdict(client.counts) | {"refreshes": client.tokens.refreshes} if client else {}
+    event = "Store synced" if status == "success" else f"Store {status}"
+    if repository.dry_run:
+        log.info(
+            "Dry run, nothing written",
+            result=event,
+            store_code=run.store_code,
+            outcome=message,
+            **details,
+        )
+        return
+    log.info(event, store_code=run.store_code, outcome=message, duration_ms=duration_ms)
+    sync_log = SyncLog(repository.conn)
+    try:
+        sync_log.record(
+            run.key,
+            run.store_code,
+            status,
+            message,
+            duration_ms=duration_ms,
+            details={**details, **cost},
+        )
+        processed = sync_log.stores_done(run.key)
+    except psycopg.Error:
+        if status == "success":
+            raise
+        # The failure that is being recorded is the one to be raised and seen.
+        log.exception("The store's row in sync_logs could not be written")
+        return
+    _log_progress(processed, run.stores_in_run)
+
+
+def _log_progress(processed: int, total: int) -> None:
+    # The earlier system's line, which its users' tools look for: the text is one JSON object. As
+    # fields it cannot be had: Airflow's task supervisor fails on a field named "msg".
+    percent = round(100 * processed / total) if total else 100
+    line = {"processed": processed, "total": total, "percent": percent, "msg": "Sync progress"}
+    log.info(json.dumps(line, separators=(",", ":")))

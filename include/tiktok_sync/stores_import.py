@@ -1,0 +1,206 @@
+"""Bring stores in from a CSV: good rows are loaded, bad ones named by line and reason."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Protocol, TextIO
+
+from include.tiktok_sync.database import Connection
+from include.tiktok_sync.errors import DataError
+from include.tiktok_sync.models import KNOWN_SCOPES
+from include.tiktok_sync.token_store import split_scope, status_for_scope
+from include.tiktok_sync.vault import TokenVault
+
+COLUMNS = (
+    "store_code",
+    "store_name",
+    "region",
+    "open_id",
+    "access_token",
+    "access_expires_at",
+    "refresh_token",
+    "refresh_expires_at",
+    "scope",
+)
+
+_OPTIONAL = frozenset({"region"})
+
+_SAVE_STORE = """
+INSERT INTO stores (store_code, store_name, region)
+VALUES (%(store_code)s, %(store_name)s, %(region)s)
+ON CONFLICT (store_code) DO UPDATE SET
+    store_name = excluded.store_name, region = excluded.region, updated_at = now()
+"""
+
+_SAVE_TOKENS = """
+INSERT INTO store_tokens AS old (
+    store_code, open_id, scope, access_token, access_expires_at, refresh_token,
+    refresh_expires_at, status)
+VALUES (
+    %(store_code)s, %(open_id)s, %(scope)s, %(access_token)s, %(access_expires_at)s,
+    %(refresh_token)s, %(refresh_expires_at)s, %(status)s)
+ON CONFLICT (store_code) DO UPDATE SET
+    open_id = excluded.open_id, scope = excluded.scope, access_token = excluded.access_token,
+    access_expires_at = excluded.access_expires_at, refresh_token = excluded.refresh_token,
+    refresh_expires_at = excluded.refresh_expires_at, status = excluded.status,
+    status_reason = NULL,
+    status_since = CASE WHEN old.status = excluded.status THEN old.status_since ELSE now() END,
+    updated_at = now()
+"""
+
+
+class _Reader(Protocol):
+    """A ``csv.reader``, whose type the standard library does not name."""
+
+    @property
+    def line_num(self) -> int: ...
+    def __iter__(self) -> Iterator[list[str]]: ...
+    def __next__(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class RowProblem:
+    """A line that was not loaded. ``line`` counts from 1, the header included."""
+
+    line: int
+    reason: str
+
+
+@dataclass
+class ImportReport:
+    """What came of a file."""
+
+    loaded: list[str] = field(default_factory=list)
+    problems: list[RowProblem] = field(default_factory=list)
+
+
+def import_stores(source: TextIO, conn: Connection, vault: TokenVault) -> ImportReport:
+    """Load every good row of a CSV, all in one transaction.
+
+    A store that is there already gets the row's name, region and tokens: that is also how a
+    store with a dead grant is connected again. Whether it is active is left as it is.
+
+    Args:
+        source: Opened with ``newline=""``; header :data:`COLUMNS` in any order.
+        conn: Autocommit connection.
+        vault: Encrypts the tokens.
+
+    Raises:
+        DataError: The header lacks a column, or names one twice or an unknown one; nothing was
+            loaded.
+    """
+    reader = csv.reader(source, strict=True)
+    header = _header(reader)
+    report = ImportReport()
+    rows: list[dict[str, object]] = []
+    line_of: dict[str, int] = {}
+    for line, values in _lines(reader, report):
+        cells = dict(zip(header, values, strict=False))
+        code = cells.get("store_code", "").strip()
+        problem = _problem_of_shape(values, cells) or _problem_of_values(cells)
+        if problem is None and code in line_of:
+            problem = f"store_code {code} is on line {line_of[code]} already"
+        if problem is not None:
+            report.problems.append(RowProblem(line, problem))
+            continue
+        line_of[code] = line
+        rows.append(_row(cells, vault))
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.executemany(_SAVE_STORE, rows)
+        cursor.executemany(_SAVE_TOKENS, rows)
+    report.loaded = list(line_of)
+    return report
+
+
+def _header(reader: _Reader) -> list[str]:
+    try:
+        names = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        message = f"The first line is not readable as CSV: {error}."
+        raise DataError(message) from error
+    missing = [name for name in COLUMNS if name not in names]
+    unknown = [name for name in names if name not in COLUMNS]
+    if missing:
+        message = (
+            f"The CSV's first line lacks {', '.join(missing)}. It must be: {','.join(COLUMNS)}"
+        )
+        raise DataError(message)
+    if unknown:
+        message = f"The CSV has unknown columns: {', '.join(unknown)}. Remove them."
+        raise DataError(message)
+    if len(names) > len(COLUMNS):
+        message = f"The CSV's first line names a column twice: {','.join(names)}"
+        raise DataError(message)
+    return names
+
+
+def _lines(reader: _Reader, report: ImportReport) -> Iterator[tuple[int, list[str]]]:
+    """Each row with the line that it begins on (a quoted value may run over several)."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            # What follows a broken quote cannot be told apart into rows.
+            reason = f"not readable as CSV from here on: {error}"
+            report.problems.append(RowProblem(line, reason))
+            return
+        if values:  # an empty line is no row
+            yield line, values
+
+
+def _problem_of_shape(values: list[str], cells: Mapping[str, str]) -> str | None:
+    if len(values) > len(COLUMNS):
+        return f"more than {len(COLUMNS)} values"
+    for column in COLUMNS:
+        value = cells.get(column)
+        if value is None:
+            return f"{column} is missing (fewer than {len(COLUMNS)} values)"
+        if not value.strip() and column not in _OPTIONAL:
+            return f"{column} is empty"
+        if "\x00" in value:
+            return f"{column} holds a NUL character"
+    return None
+
+
+def _problem_of_values(cells: Mapping[str, str]) -> str | None:
+    for column in ("access_expires_at", "refresh_expires_at"):
+        if _time(cells[column]) is None:
+            return f"{column} is not an ISO 8601 time: {cells[column]}"
+    unknown = sorted(split_scope(cells["scope"]) - KNOWN_SCOPES)
+    if unknown:
+        return f"scope holds {', '.join(unknown)}; known are {', '.join(sorted(KNOWN_SCOPES))}"
+    return None
+
+
+def _row(cells: Mapping[str, str], vault: TokenVault) -> dict[str, object]:
+    text = {name: cells[name].strip() for name in COLUMNS}
+    code = text["store_code"]
+    scope = ",".join(sorted(split_scope(text["scope"])))
+    return {
+        "store_code": code,
+        "store_name": text["store_name"],
+        "region": text["region"] or None,
+        "open_id": text["open_id"],
+        "scope": scope,
+        "status": status_for_scope(scope),
+        "access_token": vault.encrypt(text["access_token"], store_code=code, kind="access"),
+        "refresh_token": vault.encrypt(text["refresh_token"], store_code=code, kind="refresh"),
+        "access_expires_at": _time(text["access_expires_at"]),
+        "refresh_expires_at": _time(text["refresh_expires_at"]),
+    }
+
+
+def _time(text: str) -> datetime | None:
+    # Python 3.10 does not know the "Z" that ISO 8601 allows.
+    iso = text.strip()
+    try:
+        moment = datetime.fromisoformat(iso[:-1] + "+00:00" if iso.endswith("Z") else iso)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -1,0 +1,128 @@
+"""Sum it up: one row for the run, from the rows of its stores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from include.tiktok_sync.sync_log import RunKey, StoreResult, SummaryStatus, SyncLog
+
+FAILURES_NAMED = 100
+"""Failed and skipped stores that the summary's details name; all have their own row."""
+
+_COSTS = ("calls", "rate_limited", "waited_s", "refreshes", "rows", "videos", "removed")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What came of a run.
+
+    Attributes:
+        status: ``success`` no store failed; ``partial`` the success rate is good enough;
+            ``failed`` it is not; ``skipped`` there was no store to sync.
+        message: One line for the person.
+        details: Counts, costs and the stores that need attention.
+    """
+
+    status: SummaryStatus
+    message: str
+    details: dict[str, Any]
+
+
+def summarize(
+    log: SyncLog, run: RunKey, store_codes: Sequence[str], *, min_success_rate: float
+) -> RunSummary:
+    """Aggregate the run's store rows.
+
+    Args:
+        log: Where the rows are.
+        run: Which run.
+        store_codes: Every store of the run; one without a row counts as failed (its task was
+            killed, or never ran).
+        min_success_rate: 0..1, of success / (success + failed).
+    """
+    if not store_codes:
+        message = "No active store to sync. Import stores first: make stores-import FILE=stores.csv"
+        return RunSummary("skipped", message, {"stores": 0})
+    results = log.results(run, store_codes)
+    recorded = {result.store_code for result in results}
+    silent = [code for code in store_codes if code not in recorded]
+    counts = Counter(result.status for result in results)
+    succeeded, skipped = counts["success"], counts["skipped"]
+    failed = counts["failed"] + len(silent)
+    rate = succeeded / (succeeded + failed) if succeeded + failed else None
+    failures = [
+        *(_named(result) for result in results if result.status == "failed"),
+        *({"store_code": code, "message": _SILENT} for code in silent),
+    ]
+    details: dict[str, Any] = {
+        "stores": len(store_codes),
+        "success": succeeded,
+        "failed": failed,
+        "skipped": skipped,
+        "success_rate": rate,
+        **_costs(results),
+        **_slowest(results),
+        "failures": failures[:FAILURES_NAMED],
+        "skips": [_named(result) for result in results if result.status == "skipped"][
+            :FAILURES_NAMED
+        ],
+    }
+    return RunSummary(
+        _status(failed, rate, min_success_rate),
+        _message(len(store_codes), succeeded, failures, skipped),
+        details,
+    )
+
+
+_SILENT = "No result was recorded: the task was killed or did not run. See its log in Airflow."
+
+
+def _status(failed: int, rate: float | None, min_success_rate: float) -> SummaryStatus:
+    if not failed:
+        return "success"
+    return "partial" if rate is not None and rate >= min_success_rate else "failed"
+
+
+def _message(
+    total: int, succeeded: int, failures: Sequence[Mapping[str, Any]], skipped: int
+) -> str:
+    parts = [f"{succeeded} of {total} stores synced"]
+    if failures:
+        parts.append(f"{len(failures)} failed")
+    if skipped:
+        parts.append(f"{skipped} skipped")
+    message = ", ".join(parts)
+    if failures:
+        first = failures[0]
+        reasons = {failure["message"] for failure in failures}
+        if len(reasons) == 1 and len(failures) > 1:
+            return f"{message}. All for one reason: {first['message']}"
+        return f"{message}. First: {first['store_code']}: {first['message']}"
+    return message
+
+
+def _costs(results: Sequence[StoreResult]) -> dict[str, float]:
+    costs: dict[str, float] = {}
+    for name in _COSTS:
+        values = [result.details[name] for result in results if name in result.details]
+        if values:
+            costs[name] = round(sum(values), 3)
+    return costs
+
+
+def _slowest(results: Sequence[StoreResult]) -> dict[str, Any]:
+    if not results:
+        return {}
+    slowest = max(results, key=lambda result: result.duration_ms)
+    return {"slowest_store": slowest.store_code, "slowest_store_ms": slowest.duration_ms}
+
+
+def _named(result: StoreResult) -> dict[str, Any]:
+    return {
+        "store_code": result.store_code,
+        "kind": result.details.get("kind"),
+        "message": result.message,
+    }

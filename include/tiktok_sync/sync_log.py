@@ -1,0 +1,95 @@
+"""The rows of ``sync_logs``: one per store and run, and one summary per run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from include.tiktok_sync.database import Connection
+
+StoreStatus = Literal["success", "failed", "skipped"]
+SummaryStatus = Literal["success", "partial", "failed", "skipped"]
+
+_UPSERT = """
+INSERT INTO sync_logs (
+    job_name, run_id, store_code, status, message, duration_ms, run_time, snapshot_date, details)
+VALUES (%(job_name)s, %(run_id)s, %(store_code)s, %(status)s, %(message)s, %(duration_ms)s,
+    clock_timestamp(), %(snapshot_date)s, %(details)s)
+ON CONFLICT (job_name, run_id, store_code) DO UPDATE SET
+    status = excluded.status, message = excluded.message, duration_ms = excluded.duration_ms,
+    run_time = excluded.run_time, snapshot_date = excluded.snapshot_date,
+    details = excluded.details, attempts = sync_logs.attempts + 1
+"""
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """Which run: the Dag id, the run id, and the day its figures stand for."""
+
+    job_name: str
+    run_id: str
+    snapshot_date: date
+
+
+@dataclass(frozen=True)
+class StoreResult:
+    """One store's row, as the summary reads it."""
+
+    store_code: str
+    status: StoreStatus
+    message: str
+    duration_ms: int
+    details: Mapping[str, Any]
+
+
+class SyncLog:
+    """Access to ``sync_logs`` on one autocommit connection."""
+
+    def __init__(self, conn: Connection) -> None:
+        self.conn = conn
+
+    def record(
+        self,
+        run: RunKey,
+        store_code: str | None,
+        status: StoreStatus | SummaryStatus,
+        message: str,
+        *,
+        duration_ms: int,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Write the store's row, or the run's summary (``store_code`` None); a retry updates it."""
+        self.conn.execute(
+            _UPSERT,
+            {
+                **vars(run),
+                "store_code": store_code,
+                "status": status,
+                "message": message,
+                "duration_ms": duration_ms,
+                "details": Jsonb(dict(details)),
+            },
+        )
+
+    def stores_done(self, run: RunKey) -> int:
+        """How many stores of the run have a row."""
+        row = self.conn.execute(
+            "SELECT count(*) FROM sync_logs"
+            " WHERE job_name = %s AND run_id = %s AND store_code IS NOT NULL",
+            [run.job_name, run.run_id],
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def results(self, run: RunKey, store_codes: Sequence[str]) -> list[StoreResult]:
+        """The rows of these stores in this run, by store code."""
+        with self.conn.cursor(row_factory=class_row(StoreResult)) as cursor:
+            return cursor.execute(
+                "SELECT store_code, status, message, duration_ms, details FROM sync_logs"
+                " WHERE job_name = %s AND run_id = %s AND store_code = ANY(%s) ORDER BY store_code",
+                [run.job_name, run.run_id, list(store_codes)],
+            ).fetchall()

@@ -1,0 +1,156 @@
+"""Who am I? A valid access token for one store, refreshed by exactly one process at a time.
+
+Refresh tokens rotate and the old one dies at once (developers.tiktok.com, "Refresh a user access
+token", Nov 2026), so a refresh happens under the row lock of the store, after reading again, and
+the new pair is committed before it is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+from include.tiktok_sync.errors import NeedsConsentError
+from include.tiktok_sync.oauth import OAuthClient, TokenGrant
+from include.tiktok_sync.token_store import StoredTokens, TokenStore, status_for_scope
+from include.tiktok_sync.vault import TokenVault
+
+EXPIRY_MARGIN = timedelta(minutes=5)
+"""Refresh this long before the end, so that a token does not die between check and use."""
+
+
+def utc_now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(timezone.utc)
+
+
+class TokenSource:
+    """Access tokens of one store.
+
+    Args:
+        store_code: Which store.
+        store: Its row.
+        vault: Decrypts and encrypts.
+        oauth: Refreshes.
+        now: The clock, for tests.
+    """
+
+    def __init__(
+        self,
+        store_code: str,
+        *,
+        store: TokenStore,
+        vault: TokenVault,
+        oauth: OAuthClient,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store_code = store_code
+        self._store = store
+        self._vault = vault
+        self._oauth = oauth
+        self._now = now
+        self._tokens: StoredTokens | None = None
+        self.refreshes = 0
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the store's manager granted; read off a fresh token answer if one is due anyway.
+
+        Raises:
+            See :meth:`access_token`.
+        """
+        return self._valid().scopes
+
+    def access_token(self) -> str:
+        """A token that is valid for some minutes yet; refreshed if need be.
+
+        Raises:
+            NeedsConsentError: The grant is dead, as known before or as TikTok just said.
+            RetriableError: TikTok or the database is in trouble; nothing was marked.
+            ConfigurationError: Wrong keys or app credentials.
+        """
+        return self._decrypt_access(self._valid())
+
+    def replace_rejected(self, rejected: str) -> str:
+        """A token other than ``rejected``, which TikTok answered with ``access_token_invalid``.
+
+        Raises:
+            See :meth:`access_token`.
+        """
+        tokens = self._refresh(is_stale=lambda found: self._decrypt_access(found) == rejected)
+        return self._decrypt_access(tokens)
+
+    def _valid(self) -> StoredTokens:
+        tokens = self._current()
+        return self._refresh(is_stale=self._expiring) if self._expiring(tokens) else tokens
+
+    def _current(self) -> StoredTokens:
+        if self._tokens is None:
+            self._tokens = self._store.read(self._store_code)
+        self._require_consent(self._tokens)
+        return self._tokens
+
+    def _expiring(self, tokens: StoredTokens) -> bool:
+        return (
+            tokens.access_expires_at is None
+            or tokens.access_expires_at <= self._now() + EXPIRY_MARGIN
+        )
+
+    def _refresh(self, *, is_stale: Callable[[StoredTokens], bool]) -> StoredTokens:
+        death: NeedsConsentError | None = None
+        with self._store.conn.transaction():
+            tokens = self._store.read(self._store_code, lock=True)
+            self._require_consent(tokens)
+            if is_stale(tokens):  # else another process refreshed while we waited for the lock
+                sent = self._vault.decrypt(
+                    tokens.refresh_token, store_code=self._store_code, kind="refresh"
+                )
+                try:
+                    tokens = self._renewed(tokens, self._oauth.refresh(sent))
+                except NeedsConsentError as error:
+                    # The row is locked, so the stored token still is the one that was sent.
+                    death = error
+                    self._store.mark(self._store_code, "needs_consent", error.message)
+                else:
+                    self._store.replace(tokens)
+                    self.refreshes += 1
+        if death is not None:
+            raise death
+        self._tokens = tokens
+        return tokens
+
+    def _renewed(self, old: StoredTokens, grant: TokenGrant) -> StoredTokens:
+        now = self._now()
+        scope = grant.scope or old.scope
+        new = replace(
+            old,
+            open_id=grant.open_id or old.open_id,
+            scope=scope,
+            status=status_for_scope(scope),
+            status_reason=None,
+            access_token=self._vault.encrypt(
+                grant.access_token, store_code=self._store_code, kind="access"
+            ),
+            access_expires_at=now + timedelta(seconds=grant.expires_in_s),
+        )
+        if grant.refresh_token:
+            new = replace(
+                new,
+                refresh_token=self._vault.encrypt(
+                    grant.refresh_token, store_code=self._store_code, kind="refresh"
+                ),
+            )
+        if grant.refresh_expires_in_s is not None:
+            new = replace(
+                new, refresh_expires_at=now + timedelta(seconds=grant.refresh_expires_in_s)
+            )
+        return new
+
+    def _decrypt_access(self, tokens: StoredTokens) -> str:
+        return self._vault.decrypt(tokens.access_token, store_code=self._store_code, kind="access")
+
+    @staticmethod
+    def _require_consent(tokens: StoredTokens) -> None:
+        if tokens.status == "needs_consent":
+            raise NeedsConsentError(tokens.status_reason or "The store must be connected again.")

@@ -1,0 +1,29 @@
+"""Warm workers: what every task imports is imported once, before the workers are forked.
+
+Airflow imports this module in every process that starts (``plugins/`` is on its path). A mapped
+task is a bare fork of a worker, so what is here costs a task nothing; measured on 2 cores, a task
+starts with 0.06 s of CPU instead of 0.88 s. Imports only: nothing with a thread, a socket or a
+connection may come to life before the fork.
+"""
+
+import sys
+
+# Other commands (`airflow dags list`, the api-server) must not pay for it.
+if {"scheduler", "celery"} & set(sys.argv[1:3]):
+    # The parsing of a Dag file, which every task does: Airflow imports these at its first use.
+    import airflow.dag_processing.dagbag
+    import airflow.dag_processing.importers.python_importer
+    import airflow.providers.common.io.assets.file
+    import airflow.providers.postgres.assets.postgres
+    import airflow.providers.standard.decorators.python
+    import airflow.sdk.definitions.decorators
+
+    # What the task runner imports around the task's own code.
+    import airflow.sdk.execution_time.task_mapping
+    import airflow.sdk.execution_time.timeout
+    import airflow.sdk.plugins_manager
+    import airflow.sdk.serde  # noqa: F401 - all imported for their side effect: they are loaded
+
+    # Our own: what the Dag files and their tasks import.
+    import sync_dag  # noqa: F401 - see above
+    import sync_tasks  # noqa: F401 - see above

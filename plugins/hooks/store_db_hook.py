@@ -1,0 +1,92 @@
+"""The product's database from an Airflow connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, cast
+
+import psycopg
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from include.tiktok_sync.database import Connection, unreachable
+from include.tiktok_sync.errors import ConfigurationError
+
+APPLICATION_NAME_BYTES = 63
+"""Postgres cuts longer names (NAMEDATALEN - 1)."""
+
+
+class StoreDbHook(PostgresHook):
+    """Connections to the store database, named and bounded after the task that opens them.
+
+    :param postgres_conn_id: A connection of type ``postgres``.
+    :param application_name: Shown in ``pg_stat_activity``.
+    :param statement_timeout: No statement outlives this; ``None`` = no bound. Without it a task
+        that Airflow kills at its ``execution_timeout`` leaves its statement running.
+    """
+
+    conn_name_attr = "postgres_conn_id"
+    default_conn_name = "store_db"
+    hook_name = "Store database"
+    # Else `options` of the connection would replace those of this hook.
+    ignored_extra_options = PostgresHook.ignored_extra_options | {"options"}
+
+    def __init__(
+        self,
+        postgres_conn_id: str = default_conn_name,
+        *,
+        application_name: str = "tiktok_sync",
+        statement_timeout: timedelta | None = None,
+    ) -> None:
+        name = application_name.encode()[:APPLICATION_NAME_BYTES].decode(errors="ignore")
+        options = f"-c application_name={_option(name)}"
+        if statement_timeout is not None:
+            options += f" -c statement_timeout={int(statement_timeout.total_seconds() * 1000)}"
+        super().__init__(postgres_conn_id=postgres_conn_id, options=options)
+
+    def get_conn(self) -> Any:
+        """A connection with the options of the Airflow connection and, after them, our own."""
+        own = self.options
+        self.options = f"{self.connection.extra_dejson.get('options', '')} {own}".strip()
+        try:
+            return super().get_conn()
+        finally:
+            self.options = own
+
+    @classmethod
+    def for_task(cls, context: Any) -> StoreDbHook:
+        """The hook of a running task, from its context."""
+        ti, task = context["ti"], context["task"]
+        index = f"[{ti.map_index}]" if ti.map_index >= 0 else ""
+        return cls(
+            application_name=f"airflow:{ti.dag_id}.{ti.task_id}{index}",
+            statement_timeout=task.execution_timeout,
+        )
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """One autocommit connection, closed at the end.
+
+        Raises:
+            ConfigurationError: The connection does not exist in Airflow.
+            DatabaseUnavailableError: The server cannot be reached or refuses the login.
+        """
+        try:
+            conn = cast("Connection", self.get_conn())
+        except AirflowNotFoundException as error:
+            message = (
+                f"The Airflow connection {self.postgres_conn_id} does not exist. Load"
+                " airflow_settings.yaml (python plugins/load_airflow_settings.py) or create it."
+            )
+            raise ConfigurationError(message) from error
+        except psycopg.OperationalError as error:
+            raise unreachable(error) from error
+        with conn:
+            conn.autocommit = True
+            yield conn
+
+
+def _option(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")

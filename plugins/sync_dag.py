@@ -1,0 +1,67 @@
+"""What the two sync Dags share: when they run, how they retry, what can be asked of them."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Asset, CronTriggerTimetable, Param
+
+from sync_retry_policy import SyncRetryPolicy
+
+TAGS = ["tiktok", "stores", "nightly"]
+
+MAX_ACTIVE_TASKS = 512
+"""Above any sensible pool: the limit is the pool, which can be changed while Airflow runs."""
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "marketing-data",
+    "retries": 3,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+    "retry_policy": SyncRetryPolicy(),
+    "execution_timeout": timedelta(minutes=10),
+}
+
+
+def nightly() -> CronTriggerTimetable:
+    """Every day at 02:00 in ``SYNC_TIMEZONE``.
+
+    No ``start_date`` and a short ``run_immediately``: the first night is the next one, so that
+    switching a Dag on beside a manual run does not start a second one. The five minutes are for
+    that first night: without them a parse between 02:00 and the scheduler's next look would move
+    it by a day. A later night missed while Airflow was down is made up for once it is back.
+    """
+    return CronTriggerTimetable(
+        "0 2 * * *",
+        timezone=os.environ.get("SYNC_TIMEZONE") or "UTC",
+        run_immediately=timedelta(minutes=5),
+    )
+
+
+def params() -> dict[str, Param]:
+    """The trigger form."""
+    return {
+        "stores": Param(
+            [],
+            type="array",
+            items={"type": "string"},
+            title="Stores",
+            description="Codes of the stores to sync, as in the table stores."
+            " Empty = every active store.",
+        ),
+        "dry_run": Param(
+            default=False,
+            type="boolean",
+            title="Dry run",
+            description="Call TikTok and write nothing; each store's log says what would have"
+            " been written. Tokens that must be refreshed are refreshed.",
+        ),
+    }
+
+
+def table(name: str) -> Asset:
+    """The asset of a table of the store database, for Dags that wait for fresh data."""
+    return Asset(name, uri=f"tiktok-sync://store_db/public/{name}")

@@ -1,0 +1,89 @@
+"""Airflow for all tests: its home in a temporary folder, and nothing of the user's own settings.
+
+Airflow reads its configuration when it is first imported, and any test may be the first to do so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROBE_SECONDS = 60
+
+_FOREIGN = (
+    "AIRFLOW",
+    "DB_POOL_",
+    "MIN_SUCCESS_RATE",
+    "SLA_MINUTES",
+    "STORE_DB_URL",
+    "SYNC_",
+    "TIKTOK_",
+    "VIDEO_SYNC_",
+)
+"""What a user's shell or ``.env`` may hold and must not decide a test."""
+
+
+def _airflow_env(home: str) -> dict[str, str]:
+    return {
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        # Nothing may be sent anywhere.
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def _isolate() -> None:
+    assert "airflow" not in sys.modules, "Airflow was imported before its settings were made"
+    home = tempfile.mkdtemp(prefix="airflow-tests-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN):
+            del os.environ[name]
+    os.environ.update(_airflow_env(home))
+
+
+_isolate()
+
+
+class Probe(Protocol):
+    """Runs a Python file in a fresh interpreter and decodes what it prints last."""
+
+    def __call__(self, file: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Any:
+        """Run ``file`` with arguments and further environment variables."""
+
+
+@pytest.fixture(scope="session")
+def probe() -> Probe:
+    """For what depends on a process's start: imports, hash seed, environment."""
+
+    def run(file: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Any:
+        done = subprocess.run(  # noqa: S603 - fixed program, no shell
+            [sys.executable, str(file), *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{file.name}:\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run

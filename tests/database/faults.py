@@ -1,0 +1,58 @@
+"""Plans for the sandbox's fault seam: what goes wrong between a call and its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from include.sandbox.wire import Answer
+
+if TYPE_CHECKING:
+    from include.sandbox.pipeline import Call
+
+
+class Edit:
+    """A fault plan that changes the true `data` of an endpoint's answers."""
+
+    def __init__(self, endpoint: str, change: Callable[[dict[str, Any]], None]) -> None:
+        self.endpoint = endpoint
+        self.change = change
+
+    async def around(self, call: Call, proceed: Callable[[], Answer]) -> Answer:
+        answer = proceed()
+        if call.endpoint != self.endpoint:
+            return answer
+        body = json.loads(json.dumps(answer.body))
+        self.change(body["data"])
+        return Answer(answer.status, answer.code, body)
+
+
+class Refuse:
+    """A fault plan that answers an endpoint with one error for ever."""
+
+    def __init__(self, endpoint: str, status: int, code: str) -> None:
+        self.endpoint, self.status, self.code = endpoint, status, code
+
+    async def around(self, call: Call, proceed: Callable[[], Answer]) -> Answer:
+        if call.endpoint != self.endpoint:
+            return proceed()
+        error = {"code": self.code, "message": "why", "log_id": "LOG7"}
+        return Answer(self.status, self.code, {"data": {}, "error": error})
+
+
+class Broken:
+    """Some calls of an endpoint get a 500, after the true work was done or before."""
+
+    def __init__(self, endpoint: str, times: int, *, lost_answer: bool = False) -> None:
+        self.endpoint = endpoint
+        self.times = times
+        self.lost_answer = lost_answer
+
+    async def around(self, call: Call, proceed: Callable[[], Answer]) -> Answer:
+        if call.endpoint != self.endpoint or not self.times:
+            return proceed()
+        self.times -= 1
+        if self.lost_answer:
+            proceed()
+        return Answer(500, "trouble", {"error": "server_error"})

@@ -1,0 +1,118 @@
+"""Is every video of a listing settled: written, told unreadable, or found gone and only then so?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from include.tiktok_sync.errors import DataError
+from include.tiktok_sync.store_run import VIDEO_JOB
+from tests.database.bench import Bench
+from tests.database.faults import Edit
+
+MADE_UP = "7000000000000000001"
+
+pytestmark = pytest.mark.usefixtures("no_waits")
+
+
+def test_a_video_is_removed_only_after_tiktok_confirms_and_comes_back(bench: Bench) -> None:
+    code = bench.code_with_videos(at_least=3)
+    bench.import_stores(code)
+    bench.insert_video(code, MADE_UP)
+    hidden = bench.truth(code)["videos"][1]["id"]
+
+    def hide(data: dict[str, Any]) -> None:
+        data["videos"] = [video for video in data["videos"] if video["id"] != hidden]
+
+    bench.sync(VIDEO_JOB, code, run_id="before")
+    bench.conn.execute("UPDATE videos SET removed_at = NULL")
+    bench.sandbox.admin("DELETE", "/requests")
+    bench.sandbox.sandbox.faults = Edit("video_list", hide)
+    outcome = bench.sync(VIDEO_JOB, code)
+    gone = bench.rows("SELECT video_id FROM videos WHERE removed_at IS NOT NULL")
+    assert gone == [{"video_id": MADE_UP}]  # `hidden` is not listed, and video/query shows it
+    assert outcome.message.endswith(", 1 gone")
+    assert outcome.details["removed"] == 1
+    assert bench.calls()["video_query"] == 1
+
+    def bring_back(data: dict[str, Any]) -> None:
+        data["videos"].append({"id": MADE_UP, "view_count": 5})
+
+    bench.sandbox.sandbox.faults = Edit("video_list", bring_back)
+    bench.sync(VIDEO_JOB, code)
+    assert bench.rows("SELECT FROM videos WHERE removed_at IS NOT NULL") == []
+
+
+def test_missing_videos_are_asked_for_by_twenty(bench: Bench) -> None:
+    bench.import_stores("S001")
+    made_up = [str(int(MADE_UP) + number) for number in range(41)]
+    for video_id in made_up:
+        bench.insert_video("S001", video_id)
+    bench.sync(VIDEO_JOB, "S001")
+    assert bench.calls()["video_query"] == 3
+    gone = bench.rows("SELECT video_id FROM videos WHERE removed_at IS NOT NULL ORDER BY 1")
+    assert [line["video_id"] for line in gone] == made_up
+    bench.sync(VIDEO_JOB, "S001")
+    assert bench.calls()["video_query"] == 3
+
+
+def test_an_incomplete_listing_removes_nothing_and_keeps_its_pages(bench: Bench) -> None:
+    code = bench.code_with_videos(at_least=21)
+    bench.import_stores(code)
+    bench.insert_video(code, MADE_UP)
+    bench.sandbox.sandbox.faults = Edit("video_list", lambda data: data.update(cursor=0))
+    with pytest.raises(DataError, match="no usable cursor"):
+        bench.sync(VIDEO_JOB, code)
+    assert bench.rows("SELECT FROM videos WHERE removed_at IS NOT NULL") == []
+    assert bench.row("SELECT count(*) FROM video_daily_stats") == {"count": 20}
+    assert (bench.log_row(code)["status"], bench.calls()["video_list"]) == ("failed", 1)
+
+
+def test_an_unreadable_video_costs_only_itself(bench: Bench) -> None:
+    code = bench.code_with_videos(at_least=21)
+    bench.import_stores(code)
+    bench.insert_video(code, MADE_UP)
+    told = bench.truth(code)["videos"]
+    bad = told[0]["id"]
+
+    def spoil(data: dict[str, Any]) -> None:
+        for video in data["videos"]:
+            if video["id"] == bad:
+                video["view_count"] = 2**70
+
+    bench.sandbox.sandbox.faults = Edit("video_list", spoil)
+    with pytest.raises(DataError, match=f"1 of {len(told)} videos could not be read"):
+        bench.sync(VIDEO_JOB, code)
+    assert bench.row("SELECT count(*) FROM video_daily_stats") == {"count": len(told) - 1}
+    assert bench.rows("SELECT FROM videos WHERE removed_at IS NOT NULL") == []
+    log = bench.log_row(code)
+    assert (log["details"]["kind"], bad in log["message"]) == ("data", True)
+
+
+def test_a_video_on_two_pages_counts_once(bench: Bench) -> None:
+    code = bench.code_with_videos(at_least=21)
+    bench.import_stores(code)
+    told = bench.truth(code)["videos"]
+    bench.sandbox.sandbox.faults = Edit(
+        "video_list", lambda data: data["videos"].extend([{"id": told[0]["id"]}] * 2)
+    )
+    outcome = bench.sync(VIDEO_JOB, code)
+    assert outcome.details["videos"] == len(told)
+
+
+def test_captions_with_nul_and_ties_at_page_edges_are_no_trouble(bench: Bench) -> None:
+    bench.sandbox.admin(
+        "PATCH", "/settings", json={"nul_in_captions": True, "same_second_ties": True}
+    )
+    code = bench.code_with_videos(at_least=41)
+    bench.import_stores(code)
+    outcome = bench.sync(VIDEO_JOB, code)
+    told = {video["id"]: video for video in bench.truth(code)["videos"]}
+    assert any("\x00" in video["video_description"] for video in told.values())
+    for line in bench.rows("SELECT video_id, video_description FROM videos"):
+        assert line["video_description"] == told[line["video_id"]]["video_description"].replace(
+            "\x00", ""
+        )
+    # A tie at a page's edge hides a video from any client of this API; no more than those.
+    assert len(told) - 2 <= outcome.details["videos"] <= len(told)

@@ -1,0 +1,94 @@
+"""One whole stack for the end-to-end tests, in a temporary folder beside the user's own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from include.local.stack import Stack
+
+ROOT = Path(__file__).resolve().parents[2]
+STORES = 40
+LATENCY = "0.02"
+
+_SYNC_SECONDS = 280
+_OF_THE_STACK = (
+    "AIRFLOW",
+    "LOCAL_",
+    "POSTGRES_",
+    "SANDBOX_",
+    "STORE",
+    "SYNC_",
+    "TIKTOK_",
+    "VIDEO_",
+)
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """A stack that is up.
+
+    Attributes:
+        env: Environment of its commands: the test's own, without any setting of the user's stack.
+        db_url: Libpq URL of the product's database.
+        sandbox_url: Base URL of the sandbox.
+        airflow_url: Base URL of Airflow.
+    """
+
+    env: Mapping[str, str]
+    db_url: str
+    sandbox_url: str
+    airflow_url: str
+
+    def run(self, command: str | Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command in the stack's Airflow environment, as ``run --`` does."""
+        words = shlex.split(command) if isinstance(command, str) else command
+        return _local(["run", "--", *words], self.env)
+
+    def sync(self, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run ``make sync``'s command, with some variables set."""
+        return _local(["sync"], {**self.env, **env})
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """The whole stack with 40 stores, started once for all tests."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_STACK)}
+    env |= {
+        "LOCAL_STATE_DIR": str(tmp_path_factory.mktemp("stack")),
+        "STORES": str(STORES),
+        "SANDBOX_LATENCY": LATENCY,
+    }
+    settings = Stack.load(env).settings
+    try:
+        started = _local(["up"], env)
+        assert started.returncode == 0, started.stderr
+        yield RunningStack(
+            env=env,
+            db_url=settings.store_db_url,
+            sandbox_url=settings.sandbox_url,
+            airflow_url=settings.airflow_url,
+        )
+    finally:
+        stopped = _local(["down"], env)
+    assert stopped.returncode == 0, stopped.stderr
+
+
+def _local(arguments: Sequence[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - fixed program, no shell
+        [sys.executable, "-m", "include.local", *arguments],
+        cwd=ROOT,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_SYNC_SECONDS,
+        check=False,
+    )

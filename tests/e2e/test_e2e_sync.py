@@ -1,0 +1,306 @@
+"""Both Dags through the real scheduler, into the real Postgres, against the sandbox over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+from psycopg import sql
+
+from tests.e2e.conftest import STORES, RunningStack
+from tests.sandbox_server import running_sandbox
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+SEED_QUERY = """
+SELECT job_name, status, message, duration_ms / 1000 as duration_sec, run_time
+FROM sync_logs WHERE store_code IS NULL ORDER BY run_time DESC LIMIT 10;
+"""
+
+USER_COLUMNS = (
+    "follower_count",
+    "following_count",
+    "likes_count",
+    "video_count",
+    "display_name",
+    "username",
+    "bio_description",
+    "is_verified",
+    "union_id",
+)
+VIDEO_COLUMNS = ("title", "video_description", "duration", "height", "width", "share_url")
+COUNTERS = ("view_count", "like_count", "comment_count", "share_count")
+
+
+def admin(stack: RunningStack, path: str) -> Any:
+    answer = requests.get(f"{stack.sandbox_url}/admin/{path}", timeout=60)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def rows(stack: RunningStack, query: str, *values: object) -> list[tuple[Any, ...]]:
+    with psycopg.connect(stack.db_url) as conn:
+        return conn.execute(query.encode(), values).fetchall()
+
+
+def snapshot(stack: RunningStack) -> Mapping[str, list[tuple[Any, ...]]]:
+    """Every figure in the product's tables, without the times of observation."""
+    return {
+        "users": rows(
+            stack,
+            f"SELECT store_code, snapshot_date, {', '.join(USER_COLUMNS)}"  # noqa: S608 - fixed names
+            " FROM user_daily_stats ORDER BY 1, 2",
+        ),
+        "videos": rows(
+            stack,
+            f"SELECT video_id, store_code, removed_at, {', '.join(VIDEO_COLUMNS)}"  # noqa: S608 - fixed names
+            " FROM videos ORDER BY 1",
+        ),
+        "counters": rows(
+            stack,
+            f"SELECT video_id, snapshot_date, store_code, {', '.join(COUNTERS)}"  # noqa: S608 - fixed names
+            " FROM video_daily_stats ORDER BY 1, 2",
+        ),
+    }
+
+
+def wait_for_summary(stack: RunningStack, run_id: str) -> tuple[str, str]:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        found = rows(
+            stack,
+            "SELECT status, message FROM sync_logs WHERE run_id = %s AND store_code IS NULL",
+            run_id,
+        )
+        if found:
+            return found[0][0], found[0][1]
+        time.sleep(1)
+    pytest.fail(f"The run {run_id} left no summary in sync_logs")
+
+
+def run_state(stack: RunningStack, dag_id: str, run_id: str) -> str:
+    listed = stack.run(["airflow", "dags", "list-runs", dag_id, "-o", "json"])
+    assert listed.returncode == 0, listed.stderr
+    runs = json.loads(listed.stdout[listed.stdout.index("[{") :])
+    return next(str(run["state"]) for run in runs if run["run_id"] == run_id)
+
+
+@pytest.fixture(scope="module")
+def synced(stack: RunningStack) -> RunningStack:
+    """The stack after its first sync, with what the first sync printed already checked."""
+    done = stack.sync()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{STORES} of {STORES} stores" in " ".join(done.stdout.split())
+    assert stack.airflow_url in done.stdout
+    return stack
+
+
+def test_a_first_sync_leaves_two_successful_summaries(synced: RunningStack) -> None:
+    found = rows(synced, SEED_QUERY)
+    assert sorted((row[0], row[1]) for row in found) == [
+        ("sync_user_daily", "success"),
+        ("sync_video_daily", "success"),
+    ]
+
+
+def test_every_figure_is_the_sandboxs_own(synced: RunningStack) -> None:
+    truth = admin(synced, "truth")
+    stored = snapshot(synced)
+    assert len(truth) == STORES
+    users = {row[0]: dict(zip(USER_COLUMNS, row[2:], strict=True)) for row in stored["users"]}
+    assert users == {
+        code: {name: world["user"][name] for name in USER_COLUMNS} for code, world in truth.items()
+    }
+    videos = {row[0]: row[1:] for row in stored["videos"]}
+    counters = {row[0]: row[2:] for row in stored["counters"]}
+    expected_videos = {}
+    expected_counters = {}
+    for code, world in truth.items():
+        for video in world["videos"]:
+            expected_videos[video["id"]] = (
+                code,
+                None,
+                *(video.get(name) for name in VIDEO_COLUMNS),
+            )
+            expected_counters[video["id"]] = (code, *(video[name] for name in COUNTERS))
+    assert videos == expected_videos
+    assert counters == expected_counters
+
+
+def test_the_pools_bound_what_tiktok_sees_and_no_dead_token_is_used(synced: RunningStack) -> None:
+    stats = admin(synced, "stats")
+    calls = stats["endpoints"]
+    assert 0 < calls["user_info"]["in_flight_max"] <= 30
+    assert 0 < calls["video_list"]["in_flight_max"] <= 20
+    assert set(calls["user_info"]["by_code"]) == {"ok"}
+    assert set(calls["video_list"]["by_code"]) == {"ok"}
+    assert stats["dead_token_uses"] == 0
+
+
+def test_each_expired_token_is_refreshed_once_by_both_dags_together(synced: RunningStack) -> None:
+    refreshes = admin(synced, "stats")["refreshes"]
+    assert set(refreshes.values()) == {1}
+    assert len(refreshes) == STORES // 4
+
+
+def test_a_second_sync_changes_no_row_and_refreshes_nothing(synced: RunningStack) -> None:
+    before, refreshes = snapshot(synced), admin(synced, "stats")["refreshes"]
+    again = synced.sync()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert snapshot(synced) == before
+    assert admin(synced, "stats")["refreshes"] == refreshes
+    assert len(rows(synced, "SELECT FROM sync_logs WHERE store_code IS NULL")) == 4
+
+
+def test_progress_lines_are_on_the_schedulers_output_and_in_the_task_logs(
+    synced: RunningStack,
+) -> None:
+    state = Path(synced.env["LOCAL_STATE_DIR"])
+    wanted = f'"processed":{STORES},"total":{STORES},"percent":100,"msg":"Sync progress"}}'
+    assert wanted in (state / "logs" / "scheduler.log").read_text(encoding="utf-8")
+    events = [
+        json.loads(line)["event"]
+        for log in (state / "airflow" / "logs").rglob("dag_id=sync_*/**/*.log")
+        for line in log.read_text(encoding="utf-8").splitlines()
+        if "Sync progress" in line
+    ]
+    assert {json.loads(event)["total"] for event in events} == {STORES}
+
+
+def test_a_triggered_run_syncs_just_the_stores_it_names(synced: RunningStack) -> None:
+    run_id = "by-hand"
+    triggered = synced.run(
+        [
+            *("airflow", "dags", "trigger", "sync_user_daily", "--run-id", run_id),
+            *("--conf", '{"stores": ["S001"]}'),
+        ]
+    )
+    assert triggered.returncode == 0, triggered.stderr
+    assert wait_for_summary(synced, run_id) == ("success", "1 of 1 stores synced")
+    synced_codes = rows(
+        synced,
+        "SELECT store_code FROM sync_logs WHERE run_id = %s AND store_code IS NOT NULL",
+        run_id,
+    )
+    assert synced_codes == [("S001",)]
+
+
+def test_dags_test_syncs_just_the_stores_it_names(synced: RunningStack) -> None:
+    conf = '{"stores": ["S002", "S003"]}'
+    tested = synced.run(["airflow", "dags", "test", "sync_user_daily", "-c", conf])
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    newest = rows(
+        synced,
+        "SELECT store_code FROM sync_logs WHERE run_id = (SELECT run_id FROM sync_logs"
+        " ORDER BY run_time DESC LIMIT 1) AND store_code IS NOT NULL ORDER BY 1",
+    )
+    assert newest == [("S002",), ("S003",)]
+
+
+def test_an_unknown_store_is_refused_by_name_before_anything_is_called(
+    synced: RunningStack,
+) -> None:
+    calls = admin(synced, "stats")["endpoints"]["video_list"]["calls"]
+    run_id = "unknown-store"
+    triggered = synced.run(
+        [
+            *("airflow", "dags", "trigger", "sync_video_daily", "--run-id", run_id),
+            *("--conf", '{"stores": ["S001", "S9999"]}'),
+        ]
+    )
+    assert triggered.returncode == 0, triggered.stderr
+    status, message = wait_for_summary(synced, run_id)
+    assert status == "failed"
+    assert "S9999" in message
+    assert admin(synced, "stats")["endpoints"]["video_list"]["calls"] == calls
+
+
+def test_a_dry_run_calls_tiktok_and_writes_nothing(synced: RunningStack) -> None:
+    before = snapshot(synced)
+    logged = rows(synced, "SELECT count(*) FROM sync_logs")
+    calls = admin(synced, "stats")["endpoints"]["video_list"]["calls"]
+    conf = '{"stores": ["S001", "S004"], "dry_run": true}'
+    tested = synced.run(["airflow", "dags", "test", "sync_video_daily", "-c", conf])
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert admin(synced, "stats")["endpoints"]["video_list"]["calls"] > calls
+    assert "Dry run, nothing written" in tested.stdout + tested.stderr
+    assert rows(synced, "SELECT count(*) FROM sync_logs") == logged
+    assert snapshot(synced) == before
+
+
+def test_no_secret_is_anywhere_but_encrypted(synced: RunningStack) -> None:
+    secrets = [
+        secret
+        for found in admin(synced, "secrets").values()
+        for secret in (found if isinstance(found, list) else [found])
+    ]
+    assert len(secrets) > 2 * STORES
+    state = Path(synced.env["LOCAL_STATE_DIR"])
+    airflow_db = synced.run(["airflow", "config", "get-value", "database", "sql_alchemy_conn"])
+    airflow_url = airflow_db.stdout.strip().splitlines()[-1].replace("+psycopg2", "")
+    places = {
+        **{f"store database: {t}": dump for t, dump in dump_tables(synced.db_url).items()},
+        **{f"metadata database: {t}": dump for t, dump in dump_tables(airflow_url).items()},
+        **{
+            str(log.relative_to(state)): log.read_text(encoding="utf-8")
+            for folder in (state / "logs", state / "airflow" / "logs")
+            for log in folder.rglob("*.log")
+        },
+    }
+    assert any("task_id=sync_store_user" in place for place in places)
+    leaks = sorted(
+        {
+            place
+            for place, text in places.items()
+            if any(secret in text for secret in secrets) or "rft." in text
+        }
+    )
+    assert leaks == []
+
+
+def dump_tables(url: str) -> dict[str, str]:
+    with psycopg.connect(url) as conn:
+        tables = [
+            name
+            for (name,) in conn.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            )
+        ]
+        dumps = {}
+        for table in tables:
+            copy = sql.SQL("COPY (SELECT * FROM {}) TO STDOUT").format(sql.Identifier(table))
+            with conn.cursor().copy(copy) as lines:
+                dumps[table] = b"".join(bytes(line) for line in lines).decode(errors="replace")
+    return dumps
+
+
+def test_no_active_store_ends_as_a_skipped_run_with_its_reason(synced: RunningStack) -> None:
+    done = synced.sync(STORES="0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    newest = rows(synced, SEED_QUERY)[:2]
+    assert {row[1] for row in newest} == {"skipped"}
+    assert all("No active store" in row[2] for row in newest)
+
+
+def test_a_wrong_client_secret_is_one_clear_error(synced: RunningStack) -> None:
+    with psycopg.connect(synced.db_url) as conn:
+        conn.execute("UPDATE stores SET is_active = true")
+    with running_sandbox() as other:
+        failed = synced.sync(
+            TIKTOK_API_URL=other.url,
+            TIKTOK_CLIENT_KEY=other.client_key,
+            TIKTOK_CLIENT_SECRET="wrong",
+        )
+        stats = other.admin("GET", "/stats")
+    assert failed.returncode == 1
+    assert "TIKTOK_CLIENT_SECRET" in failed.stdout
+    assert "Traceback" not in failed.stdout + failed.stderr
+    assert stats["endpoints"]["user_info"]["calls"] == 0
+    statuses = rows(synced, "SELECT DISTINCT status FROM store_tokens")
+    assert statuses == [("active",)]

@@ -1,0 +1,182 @@
+"""The sandbox on a free loopback port, for any test that needs a TikTok over real HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from include.sandbox.app import build_app
+from include.sandbox.server import listen, make_server, url_of
+from include.sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    import uvicorn
+
+    from include.sandbox.runtime import Sandbox
+
+_PATIENCE_SECONDS = 10.0
+_DEFAULTS: dict[str, Any] = {
+    "client_key": "sandbox-client-key",
+    "client_secret": "sandbox-client-secret",
+    "port": 0,
+    "stores": 20,
+    "latency": 0.0,
+}
+
+
+class SandboxServer:
+    """One sandbox in a thread of this process.
+
+    Args:
+        **overrides: `SandboxSettings` fields; by default 20 stores, no latency, a free port.
+
+    Attributes:
+        url: Base URL, once it runs.
+        sandbox: The state behind it, once it runs, for what has no endpoint (the fault plan).
+    """
+
+    sandbox: Sandbox
+
+    def __init__(self, **overrides: Any) -> None:
+        self.settings = SandboxSettings(**{**_DEFAULTS, **overrides})
+        self.client_key = self.settings.client_key
+        self.client_secret = self.settings.client_secret
+        self.url = ""
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._http = requests.Session()
+
+    def start(self) -> None:
+        """Serves; returns once calls are answered."""
+        listener = listen(self.settings)
+        try:
+            app = build_app(self.settings)
+        except BaseException:
+            listener.close()
+            raise
+        server = make_server(app)
+        self.sandbox = app.state.sandbox
+        self._socket, self._server, self.url = listener, server, url_of(listener)
+        self._thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not server.started:
+            if time.monotonic() > deadline or not self._thread.is_alive():
+                message = "the sandbox did not start"
+                raise RuntimeError(message)
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """Stops serving and closes the state file; does nothing if it does not run."""
+        self._http.close()
+        if self._server is None or self._thread is None or self._socket is None:
+            return
+        self._server.should_exit = True
+        self._thread.join(_PATIENCE_SECONDS)
+        self._socket.close()
+        if self._thread.is_alive():
+            message = "the sandbox did not stop"
+            raise RuntimeError(message)
+        self._server = self._thread = self._socket = None
+
+    def admin(self, method: str, path: str, **kwargs: Any) -> Any:
+        """Calls `/admin` and decodes the answer.
+
+        Args:
+            method: HTTP method.
+            path: Path below `/admin`, such as `/stats`.
+            **kwargs: For `requests`.
+
+        Returns:
+            The JSON value, or the text of anything else, None for an empty answer.
+
+        Raises:
+            requests.HTTPError: The sandbox refused.
+        """
+        response = self._http.request(method, f"{self.url}/admin{path}", timeout=30, **kwargs)
+        response.raise_for_status()
+        if response.headers.get("content-type", "").startswith("application/json"):
+            return response.json()
+        return response.text or None
+
+    def row(self, code: str) -> dict[str, str]:
+        """A store's line of `/admin/stores.csv`: column -> text, the newest tokens among them."""
+        text = self.admin("GET", "/stores.csv", params={"codes": code})
+        return next(csv.DictReader(io.StringIO(text)))
+
+    def user_info(self, token: str, fields: str | None = "open_id") -> requests.Response:
+        """Calls `GET /v2/user/info/` with an access token."""
+        return self._display("GET", "/v2/user/info/", token, fields)
+
+    def video_list(
+        self, token: str, fields: str | None = "id,create_time", **body: Any
+    ) -> requests.Response:
+        """Calls `POST /v2/video/list/` with an access token and a JSON body."""
+        return self._display("POST", "/v2/video/list/", token, fields, json=body)
+
+    def video_query(
+        self, token: str, ids: Any, fields: str | None = "id,create_time"
+    ) -> requests.Response:
+        """Calls `POST /v2/video/query/` with an access token and `filters.video_ids`."""
+        body = {"filters": {"video_ids": ids}}
+        return self._display("POST", "/v2/video/query/", token, fields, json=body)
+
+    def oauth(self, grant_type: str, **form: str) -> requests.Response:
+        """Calls `POST /v2/oauth/token/` with the client's credentials and more form fields."""
+        data = {
+            "client_key": self.client_key,
+            "client_secret": self.client_secret,
+            "grant_type": grant_type,
+            **form,
+        }
+        return requests.post(f"{self.url}/v2/oauth/token/", data=data, timeout=30)
+
+    def refresh(self, refresh_token: str) -> requests.Response:
+        """Refreshes."""
+        return self.oauth("refresh_token", refresh_token=refresh_token)
+
+    def revoke(self, access_token: str) -> requests.Response:
+        """Calls `POST /v2/oauth/revoke/`."""
+        data = {
+            "client_key": self.client_key,
+            "client_secret": self.client_secret,
+            "token": access_token,
+        }
+        return requests.post(f"{self.url}/v2/oauth/revoke/", data=data, timeout=30)
+
+    def _display(
+        self, method: str, path: str, token: str, fields: str | None, **kwargs: Any
+    ) -> requests.Response:
+        return requests.request(
+            method,
+            self.url + path,
+            params={} if fields is None else {"fields": fields},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=30,
+            **kwargs,
+        )
+
+
+@contextlib.contextmanager
+def running_sandbox(**overrides: Any) -> Iterator[SandboxServer]:
+    """A `SandboxServer` for the length of a `with` block.
+
+    Args:
+        **overrides: `SandboxSettings` fields.
+    """
+    server = SandboxServer(**overrides)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

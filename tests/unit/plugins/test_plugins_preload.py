@@ -1,0 +1,97 @@
+"""Warm workers: what the scheduler loads before it forks, and what is left for each task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Probe
+
+PROBE = Path(__file__).parent / "probes" / "preload.py"
+
+OF_EVERY_TASK = {
+    "airflow.dag_processing.dagbag",
+    "airflow.dag_processing.importers.python_importer",
+    "airflow.providers.standard.decorators.python",
+    "cryptography.fernet",
+    "hooks.store_db_hook",
+    "hooks.tiktok_hook",
+    "include.tiktok_sync.client",
+    "include.tiktok_sync.user_sync",
+    "include.tiktok_sync.video_sync",
+    "psycopg",
+    "requests",
+    "sync_dag",
+    "sync_tasks",
+    "tenacity",
+}
+HEAVY = (
+    "airflow.providers",
+    "airflow.sdk",
+    "alembic",
+    "cryptography",
+    "hooks",
+    "include",
+    "jinja2",
+    "jsonschema",
+    "psycopg",
+    "pydantic",
+    "requests",
+    "sqlalchemy",
+    "sync_dag",
+    "sync_tasks",
+    "tenacity",
+)
+
+
+@pytest.fixture(scope="module")
+def scheduler(probe: Probe) -> Any:
+    return probe(PROBE, "scheduler")
+
+
+def below(packages: tuple[str, ...], modules: list[str]) -> list[str]:
+    return [
+        name
+        for name in modules
+        if any(name == package or name.startswith(f"{package}.") for package in packages)
+    ]
+
+
+def test_scheduler_loads_what_every_task_imports(scheduler: Any) -> None:
+    assert set(scheduler["preloaded"]) >= OF_EVERY_TASK
+
+
+def test_celery_worker_does_the_same(probe: Probe) -> None:
+    assert set(probe(PROBE, "celery", "worker")["preloaded"]) >= OF_EVERY_TASK
+
+
+def test_nothing_comes_to_life_before_the_fork(scheduler: Any) -> None:
+    # A thread or a connection that many forks share is broken in all of them.
+    assert scheduler["threads"] == ["MainThread"]
+    assert scheduler["new_sockets"] == []
+
+
+def test_a_task_finds_everything_loaded(scheduler: Any) -> None:
+    added = scheduler["added_by_task"]
+
+    assert scheduler["dags"] == ["sync_user_daily"]
+    assert scheduler["errors"] == {}
+    assert below(HEAVY, added) == []
+    # What remains is the Dag file itself, which is parsed for each task, and at most crumbs.
+    assert [name for name in added if name.endswith("_sync_user_daily")] != []
+    assert len(added) <= 5, added
+
+
+def test_other_commands_do_not_pay_for_it(probe: Probe) -> None:
+    listing = probe(PROBE, "dags", "list")
+
+    assert (
+        below(("hooks", "include", "psycopg", "sync_dag", "sync_tasks"), listing["preloaded"]) == []
+    )
+    assert "airflow_local_settings" in listing["preloaded"]
+    # ... and the same measure sees a task's imports where nothing was preloaded.
+    assert {"hooks.tiktok_hook", "include.tiktok_sync.client", "psycopg", "sync_dag"} <= set(
+        listing["added_by_task"]
+    )
