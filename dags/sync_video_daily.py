@@ -22,7 +22,15 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, get_current_context, task
 
-from sync_dag import DEFAULT_ARGS, MAX_ACTIVE_TASKS, TAGS, nightly, params, table
+from sync_dag import (
+    DEFAULT_ARGS,
+    MAX_ACTIVE_TASKS,
+    TAGS,
+    list_stores,
+    nightly,
+    params,
+    record_summary,
+)
 
 with DAG(
     "sync_video_daily",
@@ -36,13 +44,6 @@ with DAG(
     doc_md=__doc__,
 ):
 
-    @task
-    def list_stores() -> list[str]:
-        """List the stores of this run."""
-        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
-
-        return sync_tasks.list_stores(get_current_context())
-
     @task(
         pool="tiktok_videos",
         map_index_template="{{ task.op_kwargs['store_code'] }}",
@@ -54,12 +55,6 @@ with DAG(
 
         sync_tasks.sync_store("sync_video_daily", store_code, get_current_context())
 
-    @task(trigger_rule="all_done", outlets=[table("videos"), table("video_daily_stats")])
-    def record_summary() -> None:
-        """Record what came of the run."""
-        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
-
-        sync_tasks.record_summary(get_current_context())
-
-    stores = list_stores()
-    sync_store_video.expand(store_code=stores) >> record_summary()
+    sync_store_video.expand(store_code=list_stores()) >> record_summary(
+        "videos", "video_daily_stats"
+    )

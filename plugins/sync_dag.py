@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, CronTriggerTimetable, Param
+from airflow.sdk import Asset, CronTriggerTimetable, Param, get_current_context, task
 
 from sync_retry_policy import SyncRetryPolicy
 
@@ -65,3 +65,24 @@ def params() -> dict[str, Param]:
 def table(name: str) -> Asset:
     """The asset of a table of the store database, for Dags that wait for fresh data."""
     return Asset(name, uri=f"tiktok-sync://store_db/public/{name}")
+
+
+@task
+def list_stores() -> list[str]:
+    """List the stores of this run."""
+    import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+    return sync_tasks.list_stores(get_current_context())
+
+
+def record_summary(*tables: str) -> Any:
+    """The last task: records what came of the run and announces the tables' fresh data."""
+
+    @task(trigger_rule="all_done", outlets=[table(name) for name in tables])
+    def record_summary() -> None:
+        """Record what came of the run."""
+        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+        sync_tasks.record_summary(get_current_context())
+
+    return record_summary()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
+from rich import box
 from rich.table import Table
 
 from include.local.airflow_env import ADMIN
@@ -49,7 +50,7 @@ def _print_summaries(connection: psycopg.Connection, runs: Mapping[str, str]) ->
         """,
         [list(runs.values()), list(runs)],
     ).fetchall()
-    table = Table()
+    table = Table(box=box.SIMPLE)  # the others need more than 80 columns
     table.add_column("job_name", no_wrap=True, min_width=16)
     table.add_column("status", no_wrap=True, min_width=7)
     table.add_column("message", no_wrap=True)

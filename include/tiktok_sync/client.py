@@ -21,7 +21,6 @@ from tenacity import (
 
 from include.tiktok_sync.errors import (
     DataError,
-    RetriableError,
     SyncError,
     TikTokUnavailableError,
 )
@@ -45,6 +44,9 @@ REFUSED_ATTEMPTS = 6
 
 PAUSE_AFTER_429_S = 5.0
 """TikTok documents no ``Retry-After``; the window slides, so places open up all the time."""
+
+MAX_PAUSE_S = 120.0
+"""Two of TikTok's windows: an odd ``Retry-After`` must not close an endpoint for the night."""
 
 
 class _BlipError(Exception):
@@ -166,7 +168,7 @@ class TikTokClient:
             elif meaning.action is Action.WAIT and request.refused < REFUSED_ATTEMPTS:
                 request.refused += 1
                 self.counts.rate_limited += 1
-                pause_s = answer.retry_after_s or PAUSE_AFTER_429_S
+                pause_s = min(answer.retry_after_s or PAUSE_AFTER_429_S, MAX_PAUSE_S)
                 # Jitter, so that workers which were refused together do not return together.
                 self._limiter.pause(request.endpoint, pause_s * random.uniform(1, 1.5))  # noqa: S311 - spreading load, not a secret
             else:
@@ -210,12 +212,7 @@ def _failure(meaning: Meaning, answer: Answer, endpoint: str) -> Exception:
     error_part = (answer.body or {}).get("error")
     said = error_part if isinstance(error_part, dict) else {}
     detail = f"{endpoint}: HTTP {answer.status}, {said.get('code')}: {said.get('message')}"
-    log_id = said.get("log_id")
-    error: SyncError
-    if issubclass(meaning.error, RetriableError):
-        error = meaning.error(
-            meaning.message, retry_after_s=answer.retry_after_s, detail=detail, log_id=log_id
-        )
-    else:
-        error = meaning.error(meaning.message, detail=detail, log_id=log_id)
+    error = meaning.as_error(
+        detail=detail, log_id=said.get("log_id"), retry_after_s=answer.retry_after_s
+    )
     return _BlipError(error) if meaning.action is Action.RETRY else error

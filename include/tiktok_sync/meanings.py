@@ -18,6 +18,7 @@ from include.tiktok_sync.errors import (
     MissingScopeError,
     NeedsConsentError,
     RateLimitedError,
+    RetriableError,
     SyncError,
     TikTokUnavailableError,
 )
@@ -50,6 +51,16 @@ class Meaning:
     action: Action
     error: type[SyncError] = SyncError
     message: str = ""
+
+    def as_error(
+        self, *, detail: str, log_id: str | None, retry_after_s: float | None
+    ) -> SyncError:
+        """The error to raise, with what the answer said."""
+        if issubclass(self.error, RetriableError):
+            return self.error(
+                self.message, retry_after_s=retry_after_s, detail=detail, log_id=log_id
+            )
+        return self.error(self.message, detail=detail, log_id=log_id)
 
 
 _UNAVAILABLE = Meaning(
@@ -145,6 +156,8 @@ def meaning_of_oauth_answer(status: int, error: str | None) -> Meaning:
     """What an OAuth answer without an ``access_token`` means; ``error`` as in its body."""
     if error is not None and error in OAUTH_ERRORS:
         return OAUTH_ERRORS[error]
+    if status == HTTP_OK and error is None:
+        return _MALFORMED
     return _meaning_of_status(status)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from include.tiktok_sync.errors import RetriableError, SyncError, TikTokUnavailableError
+from include.tiktok_sync.errors import SyncError, TikTokUnavailableError
 from include.tiktok_sync.http import Answer, HttpTransport
 from include.tiktok_sync.meanings import meaning_of_oauth_answer
 
@@ -117,12 +117,9 @@ def _error(answer: Answer) -> SyncError:
     name = body.get("error")
     meaning = meaning_of_oauth_answer(answer.status, name if isinstance(name, str) else None)
     detail = f"oauth/token: HTTP {answer.status}, {name}: {body.get('error_description')}"
-    log_id = body.get("log_id")
-    if issubclass(meaning.error, RetriableError):
-        return meaning.error(
-            meaning.message, retry_after_s=answer.retry_after_s, detail=detail, log_id=log_id
-        )
-    return meaning.error(meaning.message, detail=detail, log_id=log_id)
+    return meaning.as_error(
+        detail=detail, log_id=body.get("log_id"), retry_after_s=answer.retry_after_s
+    )
 
 
 def _seconds(value: Any) -> int | None:

@@ -169,6 +169,10 @@ def _problem_of_shape(values: list[str], cells: Mapping[str, str]) -> str | None
 
 
 def _problem_of_values(cells: Mapping[str, str]) -> str | None:
+    for column in ("access_token", "refresh_token"):
+        token = cells[column].strip()
+        if not token.isascii() or not token.isprintable() or " " in token:
+            return f"{column} holds characters that no token has"
     for column in ("access_expires_at", "refresh_expires_at"):
         if _time(cells[column]) is None:
             return f"{column} is not an ISO 8601 time: {cells[column]}"

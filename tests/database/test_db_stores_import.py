@@ -86,6 +86,8 @@ def test_a_good_row_arrives_whole(conn: Connection) -> None:
         ({"open_id": ""}, "open_id is empty"),
         ({"access_token": ""}, "access_token is empty"),
         ({"refresh_token": " "}, "refresh_token is empty"),
+        ({"access_token": "act.é"}, "access_token holds characters that no token has"),
+        ({"refresh_token": "rft.a b"}, "refresh_token holds characters that no token has"),
         ({"scope": ""}, "scope is empty"),
         ({"access_expires_at": "01.02.2026"}, "access_expires_at is not an ISO 8601 time"),
         ({"refresh_expires_at": "2026-02-30T00:00:00Z"}, "refresh_expires_at is not an ISO"),
@@ -120,7 +122,8 @@ def test_too_few_and_too_many_values_are_named(conn: Connection) -> None:
 def test_a_code_that_is_there_twice_is_loaded_once_and_named_with_both_lines(
     conn: Connection,
 ) -> None:
-    report = _load(conn, _line("S1", store_name="first"), _line("S2"), _line(" S1 "))
+    again = _line(" S1 ", access_token="act.again", refresh_token="rft.again")
+    report = _load(conn, _line("S1", store_name="first"), _line("S2"), again)
     assert _problems(report) == [(4, "store_code S1 is on line 2 already")]
     assert row(conn, "SELECT store_name FROM stores WHERE store_code = 'S1'") == {
         "store_name": "first"

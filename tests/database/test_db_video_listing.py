@@ -94,11 +94,16 @@ def test_a_video_on_two_pages_counts_once(bench: Bench) -> None:
     code = bench.code_with_videos(at_least=21)
     bench.import_stores(code)
     told = bench.truth(code)["videos"]
-    bench.sandbox.sandbox.faults = Edit(
-        "video_list", lambda data: data["videos"].extend([{"id": told[0]["id"]}] * 2)
-    )
+    first: list[dict[str, Any]] = []
+
+    def repeat(data: dict[str, Any]) -> None:
+        first.extend(data["videos"][:1])
+        data["videos"] += first[:1] * 2  # twice on a page, and again on the next ones
+
+    bench.sandbox.sandbox.faults = Edit("video_list", repeat)
     outcome = bench.sync(VIDEO_JOB, code)
-    assert outcome.details["videos"] == len(told)
+    assert (outcome.details["videos"], outcome.details["rows"]) == (len(told), len(told))
+    assert bench.calls()["video_list"] > 1
 
 
 def test_captions_with_nul_and_ties_at_page_edges_are_no_trouble(bench: Bench) -> None:

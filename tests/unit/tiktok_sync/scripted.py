@@ -1,0 +1,140 @@
+"""A loopback HTTP server that says what a test wrote down, and the client's two neighbours."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from hypothesis import settings
+
+from include.tiktok_sync.tokens import TokenSource
+
+examples = settings(database=None, deadline=None, max_examples=60)
+"""For `hypothesis`: no files, and no time limit of its own on a busy machine."""
+
+
+def ok(data: Mapping[str, Any]) -> Reply:
+    """A success of a data endpoint."""
+    error = {"code": "ok", "message": "", "log_id": "LOG0"}
+    return Reply(200, {"data": data, "error": error})
+
+
+def refusal(status: int, code: str, **headers: str) -> Reply:
+    """An error of a data endpoint."""
+    error = {"code": code, "message": "why", "log_id": "LOG9"}
+    return Reply(status, {"data": {}, "error": error}, headers)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What to answer: `body` is sent as JSON, or as it is when it is bytes."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    claimed_length: int | None = None
+    delay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What arrived."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    client_port: int
+
+
+class ScriptedServer:
+    """Gives the replies one after the other, the last one for ever; keeps what arrived."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+        self.seen: list[Seen] = []
+        self.released = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                port = self.client_address[1]
+                outer.seen.append(Seen(self.command, self.path, dict(self.headers), body, port))
+                reply = outer.replies.pop(0) if len(outer.replies) > 1 else outer.replies[0]
+                outer.released.wait(reply.delay)
+                raw = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body)
+                data = raw if isinstance(raw, bytes) else raw.encode()
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                size = len(data) if reply.claimed_length is None else reply.claimed_length
+                self.send_header("Content-Length", str(size))
+                self.end_headers()
+                self.wfile.write(data)
+                self.close_connection = size != len(data)
+
+            do_GET = do_POST = answer  # noqa: N815 - the names that http.server calls
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: Any) -> None:
+                """A client that hangs up early is part of some tests."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(10)
+
+
+class Limiter:
+    """A limiter that never makes anyone wait and keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.acquired: list[str] = []
+        self.pauses: list[tuple[str, float]] = []
+
+    def acquire(self, endpoint: str) -> float:
+        self.acquired.append(endpoint)
+        return 0.5
+
+    def pause(self, endpoint: str, seconds: float) -> None:
+        self.pauses.append((endpoint, seconds))
+
+
+class Tokens(TokenSource):
+    """Tokens act.1, act.2 … without a database behind them."""
+
+    def __init__(self) -> None:
+        self.refreshes = 0
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        return frozenset({"user.info.basic", "video.list"})
+
+    def access_token(self) -> str:
+        return f"act.{self.refreshes + 1}"
+
+    def replace_rejected(self, rejected: str) -> str:
+        assert rejected == self.access_token()
+        self.refreshes += 1
+        return self.access_token()

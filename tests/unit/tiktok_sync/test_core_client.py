@@ -1,0 +1,286 @@
+"""Does the client do with each answer what it means: use, repeat, pause, refresh or give up?"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import Any
+
+import pytest
+
+from include.tiktok_sync.client import BLIP_ATTEMPTS, PAGE_SIZE, REFUSED_ATTEMPTS, TikTokClient
+from include.tiktok_sync.errors import (
+    ConfigurationError,
+    DataError,
+    FatalError,
+    MissingScopeError,
+    NeedsConsentError,
+    RateLimitedError,
+    SyncError,
+    TikTokUnavailableError,
+)
+from include.tiktok_sync.http import HttpTransport
+from include.tiktok_sync.models import VIDEO_FIELDS
+from include.tiktok_sync.oauth import OAuthClient
+from tests.unit.tiktok_sync.scripted import Limiter, Reply, ScriptedServer, Tokens, ok, refusal
+
+USER = ok({"user": {"open_id": "o", "follower_count": 5}})
+REJECTED = refusal(401, "access_token_invalid")
+LIMITED = refusal(429, "rate_limit_exceeded")
+TROUBLE = Reply(500, b"<h1>500</h1>")
+OLD = "rft.old"
+SECRET = "s3cret"
+PAIR = {"access_token": "act.n", "expires_in": 7200, "refresh_token": "rft.n"}
+
+
+def _sent(server: ScriptedServer) -> list[str]:
+    return [seen.headers["Authorization"].removeprefix("Bearer ") for seen in server.seen]
+
+
+def test_user_info_asks_for_the_fields_and_counts_its_costs(
+    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+) -> None:
+    server.replies = [USER]
+    profile, observed_at = client.user_info(["open_id", "follower_count"])
+    assert (profile.open_id, profile.follower_count) == ("o", 5)
+    assert observed_at.utcoffset() is not None
+    (seen,) = server.seen
+    assert (seen.method, seen.path) == ("GET", "/v2/user/info/?fields=open_id%2Cfollower_count")
+    assert limiter.acquired == ["user/info"]
+    assert (client.counts.calls, client.counts.waited_s, client.counts.rate_limited) == (1, 0.5, 0)
+
+
+def test_video_list_sends_a_cursor_only_if_there_is_one(
+    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+) -> None:
+    server.replies = [ok({"videos": [{"id": "1"}], "cursor": 9, "has_more": True})]
+    assert client.list_videos(None).cursor == 9
+    client.list_videos(9)
+    bodies = [json.loads(seen.body) for seen in server.seen]
+    assert bodies == [{"max_count": PAGE_SIZE}, {"max_count": PAGE_SIZE, "cursor": 9}]
+    assert server.seen[0].path == f"/v2/video/list/?fields={'%2C'.join(VIDEO_FIELDS)}"
+    assert limiter.acquired == ["video/list"] * 2
+
+
+def test_video_query_gives_what_is_still_shown(
+    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+) -> None:
+    server.replies = [ok({"videos": [{"id": "2"}]})]
+    assert [video.video_id for video in client.query_videos(["1", "2"])] == ["2"]
+    assert json.loads(server.seen[0].body) == {"filters": {"video_ids": ["1", "2"]}}
+    assert limiter.acquired == ["video/query"]
+
+
+def test_two_blips_and_then_an_answer(
+    server: ScriptedServer, client: TikTokClient, waits: list[float], limiter: Limiter
+) -> None:
+    server.replies = [TROUBLE, refusal(500, "internal_error"), USER]
+    assert client.user_info(["open_id"])[0].open_id == "o"
+    assert (client.counts.calls, len(waits)) == (3, 2)
+    assert limiter.acquired == ["user/info"] * 3  # each try has its place under the limit
+    assert limiter.pauses == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        TROUBLE,
+        refusal(500, "internal_error"),
+        refusal(503, "brand_new"),
+        Reply(200, b"not json"),
+        Reply(200, {"unknown": "envelope"}),
+        Reply(200, {"error": "text", "data": {}}),
+        Reply(200, {"error": {"code": 7}, "data": {}}),
+        Reply(200, b'{"data', claimed_length=99),
+    ],
+)
+def test_blips_end_after_some_tries_within_seconds(
+    server: ScriptedServer, client: TikTokClient, waits: list[float], reply: Reply
+) -> None:
+    server.replies = [reply]
+    with pytest.raises(TikTokUnavailableError):
+        client.user_info(["open_id"])
+    assert len(server.seen) == BLIP_ATTEMPTS
+    assert len(waits) == BLIP_ATTEMPTS - 1
+    assert sum(waits) <= 24
+
+
+def test_the_last_refusals_reason_is_what_is_raised(
+    server: ScriptedServer, client: TikTokClient
+) -> None:
+    server.replies = [refusal(503, "brand_new", **{"Retry-After": "40"})]
+    with pytest.raises(TikTokUnavailableError) as caught:
+        client.user_info(["open_id"])
+    error = caught.value
+    assert (error.log_id, error.retry_after_s) == ("LOG9", 40.0)
+    assert error.detail == "user/info: HTTP 503, brand_new: why"
+    assert "act." not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    ("headers", "low", "high"), [({}, 5.0, 7.5), ({"Retry-After": "10"}, 10.0, 15.0)]
+)
+def test_a_429_pauses_the_endpoint_for_everyone_and_goes_on(
+    server: ScriptedServer,
+    client: TikTokClient,
+    limiter: Limiter,
+    waits: list[float],
+    *,
+    headers: dict[str, str],
+    low: float,
+    high: float,
+) -> None:
+    server.replies = [refusal(429, "rate_limit_exceeded", **headers), LIMITED, USER]
+    client.user_info(["open_id"])
+    assert [endpoint for endpoint, _ in limiter.pauses] == ["user/info"] * 2
+    assert low <= limiter.pauses[0][1] <= high
+    assert (client.counts.calls, client.counts.rate_limited, waits) == (3, 2, [])
+
+
+def test_a_429_without_end_is_given_up(
+    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+) -> None:
+    server.replies = [LIMITED]
+    with pytest.raises(RateLimitedError):
+        client.user_info(["open_id"])
+    assert len(server.seen) == REFUSED_ATTEMPTS + 1
+    assert len(limiter.pauses) == REFUSED_ATTEMPTS
+
+
+def test_a_rejected_token_is_replaced_once(
+    server: ScriptedServer, client: TikTokClient, tokens: Tokens
+) -> None:
+    server.replies = [REJECTED, USER]
+    client.user_info(["open_id"])
+    assert _sent(server) == ["act.1", "act.2"]
+    client.user_info(["open_id"])
+    assert (_sent(server)[2], tokens.refreshes) == ("act.2", 1)
+
+
+def test_a_token_rejected_again_is_given_up(
+    server: ScriptedServer, client: TikTokClient, tokens: Tokens
+) -> None:
+    server.replies = [REJECTED]
+    with pytest.raises(FatalError, match="even after a refresh"):
+        client.user_info(["open_id"])
+    assert (_sent(server), tokens.refreshes) == (["act.1", "act.2"], 1)
+
+
+def test_a_blip_between_rejections_does_not_buy_another_refresh(
+    server: ScriptedServer, client: TikTokClient, tokens: Tokens
+) -> None:
+    server.replies = [REJECTED, TROUBLE, REJECTED]
+    with pytest.raises(FatalError):
+        client.user_info(["open_id"])
+    assert (len(server.seen), tokens.refreshes) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (refusal(401, "scope_not_authorized"), MissingScopeError),
+        (refusal(400, "invalid_params"), FatalError),
+        (refusal(418, "brand_new"), FatalError),
+        (Reply(404, b"nothing here"), FatalError),
+        (Reply(302, b"", {"Location": "/x"}), FatalError),
+    ],
+)
+def test_a_refusal_is_neither_refreshed_nor_repeated(
+    server: ScriptedServer,
+    client: TikTokClient,
+    tokens: Tokens,
+    *,
+    reply: Reply,
+    error: type[SyncError],
+) -> None:
+    server.replies = [reply]
+    with pytest.raises(error):
+        client.user_info(["open_id"])
+    assert (len(server.seen), tokens.refreshes) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, {"user": None}, {"user": []}, {"user": {"follower_count": True}}]
+)
+def test_an_ok_without_a_user_is_an_error(
+    server: ScriptedServer, client: TikTokClient, data: Any
+) -> None:
+    server.replies = [ok(data)]
+    with pytest.raises(DataError):
+        client.user_info(["open_id"])
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("data", [{}, {"videos": None}, {"videos": [{"title": "no id"}]}])
+def test_an_unclear_query_confirms_nothing(
+    server: ScriptedServer, client: TikTokClient, data: Any
+) -> None:
+    server.replies = [ok(data)]
+    with pytest.raises(DataError):
+        client.query_videos(["1"])
+
+
+@pytest.fixture
+def oauth(http: HttpTransport, waits: list[float]) -> OAuthClient:
+    del waits  # its pauses pass at once
+    return OAuthClient(http, "key", SECRET)
+
+
+def test_a_refresh_is_read_whole(server: ScriptedServer, oauth: OAuthClient) -> None:
+    server.replies = [
+        Reply(200, {**PAIR, "refresh_expires_in": "99", "open_id": "o", "scope": "a,b"})
+    ]
+    grant = oauth.refresh(OLD)
+    assert (grant.access_token, grant.expires_in_s) == ("act.n", 7200)
+    assert (grant.refresh_token, grant.refresh_expires_in_s) == ("rft.n", 99)
+    assert (grant.open_id, grant.scope) == ("o", "a,b")
+    assert "act.n" not in repr(grant)
+    assert "rft.n" not in repr(grant)
+    assert server.seen[0].body == (
+        b"client_key=key&client_secret=s3cret&grant_type=refresh_token&refresh_token=rft.old"
+    )
+
+
+def test_what_a_refresh_leaves_out_is_none(server: ScriptedServer, oauth: OAuthClient) -> None:
+    server.replies = [Reply(200, {"access_token": "act.n", "expires_in": 60, "scope": ""})]
+    grant = oauth.refresh(OLD)
+    assert (grant.refresh_token, grant.refresh_expires_in_s) == (None, None)
+    assert (grant.open_id, grant.scope) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "calls"),
+    [
+        (Reply(400, {"error": "invalid_grant", "log_id": "L"}), NeedsConsentError, 1),
+        (Reply(200, {"error": "invalid_grant"}), NeedsConsentError, 1),
+        (Reply(401, {"error": "invalid_client"}), ConfigurationError, 1),
+        (Reply(400, {"error": "invalid_request"}), FatalError, 1),
+        (Reply(500, b"<h1>"), TikTokUnavailableError, 2),
+        (Reply(200, b"<h1>Welcome to the hotel</h1>"), TikTokUnavailableError, 2),
+        (Reply(429, {}), RateLimitedError, 1),
+    ],
+)
+def test_a_refresh_that_fails(
+    server: ScriptedServer, oauth: OAuthClient, reply: Reply, error: type[SyncError], calls: int
+) -> None:
+    server.replies = [reply]
+    with pytest.raises(error) as caught:
+        oauth.refresh(OLD)
+    assert len(server.seen) == calls
+    shown = "".join(traceback.format_exception(caught.value)) + str(caught.value.detail)
+    assert OLD not in shown
+    assert SECRET not in shown
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_same_token(
+    server: ScriptedServer, oauth: OAuthClient
+) -> None:
+    server.replies = [Reply(502, b""), Reply(200, PAIR)]
+    assert oauth.refresh(OLD).access_token == "act.n"
+    assert len({seen.body for seen in server.seen}) == 1
+
+
+def test_the_check_of_the_app_touches_no_store(server: ScriptedServer, oauth: OAuthClient) -> None:
+    server.replies = [Reply(200, {"access_token": "clt.x", "expires_in": 7200})]
+    oauth.check_app()
+    assert server.seen[0].body.endswith(b"grant_type=client_credentials")

@@ -1,0 +1,144 @@
+"""Does every answer of TikTok get one meaning, and every failure its place in the tree?"""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.tiktok_sync import errors
+from include.tiktok_sync.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    DataError,
+    FatalError,
+    MissingScopeError,
+    NeedsConsentError,
+    RateLimitedError,
+    RetriableError,
+    SkippableError,
+    SyncError,
+    TikTokUnavailableError,
+)
+from include.tiktok_sync.meanings import (
+    API_CODES,
+    OAUTH_ERRORS,
+    Action,
+    meaning_of_api_answer,
+    meaning_of_oauth_answer,
+)
+from tests.unit.tiktok_sync.scripted import examples
+
+ALL = [
+    found
+    for _, found in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(found, SyncError)
+]
+
+# Status and code as TikTok documents them -> what to do, and the error when that does not help.
+API = [
+    (200, "ok", Action.USE, SyncError),
+    (401, "access_token_invalid", Action.REFRESH, FatalError),
+    (401, "scope_not_authorized", Action.FAIL, MissingScopeError),
+    (401, "scope_permission_missed", Action.FAIL, MissingScopeError),
+    (400, "invalid_params", Action.FAIL, FatalError),
+    (400, "invalid_param", Action.FAIL, FatalError),
+    (400, "invalid_request", Action.FAIL, FatalError),
+    (429, "rate_limit_exceeded", Action.WAIT, RateLimitedError),
+    (500, "internal_error", Action.RETRY, TikTokUnavailableError),
+    (504, "timeout", Action.RETRY, TikTokUnavailableError),
+    # Codes nobody has documented, and bodies without any, by their status.
+    (418, "brand_new_code", Action.FAIL, FatalError),
+    (429, "brand_new_code", Action.WAIT, RateLimitedError),
+    (503, "brand_new_code", Action.RETRY, TikTokUnavailableError),
+    (200, "brand_new_code", Action.FAIL, FatalError),
+    (200, None, Action.RETRY, TikTokUnavailableError),
+    (302, None, Action.FAIL, FatalError),
+    (404, None, Action.FAIL, FatalError),
+    (429, None, Action.WAIT, RateLimitedError),
+    (502, None, Action.RETRY, TikTokUnavailableError),
+    # An "ok" that comes with an error status is no success.
+    (500, "ok", Action.RETRY, TikTokUnavailableError),
+    # The body decides where it is documented, whatever the status.
+    (200, "access_token_invalid", Action.REFRESH, FatalError),
+    (500, "rate_limit_exceeded", Action.WAIT, RateLimitedError),
+]
+OAUTH = [
+    (400, "invalid_grant", NeedsConsentError),
+    (200, "invalid_grant", NeedsConsentError),
+    (401, "invalid_client", ConfigurationError),
+    (200, "invalid_client", ConfigurationError),
+    (400, "unauthorized_client", ConfigurationError),
+    (400, "access_denied", ConfigurationError),
+    (400, "invalid_request", FatalError),
+    (400, "invalid_scope", FatalError),
+    (400, "unsupported_grant_type", FatalError),
+    (400, "unsupported_response_type", FatalError),
+    (500, "server_error", TikTokUnavailableError),
+    (200, "server_error", TikTokUnavailableError),
+    (503, "temporarily_unavailable", TikTokUnavailableError),
+    (500, None, TikTokUnavailableError),
+    (429, None, RateLimitedError),
+    (400, "brand_new", FatalError),
+    # A page of some proxy proves nothing about the request.
+    (200, None, TikTokUnavailableError),
+]
+
+
+def test_the_tree_is_by_what_can_be_done() -> None:
+    roots = {ConfigurationError, FatalError, RetriableError, SkippableError, DataError}
+    assert {found for found in ALL if found.__base__ is SyncError} == roots
+    assert {found for found in ALL if issubclass(found, RetriableError)} == {
+        *(RetriableError, TikTokUnavailableError, RateLimitedError, DatabaseUnavailableError)
+    }
+    assert {found for found in ALL if issubclass(found, SkippableError)} == {
+        *(SkippableError, NeedsConsentError, MissingScopeError)
+    }
+
+
+def test_every_kind_is_its_own() -> None:
+    assert len({found.kind for found in ALL}) == len(ALL) > 10
+
+
+def test_the_log_id_is_in_the_text_and_the_detail_is_not() -> None:
+    error = FatalError("What happened.", detail="HTTP 400", log_id="L1")
+    assert str(error) == "What happened. (TikTok log_id L1)"
+    assert (error.message, error.detail) == ("What happened.", "HTTP 400")
+    assert str(DataError("Plain.")) == "Plain."
+    assert RateLimitedError("x", retry_after_s=3).retry_after_s == 3
+
+
+@pytest.mark.parametrize(("status", "code", "action", "error"), API)
+def test_a_data_endpoints_answer(
+    status: int, code: str | None, action: Action, error: type[SyncError]
+) -> None:
+    meaning = meaning_of_api_answer(status, code)
+    assert (meaning.action, meaning.error) == (action, error)
+    assert bool(meaning.message) == (action is not Action.USE)
+
+
+@pytest.mark.parametrize(("status", "name", "error"), OAUTH)
+def test_an_oauth_answer(status: int, name: str | None, error: type[SyncError]) -> None:
+    meaning = meaning_of_oauth_answer(status, name)
+    assert meaning.error is error
+    assert meaning.message
+
+
+def test_every_documented_code_is_tested_here() -> None:
+    assert {code for _, code, *_ in API} >= API_CODES.keys()
+    assert {name for _, name, _ in OAUTH} >= OAUTH_ERRORS.keys()
+
+
+@examples
+@given(status=st.integers(100, 599), code=st.none() | st.text())
+def test_nothing_is_a_success_but_200_and_ok_and_nothing_has_no_meaning(
+    status: int, code: str | None
+) -> None:
+    meaning = meaning_of_api_answer(status, code)
+    assert (meaning.action is Action.USE) == (status == 200 and code == "ok")
+    # Only TikTok's own word ends a grant.
+    oauth = meaning_of_oauth_answer(status, code)
+    assert (oauth.error is NeedsConsentError) == (code == "invalid_grant")
+    assert oauth.action is not Action.USE
