@@ -50,15 +50,15 @@ def _print_summaries(connection: psycopg.Connection, runs: Mapping[str, str]) ->
         """,
         [list(runs.values()), list(runs)],
     ).fetchall()
-    table = Table(box=box.SIMPLE)  # the others need more than 80 columns
+    table = Table(box=box.SIMPLE, pad_edge=False)  # fits 80 columns
     table.add_column("job_name", no_wrap=True, min_width=16)
     table.add_column("status", no_wrap=True, min_width=7)
     table.add_column("message", no_wrap=True)
     table.add_column("duration", no_wrap=True, min_width=8, justify="right")
-    table.add_column("run_time", no_wrap=True, min_width=12)
+    table.add_column("run_time", no_wrap=True, min_width=8)
     for job, status, message, milliseconds, run_time in rows:
         seconds = "" if milliseconds is None else f"{milliseconds / 1000:.1f} s"
-        table.add_row(job, status, message, seconds, f"{run_time:%H:%M:%S %Z}")
+        table.add_row(job, status, message, seconds, f"{run_time:%H:%M:%S}")
     if rows:
         result.print()
         result.print(table)
