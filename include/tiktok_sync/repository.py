@@ -22,18 +22,20 @@ _UPSERT_USER = """
 INSERT INTO user_daily_stats AS old (
     store_code, snapshot_date, follower_count, following_count, likes_count, video_count,
     display_name, username, bio_description, profile_deep_link, avatar_url, is_verified,
-    union_id, extra, observed_at)
+    union_id, extra, observed_at, is_late)
 VALUES (
     %(store_code)s, %(snapshot_date)s, %(follower_count)s, %(following_count)s, %(likes_count)s,
     %(video_count)s, %(display_name)s, %(username)s, %(bio_description)s, %(profile_deep_link)s,
-    %(avatar_url)s, %(is_verified)s, %(union_id)s, %(extra)s, %(observed_at)s)
+    %(avatar_url)s, %(is_verified)s, %(union_id)s, %(extra)s, %(observed_at)s,
+    %(late)s)
 ON CONFLICT (store_code, snapshot_date) DO UPDATE SET
     follower_count = excluded.follower_count, following_count = excluded.following_count,
     likes_count = excluded.likes_count, video_count = excluded.video_count,
     display_name = excluded.display_name, username = excluded.username,
     bio_description = excluded.bio_description, profile_deep_link = excluded.profile_deep_link,
     avatar_url = excluded.avatar_url, is_verified = excluded.is_verified,
-    union_id = excluded.union_id, extra = excluded.extra, observed_at = excluded.observed_at
+    union_id = excluded.union_id, extra = excluded.extra, observed_at = excluded.observed_at,
+    is_late = excluded.is_late
 WHERE NOT %(late)s AND excluded.observed_at >= old.observed_at
 """
 
@@ -63,14 +65,15 @@ WITH page AS (
 )
 INSERT INTO video_daily_stats AS old (
     video_id, snapshot_date, store_code, view_count, like_count, comment_count, share_count,
-    observed_at)
+    observed_at, is_late)
 SELECT video_id, %(snapshot_date)s, %(store_code)s, view_count, like_count, comment_count,
-    share_count, %(observed_at)s
+    share_count, %(observed_at)s, %(late)s
 FROM page
 ON CONFLICT (video_id, snapshot_date) DO UPDATE SET
     store_code = excluded.store_code, view_count = excluded.view_count,
     like_count = excluded.like_count, comment_count = excluded.comment_count,
-    share_count = excluded.share_count, observed_at = excluded.observed_at
+    share_count = excluded.share_count, observed_at = excluded.observed_at,
+    is_late = excluded.is_late
 WHERE NOT %(late)s AND excluded.observed_at >= old.observed_at
 """
 
