@@ -20,11 +20,11 @@ from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.database import connect, database_errors
 from include.tiktok_sync.errors import ConfigurationError, DataError, SkippableError, SyncError
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
+from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.settings import Settings
-from include.tiktok_sync.snapshot import SnapshotDay
-from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB, StoreRun, run_store
+from include.tiktok_sync.snapshot import SnapshotDay, utc_now
+from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB, run_store
 from include.tiktok_sync.stores_import import ImportReport, import_stores
-from include.tiktok_sync.tokens import utc_now
 from include.tiktok_sync.vault import TokenVault
 
 EXIT_FAILED = 1

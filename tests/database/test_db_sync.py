@@ -127,6 +127,19 @@ def test_a_scope_withdrawn_since_the_last_token_is_not_asked_for(bench: Bench) -
     assert bench.calls() == {"oauth_token": 1, "user_info": 1}
 
 
+def test_a_grant_that_was_narrowed_in_the_meantime_gets_its_basic_row(bench: Bench) -> None:
+    bench.import_stores("S001")  # the token is good and says that everything is granted
+    bench.grant("S001", scope="user.info.basic")
+    outcome = bench.sync(USER_JOB, "S001")
+    assert outcome.details["scopes_not_granted"] == ["user.info.profile", "user.info.stats"]
+    found = bench.row("SELECT display_name, follower_count FROM user_daily_stats")
+    assert found == {
+        "display_name": bench.truth("S001")["user"]["display_name"],
+        "follower_count": None,
+    }
+    assert bench.calls() == {"user_info": 2}
+
+
 @pytest.mark.parametrize(
     ("job", "scope", "lacks"),
     [(VIDEO_JOB, "user.info.basic", "video.list"), (USER_JOB, "video.list", "user.info.basic")],
@@ -192,7 +205,10 @@ def test_a_failure_is_recorded_with_what_a_person_needs(bench: Bench) -> None:
     assert (log["status"], log["details"]["kind"]) == ("failed", "fatal")
     assert log["details"]["log_id"] == "LOG7"
     assert log["message"].endswith("(TikTok log_id LOG7)")
-    assert log["details"]["detail"] == "user/info: HTTP 400, invalid_params: why"
+    assert log["details"]["detail"] == (
+        "user/info: HTTP 400, invalid_params: why"
+        " (the request itself is at fault: compare fields and body with TikTok's reference)"
+    )
     assert log["details"]["calls"] == 1
 
 
