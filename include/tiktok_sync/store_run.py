@@ -18,6 +18,7 @@ from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.store_job import StoreJob, StoreOutcome
 from include.tiktok_sync.sync_log import StoreStatus, SyncLog
+from include.tiktok_sync.token_refresh import refresh_token
 from include.tiktok_sync.user_sync import sync_user
 from include.tiktok_sync.video_sync import sync_videos
 
@@ -25,9 +26,14 @@ log = structlog.get_logger(__name__)
 
 USER_JOB = "sync_user_daily"
 VIDEO_JOB = "sync_video_daily"
+REFRESH_JOB = "refresh_tokens"
 
 
-JOBS: Mapping[str, StoreJob] = {USER_JOB: sync_user, VIDEO_JOB: sync_videos}
+JOBS: Mapping[str, StoreJob] = {
+    USER_JOB: sync_user,
+    VIDEO_JOB: sync_videos,
+    REFRESH_JOB: refresh_token,
+}
 """Dag id -> the work of one store."""
 
 
