@@ -111,7 +111,7 @@ async def stores(sandbox: Sandbox, _: Request) -> Response:
             "region": store.region,
             "open_id": store.open_id,
             "scope": sandbox.tokens.grant(code).scope,
-            "video_count": store.video_count,
+            "video_count": sandbox.world.video_count(store),
         }
         for code, store in found
     ]
@@ -165,7 +165,7 @@ async def _truth(sandbox: Sandbox, codes: list[str]) -> AsyncIterator[str]:
         videos = world.listing(store.number).videos
         figures = {
             "user": world.user(store, day),
-            "videos": [world.video(video, day) for video in videos],
+            "videos": [world.video(store, video, day) for video in videos],
         }
         yield f"{separator}{json.dumps(code)}:{json.dumps(figures)}"
         separator = ","

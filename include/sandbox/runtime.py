@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from include.sandbox.changes import Changes
 from include.sandbox.content import seeded
 from include.sandbox.faults import FaultPlan, NoFaults
 from include.sandbox.rate_limit import SlidingWindow
 from include.sandbox.request_log import RequestLog
+from include.sandbox.state_file import StateFile
 from include.sandbox.token_file import TokenFile
 from include.sandbox.tokens import Tokens
 from include.sandbox.wire import LogIds
@@ -41,14 +43,16 @@ class Sandbox:
         self.limiter = SlidingWindow(settings.rate_limit, settings.window_seconds)
         self.log = RequestLog(settings.window_seconds)
         self.faults: FaultPlan = NoFaults()
-        self.tokens = Tokens(TokenFile(settings.state, settings.seed))
-        self.world = World(settings)
+        self._state = StateFile(settings.state, settings.seed)
+        self.tokens = Tokens(TokenFile(self._state))
+        self.changes = Changes(self._state)
+        self.world = World(settings, self.changes)
         self.latencies = settings.latencies
         self._seed_stores()
 
     def close(self) -> None:
         """Closes the state file."""
-        self.tokens.close()
+        self._state.close()
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Applies new settings to everything that runs; new stores get their grants.
@@ -67,7 +71,7 @@ class Sandbox:
         self.limiter.limit = settings.rate_limit
         self.limiter.window = self.log.window = settings.window_seconds
         if {"nul_in_captions", "same_second_ties"} & changes.keys():
-            self.world = World(settings)
+            self.world = World(settings, self.changes)
         self._seed_stores()
 
     def codes(self) -> list[str]:
