@@ -106,7 +106,7 @@ def video_list(sandbox: Sandbox, call: Call) -> Answer:
     body = _json_body(call)
     cursor = _integer(body, "cursor", 0, 0, _MAX_INT64)
     call.entry.cursor = cursor if "cursor" in body else None
-    size = _integer(body, "max_count", DEFAULT_PAGE, 1, MAX_PAGE)
+    size = call.page_size = _integer(body, "max_count", DEFAULT_PAGE, 1, MAX_PAGE)
     store = sandbox.world.store_of(grant.store_code)
     videos, has_more = sandbox.world.listing(store.number).page(cursor, size)
     data = {
@@ -134,8 +134,7 @@ def video_query(sandbox: Sandbox, call: Call) -> Answer:
 
 
 def _authenticate(sandbox: Sandbox, call: Call) -> Grant:
-    scheme, _, value = call.headers.get("authorization", "").partition(" ")
-    token = sandbox.tokens.find(value) if scheme == "Bearer" else None
+    token = sandbox.tokens.find(call.bearer)
     if token is not None and token.kind != "client":
         call.entry.store_code = token.store_code
         call.entry.token_generation = token.generation
