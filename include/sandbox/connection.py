@@ -81,7 +81,8 @@ class _Broken(Response):
             _reset(transport)
         else:
             await self._send_half(self._whole, send)
-            with contextlib.suppress(asyncio.TimeoutError):
+            # Only the end of the server cancels a call; it must not wait for the silence.
+            with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
                 await asyncio.wait_for(_hung_up(receive), self._silence)
             transport.close()  # flushes; what was sent does arrive
         # uvicorn takes an unfinished answer for a defect, unless it knows that nobody listens.
