@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from include.sandbox.app import build_app
+from include.sandbox.fault_rules import FAULT_TEXTS
 from include.sandbox.server import listen, make_server, url_of
 from include.sandbox.settings import VARIABLES, SandboxSettings, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 EXIT_PORT_IN_USE = 1
 EXIT_BAD_SETTINGS = 2
@@ -20,12 +25,12 @@ def main() -> int:
         0 after a stop, 1 if the port cannot be had, 2 for bad settings; one line on stderr says
         why.
     """
-    width = max(len(variable) for variable, _, _ in VARIABLES)
-    lines = (f"  {variable:{width}}  {meaning}" for variable, _, meaning in VARIABLES)
+    variables = {variable: meaning for variable, _, meaning in VARIABLES}
     argparse.ArgumentParser(
         prog="python -m include.sandbox",
         description="A local TikTok Display API for tests, the demo and the benchmark.",
-        epilog="environment:\n" + "\n".join(lines),
+        epilog=f"environment:\n{_table(variables)}\n\n"
+        f"faults (POST /admin/faults):\n{_table(FAULT_TEXTS)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     try:
@@ -46,6 +51,11 @@ def main() -> int:
         sys.stderr.flush()
         make_server(app).run(sockets=[listener])
     return 0
+
+
+def _table(texts: Mapping[str, str]) -> str:
+    width = max(map(len, texts))
+    return "\n".join(f"  {name:{width}}  {text}" for name, text in texts.items())
 
 
 def _fail(message: str, status: int) -> int:

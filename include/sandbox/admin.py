@@ -5,27 +5,34 @@ from __future__ import annotations
 import asyncio
 import csv
 import datetime as dt
-import functools
 import io
 import json
 import math
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from include.sandbox.settings import SettingsError
+from include.sandbox.admin_faults import FAULT_ROUTES
+from include.sandbox.admin_wire import (
+    admin_endpoint,
+    check_store,
+    json_object,
+    only,
+    path_store,
+    refuse,
+)
+from include.sandbox.admin_world import WORLD_ROUTES, truth_of
 from include.sandbox.tokens import FULL_SCOPE, SCOPES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from starlette.requests import Request
 
+    from include.sandbox.admin_wire import Handler
     from include.sandbox.runtime import Sandbox
-
-    Handler = Callable[[Sandbox, Request], Awaitable[Response]]
 
 #: Header of the product's store import.
 CSV_HEADER = (
@@ -43,19 +50,6 @@ CSV_HEADER = (
 _MAX_SHIFT = 10 * 365 * 86_400
 
 
-class AdminError(Exception):
-    """A bad admin request: sent as `{"error": text}`.
-
-    Args:
-        message: What is wrong.
-        status: HTTP status.
-    """
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 def admin_routes(sandbox: Sandbox) -> list[Route]:
     """All `/admin` endpoints."""
     table: tuple[tuple[str, str, Handler], ...] = (
@@ -71,24 +65,13 @@ def admin_routes(sandbox: Sandbox) -> list[Route]:
         ("POST", "/stores/{code}/grant", change_grant),
         ("POST", "/stores/{code}/code", mint_code),
         ("GET", "/secrets", secrets),
+        *FAULT_ROUTES,
+        *WORLD_ROUTES,
     )
     return [
-        Route(f"/admin{path}", _endpoint(sandbox, handler), methods=[method])
+        Route(f"/admin{path}", admin_endpoint(sandbox, handler), methods=[method])
         for method, path, handler in table
     ]
-
-
-def _endpoint(sandbox: Sandbox, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    @functools.wraps(handler)
-    async def respond(request: Request) -> Response:
-        try:
-            return await handler(sandbox, request)
-        except SettingsError as error:
-            return JSONResponse({"error": str(error)}, 400)
-        except AdminError as error:
-            return JSONResponse({"error": str(error)}, error.status)
-
-    return respond
 
 
 async def health(sandbox: Sandbox, _: Request) -> Response:
@@ -111,7 +94,7 @@ async def stores(sandbox: Sandbox, _: Request) -> Response:
             "region": store.region,
             "open_id": store.open_id,
             "scope": sandbox.tokens.grant(code).scope,
-            "video_count": store.video_count,
+            "video_count": sandbox.world.video_count(store),
         }
         for code, store in found
     ]
@@ -126,7 +109,7 @@ async def stores_csv(sandbox: Sandbox, request: Request) -> Response:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEADER)
     for code in codes:
-        _check_store(sandbox, code)
+        check_store(sandbox, code)
         store, pair = sandbox.world.store_of(code), sandbox.tokens.pair(code)
         writer.writerow(
             (
@@ -152,22 +135,15 @@ async def truth(sandbox: Sandbox, request: Request) -> Response:
     """
     picked = request.query_params.get("store_code")
     if picked is not None:
-        _check_store(sandbox, picked)
+        check_store(sandbox, picked)
     codes = sandbox.codes() if picked is None else [picked]
     return StreamingResponse(_truth(sandbox, codes), media_type="application/json")
 
 
 async def _truth(sandbox: Sandbox, codes: list[str]) -> AsyncIterator[str]:
-    day, world = sandbox.settings.today, sandbox.world
     separator = "{"
     for code in codes:
-        store = world.store_of(code)
-        videos = world.listing(store.number).videos
-        figures = {
-            "user": world.user(store, day),
-            "videos": [world.video(video, day) for video in videos],
-        }
-        yield f"{separator}{json.dumps(code)}:{json.dumps(figures)}"
+        yield f"{separator}{json.dumps(code)}:{json.dumps(truth_of(sandbox, code))}"
         separator = ","
         await asyncio.sleep(0)
     yield "}"
@@ -186,7 +162,7 @@ async def requests(sandbox: Sandbox, request: Request) -> Response:
     query = request.query_params
     limit = query.get("limit")
     if limit is not None and not limit.isdecimal():
-        _refuse("limit: must be a whole number")
+        refuse("limit: must be a whole number")
     found = sandbox.log.matching(
         query.get("endpoint"), query.get("store_code"), None if limit is None else int(limit)
     )
@@ -206,7 +182,7 @@ async def settings(sandbox: Sandbox, _: Request) -> Response:
 
 async def change_settings(sandbox: Sandbox, request: Request) -> Response:
     """Changes some settings (see `SandboxSettings.patched`) and gives all of them."""
-    sandbox.change(await _json_object(request))
+    sandbox.change(await json_object(request))
     return JSONResponse(sandbox.settings.public())
 
 
@@ -215,14 +191,14 @@ async def change_grant(sandbox: Sandbox, request: Request) -> Response:
 
     Answers `{store_code, scope, generation, revoked, access_expires_at, refresh_expires_at}`.
     """
-    code = _path_store(sandbox, request)
-    body = await _json_object(request)
-    _only(body, {"scope", "access_expires_in", "expire_access", "revoke"})
+    code = path_store(sandbox, request)
+    body = await json_object(request)
+    only(body, {"scope", "access_expires_in", "expire_access", "revoke"})
     scope, seconds = body.get("scope"), body.get("access_expires_in")
     flags = {name: body.get(name, False) for name in ("expire_access", "revoke")}
     for name, value in flags.items():
         if not isinstance(value, bool):
-            _refuse(f"{name}: must be true or false")
+            refuse(f"{name}: must be true or false")
     if scope is not None:
         _check_scope(scope)
     if seconds is not None:
@@ -249,13 +225,13 @@ async def change_grant(sandbox: Sandbox, request: Request) -> Response:
 
 async def mint_code(sandbox: Sandbox, request: Request) -> Response:
     """An authorization code, decoded, for `{scope?, redirect_uri?}`: `{"code": …}`."""
-    code = _path_store(sandbox, request)
-    body = await _json_object(request)
-    _only(body, {"scope", "redirect_uri"})
+    code = path_store(sandbox, request)
+    body = await json_object(request)
+    only(body, {"scope", "redirect_uri"})
     scope, redirect_uri = body.get("scope", FULL_SCOPE), body.get("redirect_uri")
     _check_scope(scope)
     if not isinstance(redirect_uri, (str, type(None))):
-        _refuse("redirect_uri: must be a string")
+        refuse("redirect_uri: must be a string")
     minted = sandbox.tokens.mint_code(code, scope, redirect_uri, time.time())
     return JSONResponse({"code": minted})
 
@@ -265,49 +241,17 @@ async def secrets(sandbox: Sandbox, _: Request) -> Response:
     return JSONResponse(sandbox.tokens.secrets())
 
 
-def _refuse(message: str, status: int = 400) -> NoReturn:
-    raise AdminError(message, status)
-
-
 def _iso(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.timezone.utc).isoformat(timespec="seconds")
-
-
-def _check_store(sandbox: Sandbox, code: str) -> None:
-    if sandbox.number(code) is None:
-        _refuse(f"{code}: no such store", 404)
-
-
-def _path_store(sandbox: Sandbox, request: Request) -> str:
-    code = str(request.path_params["code"])
-    _check_store(sandbox, code)
-    return code
 
 
 def _check_scope(scope: object) -> None:
     known = isinstance(scope, str) and scope and set(scope.split(",")) <= set(SCOPES)
     if not known:
-        _refuse(f"scope: must be a comma list of {', '.join(SCOPES)}")
+        refuse(f"scope: must be a comma list of {', '.join(SCOPES)}")
 
 
 def _check_shift(seconds: object) -> None:
     ok = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not ok or not math.isfinite(seconds) or abs(seconds) > _MAX_SHIFT:  # type: ignore[arg-type]  # ok proves a number
-        _refuse("access_expires_in: must be seconds")
-
-
-def _only(body: dict[str, Any], known: set[str]) -> None:
-    unknown = sorted(body.keys() - known)
-    if unknown:
-        _refuse(f"{', '.join(unknown)}: unknown; only {', '.join(sorted(known))}")
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    raw = await request.body()
-    try:
-        body = json.loads(raw) if raw else {}
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        _refuse("the body must be a JSON object")
-    return body
+        refuse("access_expires_in: must be seconds")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from include.sandbox.pipeline import Call
     from include.sandbox.runtime import Sandbox
     from include.sandbox.tokens import Grant
-    from include.sandbox.world import Listing, Video
+    from include.sandbox.world import Store, Video
 
 #: Field of the user object -> scope that opens it.
 USER_FIELDS: Mapping[str, str] = {
@@ -102,15 +102,15 @@ def user_info(sandbox: Sandbox, call: Call) -> Answer:
 def video_list(sandbox: Sandbox, call: Call) -> Answer:
     """One page, newest first, posted strictly before the cursor."""
     grant = _authenticate(sandbox, call)
-    fields = _authorized_fields(call, grant, VIDEO_FIELDS)
+    _authorized_fields(call, grant, VIDEO_FIELDS)
     body = _json_body(call)
     cursor = _integer(body, "cursor", 0, 0, _MAX_INT64)
     call.entry.cursor = cursor if "cursor" in body else None
-    size = _integer(body, "max_count", DEFAULT_PAGE, 1, MAX_PAGE)
-    listing = _listing(sandbox, grant)
-    videos, has_more = listing.page(cursor, size)
+    size = call.page_size = _integer(body, "max_count", DEFAULT_PAGE, 1, MAX_PAGE)
+    store = sandbox.world.store_of(grant.store_code)
+    videos, has_more = sandbox.world.listing(store.number).page(cursor, size)
     data = {
-        "videos": _videos(sandbox, call, videos, fields),
+        "videos": video_items(sandbox, call, store, videos),
         "cursor": videos[-1].create_time * 1_000 if videos else 0,
         "has_more": has_more,
     }
@@ -120,12 +120,13 @@ def video_list(sandbox: Sandbox, call: Call) -> Answer:
 def video_query(sandbox: Sandbox, call: Call) -> Answer:
     """The store's videos among up to 20 ids; any other id is silently left out."""
     grant = _authenticate(sandbox, call)
-    fields = _authorized_fields(call, grant, VIDEO_FIELDS)
+    _authorized_fields(call, grant, VIDEO_FIELDS)
     ids = _video_ids(_json_body(call))
-    known = _listing(sandbox, grant).by_id
+    store = sandbox.world.store_of(grant.store_code)
+    known = sandbox.world.listing(store.number).by_id
     videos = [known[video_id] for video_id in dict.fromkeys(ids) if video_id in known]
     data = {
-        "videos": _videos(sandbox, call, videos, fields),
+        "videos": video_items(sandbox, call, store, videos),
         "cursor": 0,
         "has_more": False,
     }
@@ -133,8 +134,7 @@ def video_query(sandbox: Sandbox, call: Call) -> Answer:
 
 
 def _authenticate(sandbox: Sandbox, call: Call) -> Grant:
-    scheme, _, value = call.headers.get("authorization", "").partition(" ")
-    token = sandbox.tokens.find(value) if scheme == "Bearer" else None
+    token = sandbox.tokens.find(call.bearer)
     if token is not None and token.kind != "client":
         call.entry.store_code = token.store_code
         call.entry.token_generation = token.generation
@@ -206,18 +206,16 @@ def _video_ids(body: Mapping[str, Any]) -> list[str]:
     return ids
 
 
-def _listing(sandbox: Sandbox, grant: Grant) -> Listing:
-    return sandbox.world.listing(sandbox.world.store_of(grant.store_code).number)
-
-
-def _videos(
-    sandbox: Sandbox, call: Call, videos: list[Video], fields: tuple[str, ...]
+def video_items(
+    sandbox: Sandbox, call: Call, store: Store, videos: list[Video]
 ) -> list[dict[str, Any]]:
+    """Some of a store's videos as Video objects with the fields that a call asks for."""
+    fields = _query_fields(call.query)
     day = sandbox.settings.today
     expires = int(call.at) + COVER_SECONDS
     items = []
     for video in videos:
-        item = sandbox.world.video(video, day)
+        item = sandbox.world.video(store, video, day)
         if "cover_image_url" in fields:
             path = f"tos-cover-0037/{video.id}~tplv-noop.image"
             item["cover_image_url"] = _signed(sandbox, path, expires)

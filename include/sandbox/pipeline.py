@@ -33,6 +33,7 @@ class Call:
     """One call as it arrived.
 
     Attributes:
+        sandbox: The sandbox it came to.
         endpoint: Name of the endpoint.
         headers: Request headers.
         query: Raw query string.
@@ -40,8 +41,10 @@ class Call:
         at: Arrival, epoch seconds.
         entry: Its line in the request log; handlers add store, generation and cursor.
         log_id: The id its answer carries.
+        page_size: `max_count` in force, once the listing has read it.
     """
 
+    sandbox: Sandbox
     endpoint: str
     headers: Headers
     query: bytes
@@ -49,6 +52,13 @@ class Call:
     at: float
     entry: Entry
     log_id: str
+    page_size: int = 0
+
+    @property
+    def bearer(self) -> str:
+        """The token in `Authorization: Bearer …`, empty if there is none."""
+        scheme, _, value = self.headers.get("authorization", "").partition(" ")
+        return value if scheme == "Bearer" else ""
 
     def has_media_type(self, media_type: str, *, exactly: bool = False) -> bool:
         """Whether the body is declared as a media type, parameters ignored unless `exactly`."""
@@ -73,6 +83,7 @@ def api_route(sandbox: Sandbox, endpoint: str, method: str, path: str, handler: 
         now, at = time.monotonic(), time.time()
         arrival = sandbox.log.arrive(endpoint, at, now)
         call = Call(
+            sandbox,
             endpoint,
             request.headers,
             request.scope["query_string"],

@@ -21,10 +21,12 @@ class Entry:
         endpoint: One of `ENDPOINTS`.
         store_code: Store of the token or code that was sent, None if it was not recognised.
         status: HTTP status, 0 if there was no answer.
-        code: `error.code` or OAuth `error`; `ok`.
+        code: `error.code` or OAuth `error`; `ok`; `unreadable` where no client could find one,
+            `no_answer` where nothing was sent.
         cursor: Cursor of the request body.
         token_generation: Generation of the token that was sent.
-        duration_s: Seconds inside the sandbox, latency included.
+        duration_s: Seconds inside the sandbox until the answer left, latency included.
+        faults: Names of the faults that struck it.
     """
 
     n: int
@@ -36,6 +38,7 @@ class Entry:
     cursor: int | None = None
     token_generation: int | None = None
     duration_s: float = 0.0
+    faults: list[str] = dataclasses.field(default_factory=list)
 
 
 class _Figures:

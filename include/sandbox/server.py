@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from include.sandbox.connection import OpenConnection
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -43,6 +45,7 @@ def make_server(app: FastAPI) -> uvicorn.Server:
     """A quiet server that stops within about a second, calls in flight or not."""
     config = uvicorn.Config(
         app,
+        http=OpenConnection,
         access_log=False,
         log_level="warning",
         backlog=_BACKLOG,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 #: Endpoints in the order of the documentation; these names key latencies, statistics and the log.
 ENDPOINTS = ("user_info", "video_list", "video_query", "oauth_token", "oauth_revoke")
@@ -36,6 +36,9 @@ TOKEN_REGIMES: Mapping[str, tuple[int, int]] = {
     "2h": (7_200, 15_552_000),
     "24h": (86_400, 31_536_000),
 }
+
+#: Names of the scenarios that `storm` makes.
+FAULT_SCENARIOS = ("storm",)
 
 #: Every sandbox video was posted before this day, so a day from here on has the whole world in it.
 FIRST_DAY = dt.date(2026, 1, 1)
@@ -62,6 +65,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ),
     ("SANDBOX_TOKEN_REGIME", "token_regime", "token lifetimes: 2h or 24h (2h)"),
     ("SANDBOX_DATE", "date", "YYYY-MM-DD: freeze the day of the counters (the UTC day)"),
+    ("SANDBOX_FAULTS", "faults", f"scenario to start with: {', '.join(FAULT_SCENARIOS)} (none)"),
 )
 
 #: Fields that may change while the sandbox runs. The others define the world or the listener.
@@ -114,6 +118,8 @@ class SandboxSettings:
         window_seconds: Length of the sliding window (60; shorter only for tests).
         token_regime: A key of `TOKEN_REGIMES`, for tokens issued from now on.
         date: Day of the counters; None follows the UTC clock.
+        faults: Scenario to start with, one of `FAULT_SCENARIOS`; None starts with the faults that
+            the state file keeps, if any.
         retry_after: Send `Retry-After` with 429; TikTok documents none.
         refresh_kills_access_token: A refresh ends the previous access token at once; TikTok does
             not say whether it does.
@@ -137,6 +143,7 @@ class SandboxSettings:
     window_seconds: float = 60.0
     token_regime: str = "2h"  # noqa: S105 (a name, not a token)
     date: dt.date | None = None
+    faults: str | None = None
     retry_after: bool = False
     refresh_kills_access_token: bool = False
     nul_in_captions: bool = False
@@ -156,6 +163,8 @@ class SandboxSettings:
         _check_integer("seed", self.seed, 0, 2**63)
         _check_choice("profile", self.profile, PROFILES)
         _check_choice("token_regime", self.token_regime, TOKEN_REGIMES)
+        if self.faults is not None:
+            _check_choice("faults", self.faults, FAULT_SCENARIOS)
         if self.rate_limit_per_minute is not None:
             _check_integer("rate_limit_per_minute", self.rate_limit_per_minute, 0, 10**9)
         _check_seconds("window_seconds", self.window_seconds, MAX_LATENCY)
@@ -272,8 +281,8 @@ def _check_seconds(field: str, value: object, high: float) -> None:
     _check(ok, field, f"must be seconds from 0 to {high:g}")
 
 
-def _check_choice(field: str, value: object, choices: Mapping[str, object]) -> None:
-    _check(isinstance(value, str) and value in choices, field, f"must be {' or '.join(choices)}")
+def _check_choice(field: str, value: object, choices: Iterable[str]) -> None:
+    _check(value in tuple(choices), field, f"must be {' or '.join(choices)}")
 
 
 def _is_loopback(host: str) -> bool:

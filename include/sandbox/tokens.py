@@ -121,10 +121,6 @@ class Tokens:
         self._newest: dict[tuple[str, str], Token] = {}
         self._remember(Token(*row) for row in file.tokens())
 
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
-
     def seed(self, numbers: dict[str, int], settings: SandboxSettings, now: float) -> None:
         """Gives a grant and tokens to every store that has none yet.
 

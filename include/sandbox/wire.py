@@ -21,6 +21,9 @@ DISPLAY_STATUS: Mapping[str, int] = {
     "internal_error": 500,
 }
 
+#: In the place of a code, for an answer that no client can read one from.
+UNREADABLE = "unreadable"
+
 #: Recorded log ids carry UTC+8, not UTC: a client must not read them as a clock.
 _LOG_ID_OFFSET = 8 * 3_600
 
@@ -30,8 +33,8 @@ class Answer:
     """One answer before it is sent.
 
     Attributes:
-        status: HTTP status.
-        code: `ok`, `error.code` or OAuth `error`, for the request log.
+        status: HTTP status; 0 if nothing is sent.
+        code: `ok`, `error.code` or OAuth `error`, for the request log; `UNREADABLE`, `no_answer`.
         body: JSON body.
         headers: Extra headers.
     """

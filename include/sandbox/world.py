@@ -18,6 +18,7 @@ from include.sandbox.settings import FIRST_DAY
 if TYPE_CHECKING:
     import random
 
+    from include.sandbox.changes import Changes
     from include.sandbox.settings import SandboxSettings
 
 REFERENCE_VIDEOS = 140
@@ -74,7 +75,7 @@ class Store:
 
     @property
     def video_count(self) -> int:
-        """Number of public videos."""
+        """Number of videos that the seed gave it; `World.video_count` is today's."""
         return int(self.profile["video_count"])
 
 
@@ -124,19 +125,28 @@ class Listing:
             before_ms: UTC milliseconds, 0 for the newest page.
             size: Most videos to give.
         """
-        # For whole seconds, -t > -before/1000 is the same as -t > floor(-before/1000).
-        start = bisect.bisect_right(self._ages, -before_ms // 1000) if before_ms else 0
+        start = self.start(before_ms)
         return self.videos[start : start + size], start + size < len(self.videos)
+
+    def start(self, before_ms: int) -> int:
+        """Index of the newest video posted strictly before a time (UTC ms, 0: of all)."""
+        # For whole seconds, -t > -before/1000 is the same as -t > floor(-before/1000).
+        return bisect.bisect_right(self._ages, -before_ms // 1000) if before_ms else 0
 
 
 class World:
-    """All stores of one seed. Nothing is built before it is asked for.
+    """All stores of one seed, with their changes. Nothing is built before it is asked for.
 
     Videos are kept for the last 512 stores used, so that memory stays flat with 10,000 stores.
+
+    Args:
+        settings: Seed, profile and switches.
+        changes: What the stores have been through since.
     """
 
-    def __init__(self, settings: SandboxSettings) -> None:
+    def __init__(self, settings: SandboxSettings, changes: Changes) -> None:
         self._settings = settings
+        self._changes = changes
         self._stores: dict[int, Store] = {}
         self._listings: OrderedDict[int, Listing] = OrderedDict()
 
@@ -152,28 +162,51 @@ class World:
         return self.store(int(code[1:]))
 
     def listing(self, number: int) -> Listing:
-        """The videos of the store with a 1-based number."""
+        """The public videos of the store with a 1-based number."""
         listing = self._listings.get(number)
         if listing is None:
-            listing = self._listings[number] = Listing(self._build_videos(self.store(number)))
+            store = self.store(number)
+            hidden = self._changes.of(store.code).hidden
+            listing = self._listings[number] = Listing(
+                [video for video in self.all_videos(store) if video.id not in hidden]
+            )
             if len(self._listings) > _CACHED_STORES:
                 self._listings.popitem(last=False)
         else:
             self._listings.move_to_end(number)
         return listing
 
+    def all_videos(self, store: Store) -> list[Video]:
+        """Every video the store ever had, deleted and private ones too, newest first."""
+        videos = self._build_videos(store)
+        for index, at in enumerate(self._changes.of(store.code).published):
+            rng = seeded(self._settings.seed, store.number, "published", index)
+            videos.append(self._build_video(store, rng, store.video_count + 1 + index, at))
+        return sorted(videos, key=lambda video: (video.create_time, video.id), reverse=True)
+
+    def forget(self, code: str) -> None:
+        """Builds a store's videos anew when they are next asked for: its changes changed."""
+        self._listings.pop(self.store_of(code).number, None)
+
+    def video_count(self, store: Store) -> int:
+        """Number of public videos."""
+        return store.video_count + self._changes.of(store.code).added
+
     def user(self, store: Store, day: dt.date) -> dict[str, Any]:
         """All user fields of the Display API on a day, except the signed URLs."""
         age = (day - FIRST_DAY).days
         return {
             **store.profile,
+            "video_count": self.video_count(store),
             "follower_count": _grown(*store.followers, age, store.code),
             "likes_count": _grown(*store.likes, age, store.open_id),
+            **self._changes.of(store.code).user,
         }
 
-    def video(self, video: Video, day: dt.date) -> dict[str, Any]:
+    def video(self, store: Store, video: Video, day: dt.date) -> dict[str, Any]:
         """All Video object fields on a day, except the signed cover URL."""
-        age = day.toordinal() - video.first_day + 1
+        # A video that was published by hand may be younger than a day set by hand.
+        age = max(1, day.toordinal() - video.first_day + 1)
         fading = video.base + video.reach * age // (age + 20)
         views = fading + _grown(0, video.pace, age, video.id)
         likes, comments, shares = (views * share // 1000 for share in video.per_mille)
@@ -183,6 +216,7 @@ class World:
             "like_count": likes,
             "comment_count": comments,
             "share_count": shares,
+            **self._changes.of(store.code).videos.get(video.id, {}),
         }
 
     def _trait(self, number: int, every: int, at: int) -> bool:
@@ -239,8 +273,7 @@ class World:
             for edge in _TIE_AT:
                 if edge < count:
                     times[edge] = times[edge - 1]
-        videos = [self._build_video(store, rng, index, at) for index, at in enumerate(times)]
-        return sorted(videos, key=lambda video: (video.create_time, video.id), reverse=True)
+        return [self._build_video(store, rng, index, at) for index, at in enumerate(times)]
 
     def _build_video(self, store: Store, rng: random.Random, index: int, at: int) -> Video:
         # The recorded id lies a few seconds before the time the API gives (upload, then post).

@@ -73,6 +73,7 @@ def test_defaults_of_the_environment() -> None:
     }
     assert settings.state is None
     assert settings.date is None
+    assert settings.faults is None
     assert not settings.nul_in_captions
     assert "hidden-secret" not in repr(settings)
 
@@ -91,15 +92,17 @@ def test_every_variable_is_read() -> None:
             "SANDBOX_RATE_LIMIT_PER_MINUTE": "77",
             "SANDBOX_TOKEN_REGIME": "24h",
             "SANDBOX_DATE": "2026-11-24",
+            "SANDBOX_FAULTS": "storm",
         }
     )
+    assert settings.faults == "storm"
     assert (settings.host, settings.port, settings.stores, settings.seed) == ("::1", 9, 40, 5)
     assert settings.state == Path("somewhere/state.db")
     assert set(settings.latencies.values()) == {0.25}
     assert (settings.profile, settings.rate_limit) == ("reference", 77)
     assert settings.token_regime == "24h"
     assert settings.today.isoformat() == "2026-11-24"
-    assert len(VARIABLES) == 12
+    assert len(VARIABLES) == 13
 
 
 @pytest.mark.parametrize(
@@ -132,6 +135,7 @@ def test_profiles(profile: str, limit: int) -> None:
         ("SANDBOX_TOKEN_REGIME", "12h"),
         ("SANDBOX_DATE", "tomorrow"),
         ("SANDBOX_DATE", "2025-12-31"),
+        ("SANDBOX_FAULTS", "hurricane"),
     ],
 )
 def test_a_bad_variable_is_named_and_its_value_is_not_shown(variable: str, value: str) -> None:

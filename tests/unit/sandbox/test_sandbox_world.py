@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from include.sandbox.changes import Changes
 from include.sandbox.content import MAX_CAPTION
 from include.sandbox.settings import FIRST_DAY, SandboxSettings
+from include.sandbox.state_file import StateFile
 from include.sandbox.world import REFERENCE_VIDEOS, World, store_code, store_number
 from tests.sandbox_server import running_sandbox
 
@@ -25,18 +27,22 @@ DAY = dt.date(2026, 11, 24)
 
 DIGEST = """
 import datetime, hashlib, json
+from include.sandbox.changes import Changes
 from include.sandbox.settings import SandboxSettings
+from include.sandbox.state_file import StateFile
 from include.sandbox.world import World
-world = World(SandboxSettings("k", "s", seed=7))
+world = World(SandboxSettings("k", "s", seed=7), Changes(StateFile(None, 7)))
 day = datetime.date(2026, 11, 24)
 figures = [world.user(world.store(n), day) for n in range(1, 31)]
-figures += [world.video(v, day) for n in range(1, 31) for v in world.listing(n).videos]
+stores = [world.store(n) for n in range(1, 31)]
+figures += [world.video(s, v, day) for s in stores for v in world.listing(s.number).videos]
 print(hashlib.sha256(json.dumps(figures).encode()).hexdigest())
 """
 
 
 def world(**settings: Any) -> World:
-    return World(SandboxSettings("k", "s", **settings))
+    made = SandboxSettings("k", "s", **settings)
+    return World(made, Changes(StateFile(None, made.seed)))
 
 
 def descriptions(a_world: World, stores: int) -> list[str]:
@@ -58,7 +64,9 @@ def test_every_process_has_the_same_world() -> None:
     }
     here = world(seed=7)
     # Videos before users: the order in which things are asked for must not matter either.
-    videos = [here.video(v, DAY) for n in range(1, 31) for v in here.listing(n).videos]
+    videos = [
+        here.video(here.store(n), v, DAY) for n in range(1, 31) for v in here.listing(n).videos
+    ]
     figures = [here.user(here.store(n), DAY) for n in range(1, 31)] + videos
     assert digests == {hashlib.sha256(json.dumps(figures).encode()).hexdigest()}
 
@@ -137,7 +145,11 @@ def test_some_counts_are_beyond_32_bits() -> None:
     a_world = world()
     users = [a_world.user(a_world.store(n), DAY) for n in range(1, 41)]
     assert sum(user["likes_count"] > 2**31 for user in users) == 1
-    videos = [a_world.video(v, DAY) for n in range(1, 41) for v in a_world.listing(n).videos]
+    videos = [
+        a_world.video(a_world.store(n), v, DAY)
+        for n in range(1, 41)
+        for v in a_world.listing(n).videos
+    ]
     assert sum(video["view_count"] > 2**31 for video in videos) == 1
     small = ("like_count", "comment_count", "share_count", "duration", "height", "width")
     assert all(video[name] < 2**31 for video in videos for name in small)
@@ -152,9 +164,9 @@ def test_counters_grow_every_day_and_never_fall() -> None:
             counts = [a_world.user(store, day)[name] for day in days]
             assert all(a < b for a, b in itertools.pairwise(counts))
         for video in a_world.listing(number).videos[:5]:
-            views = [a_world.video(video, day)["view_count"] for day in days]
+            views = [a_world.video(store, video, day)["view_count"] for day in days]
             assert all(a < b for a, b in itertools.pairwise(views))
-            likes = [a_world.video(video, day)["like_count"] for day in days]
+            likes = [a_world.video(store, video, day)["like_count"] for day in days]
             assert likes == sorted(likes)
 
 
