@@ -91,20 +91,22 @@ def _saturated(contender: Contender, folder: Path) -> tuple[list[list[tuple[floa
 
 def _stopped(contender: Contender, folder: Path) -> tuple[str, float]:
     """How often a stopped process stopped all others, and the longest gap after two were killed."""
-    rounds, stop_s, stalled = 80, 0.15, 0
+    rounds, stalled = 250, 0
     with Crew(contender, Load(UNLIMITED, WINDOW_S), PROCESSES, folder) as crew:
-        crew.begin(60)
+        crew.begin(300)
         time.sleep(1)
         for _ in range(rounds):
             victim = random.choice(crew.pids)  # noqa: S311 - any
             os.kill(victim, signal.SIGSTOP)
             begin = time.monotonic()
-            time.sleep(stop_s)
-            end = time.monotonic()
+            time.sleep(0.15)
+            # What was on its way when it stopped arrives within 50 ms. A busy machine may hold
+            # all back for a moment too, so that only a whole second without a permit counts.
+            if not crew.ends(since=begin + 0.05):
+                time.sleep(1)
+                stalled += not crew.ends(since=begin + 0.05)
             os.kill(victim, signal.SIGCONT)
             time.sleep(0.02)
-            # What was on its way when it stopped arrives within 50 ms.
-            stalled += not any(begin + 0.05 < at < end for at in crew.ends(since=begin))
         killed = time.monotonic()
         crew.kill(2)
         time.sleep(2)
@@ -163,7 +165,7 @@ def _table(found: dict[str, Figures]) -> Table:
         "first burst": lambda f: f"{f.burst_s:.2f} s",
         "calls by process": lambda f: f"{f.fewest} to {f.most_calls}",
         "longest wait": lambda f: f"{f.longest:.2f} s",
-        "all others stood still": lambda f: f.stalled,
+        "one stopped: all stood still": lambda f: f.stalled,
         "gap after two were killed": lambda f: f"{f.after_kill_s:.2f} s",
     }
     for line, show in lines.items():
