@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,10 +12,13 @@ from psycopg.pq import TransactionStatus
 
 from include.tiktok_sync import rate_limit
 from include.tiktok_sync.database import Connection
-from include.tiktok_sync.rate_limit import MARGIN, WINDOW, PostgresRateLimiter
+from include.tiktok_sync.rate_limit import JITTER, MARGIN, WINDOW, PostgresRateLimiter
 from tests.database.bench import Bench, row, rows, together
+from tests.database.grant_log import grant_times, most_in_a_window, record_grants
 
 PERIOD = (WINDOW + MARGIN).total_seconds()
+PERIOD_US = (WINDOW + MARGIN) // timedelta(microseconds=1)
+SPREAD = JITTER.total_seconds()
 
 
 class Sleeper:
@@ -30,8 +34,46 @@ class Sleeper:
         self.states.add(self.conn.info.transaction_status)
 
 
+class TimePasses(Sleeper):
+    """Lets the time pass in the database instead; `meanwhile` happens when it begins."""
+
+    def __init__(self, conn: Connection, meanwhile: Callable[[], None] = lambda: None) -> None:
+        super().__init__(conn)
+        self.meanwhile = meanwhile
+
+    def __call__(self, seconds: float) -> None:
+        super().__call__(seconds)
+        self.meanwhile()
+        passed = timedelta(seconds=seconds)
+        self.conn.execute("UPDATE rate_limits SET paused_until = paused_until - %s", [passed])
+        self.conn.execute("UPDATE rate_limit_grants SET granted_at = granted_at - %s", [passed])
+
+
+class NeverWakesError(Exception):
+    """Raised in the place of a sleep: the caller dies in it."""
+
+
+def _dies(_: float) -> None:
+    raise NeverWakesError
+
+
+class CountedConnection(psycopg.Connection[Any]):
+    """Counts its round trips."""
+
+    trips = 0
+
+    def execute(self, *args: Any, **options: Any) -> psycopg.Cursor[Any]:
+        self.trips += 1
+        return super().execute(*args, **options)
+
+
 def _limiter(conn: Connection, per_minute: int) -> tuple[PostgresRateLimiter, Sleeper]:
     sleeper = Sleeper(conn)
+    return PostgresRateLimiter(conn, per_minute, sleep=sleeper), sleeper
+
+
+def _passing(conn: Connection, per_minute: int) -> tuple[PostgresRateLimiter, TimePasses]:
+    sleeper = TimePasses(conn)
     return PostgresRateLimiter(conn, per_minute, sleep=sleeper), sleeper
 
 
@@ -97,56 +139,101 @@ def test_no_window_holds_more_than_the_limit_whoever_calls(db_url: str, conn: Co
     assert row(conn, "SELECT grants FROM rate_limits") == {"grants": threads * each}
 
 
-def test_really_waiting_callers_keep_the_limit(
-    db_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("old", "new"), [(5, 3), (3, 5), (6, 1), (1, 6), (4, 2), (4, 7), (7, 4)])
+def test_a_changed_limit_never_lets_more_through_than_the_larger(
+    conn: Connection, old: int, new: int
 ) -> None:
-    monkeypatch.setattr(rate_limit, "WINDOW", timedelta(seconds=0.4))
-    monkeypatch.setattr(rate_limit, "MARGIN", timedelta(seconds=0.1))
-    passed: list[datetime] = []
-    guard = threading.Lock()
-
-    def call(_: int) -> None:
-        with psycopg.connect(db_url, autocommit=True) as own:
-            limiter = PostgresRateLimiter(own, 3)
-            for _ in range(3):
-                limiter.acquire("e")
-                with guard:
-                    passed.append(row(own, "SELECT clock_timestamp() AS at")["at"])
-
-    together(3, call)
-    assert len(passed) == 9
-    # Three rounds of three: the last sets off two windows after the first.
-    assert max(passed) - min(passed) >= timedelta(seconds=2 * 0.5 - 0.25)
+    record_grants(conn)
+    workers = {limit: _limiter(conn, limit)[0] for limit in (old, new)}
+    for limit in [old] * 10 + [old, new] * 6 + [new] * (3 * new):  # deployed worker by worker
+        workers[limit].acquire("e")
+    times = grant_times(conn)
+    assert len(times) == 22 + 3 * new
+    assert most_in_a_window(times, PERIOD_US) <= max(old, new)
+    changed = max(grant_times(conn, first=22))
+    assert most_in_a_window([at for at in times if at > changed + PERIOD_US], PERIOD_US) <= new
+    # ... and the change costs no place that the calls before it have not booked.
+    assert max(times) <= changed + 3 * PERIOD_US
 
 
 def test_a_pause_closes_the_endpoint_for_everyone(db_url: str, conn: Connection) -> None:
-    limiter, _ = _limiter(conn, 600)
+    limiter, _ = _passing(conn, 600)
     assert limiter.acquire("video/list") == 0.0
     limiter.pause("video/list", 30)
     limiter.pause("video/list", 10)  # a shorter one does not open it again
     with psycopg.connect(db_url, autocommit=True) as other:
-        other_limiter, sleeper = _limiter(other, 600)
-        assert 25 < other_limiter.acquire("video/list") <= 30
+        other_limiter, sleeper = _passing(other, 600)
         assert other_limiter.acquire("user/info") == 0.0
+        assert 25 < other_limiter.acquire("video/list") <= 30 + SPREAD
         assert len(sleeper.waits) == 1
     state = row(conn, "SELECT * FROM rate_limits WHERE endpoint = 'video/list'")
     assert (state["refusals"], state["grants"]) == (2, 2)
-    conn.execute("UPDATE rate_limits SET paused_until = clock_timestamp() - interval '1 s'")
     assert limiter.acquire("video/list") == 0.0
 
 
 def test_a_pause_before_the_first_call_counts_too(conn: Connection) -> None:
-    limiter, _ = _limiter(conn, 600)
+    limiter, _ = _passing(conn, 600)
     limiter.pause("e", 30)
-    assert 25 < limiter.acquire("e") <= 30
+    assert 25 < limiter.acquire("e") <= 30 + SPREAD
 
 
-def test_after_a_pause_no_more_than_the_limit_set_off_at_once(conn: Connection) -> None:
-    limiter, _ = _limiter(conn, 2)
+def test_a_caller_asleep_when_a_pause_begins_takes_a_new_place_behind_it(
+    db_url: str, conn: Connection
+) -> None:
+    record_grants(conn)
+    limiter, sleeper = _passing(conn, 5)
+    with psycopg.connect(db_url, autocommit=True) as other:
+        refused = PostgresRateLimiter(other, 5)
+        for _ in range(5):
+            limiter.acquire("e")
+        pauses = iter([100, 10])
+        sleeper.meanwhile = lambda: refused.pause("e", next(pauses))
+        waited = limiter.acquire("e")
+    # The window first, then what is left of the pause; the second pause is over in time.
+    assert sleeper.waits == [pytest.approx(PERIOD, abs=5), pytest.approx(100 - PERIOD, abs=6)]
+    assert waited == sum(sleeper.waits)
+    state = row(conn, "SELECT grants, refusals FROM rate_limits")
+    assert state == {"grants": 7, "refusals": 2}
+
+
+def test_a_pause_that_ends_before_the_place_opens_costs_nothing(conn: Connection) -> None:
+    limiter, sleeper = _passing(conn, 1)
+    limiter.acquire("e")
+    sleeper.meanwhile = lambda: limiter.pause("e", 30)
+    assert limiter.acquire("e") <= PERIOD
+    assert len(sleeper.waits) == 1
+    assert row(conn, "SELECT grants FROM rate_limits") == {"grants": 2}
+
+
+@pytest.mark.parametrize("per_minute", [0, 600])
+def test_a_call_that_need_not_wait_is_one_round_trip(db_url: str, per_minute: int) -> None:
+    with CountedConnection.connect(db_url, autocommit=True) as counted:
+        limiter = PostgresRateLimiter(counted, per_minute)
+        for _ in range(20):
+            limiter.acquire("e")
+        assert counted.trips == 20
+
+
+def test_after_a_pause_callers_set_off_spread_and_no_more_than_the_limit(conn: Connection) -> None:
+    limit = 40
+    limiter = PostgresRateLimiter(conn, limit, sleep=_dies)
     limiter.pause("e", 30)
-    waits = [limiter.acquire("e") for _ in range(4)]
-    assert all(25 < wait <= 30 for wait in waits[:2])
-    assert all(25 + PERIOD < wait <= 30 + PERIOD for wait in waits[2:])
+    for _ in range(limit):
+        with pytest.raises(NeverWakesError):
+            limiter.acquire("e")
+    after = "extract(epoch FROM g.granted_at - r.paused_until)::float8 AS after"
+    query = f"SELECT {after} FROM rate_limit_grants g JOIN rate_limits r USING (endpoint)"  # noqa: S608 - a constant
+    spread = sorted(found["after"] for found in rows(conn, query))
+    assert len(spread) == limit
+    assert spread[0] >= 0
+    assert spread[-1] <= SPREAD
+    assert spread[-1] - spread[0] > SPREAD / 2
+    # The next round waits for these, whenever it was that they set off.
+    for _ in range(limit):
+        with pytest.raises(NeverWakesError):
+            limiter.acquire("e")
+    later = sorted(found["after"] for found in rows(conn, query))
+    assert later == pytest.approx([before + PERIOD for before in spread], abs=0.001)
 
 
 def test_no_limit_means_no_wait_and_no_row(conn: Connection) -> None:
@@ -155,8 +242,22 @@ def test_no_limit_means_no_wait_and_no_row(conn: Connection) -> None:
     assert sleeper.waits == []
     for table in ("rate_limits", "rate_limit_grants"):
         assert rows(conn, f"SELECT FROM {table}") == []
-    limiter.pause("e", 3)
-    assert sleeper.waits == [3]
+
+
+def test_without_a_limit_a_pause_holds_for_everyone_too(db_url: str, conn: Connection) -> None:
+    limiter, sleeper = _passing(conn, 0)
+    with psycopg.connect(db_url, autocommit=True) as other:
+        refused = PostgresRateLimiter(other, 0)
+        refused.pause("e", 30)
+        pauses = iter([50, 5])
+        sleeper.meanwhile = lambda: refused.pause("e", next(pauses))
+        waited = limiter.acquire("e")
+    # The second one began with the wait for the first; the third ended within the second.
+    assert [25 < wait <= 30 + SPREAD for wait in sleeper.waits[:1]] == [True]
+    assert 45 < waited <= 50 + SPREAD
+    assert len(sleeper.waits) == 2
+    assert limiter.acquire("e") == limiter.acquire("other") == 0.0
+    assert row(conn, "SELECT grants, refusals FROM rate_limits") == {"grants": 0, "refusals": 3}
 
 
 def test_nothing_is_held_while_waiting(db_url: str, conn: Connection) -> None:
@@ -167,7 +268,8 @@ def test_nothing_is_held_while_waiting(db_url: str, conn: Connection) -> None:
     assert sleeper.states == {TransactionStatus.IDLE}
     with psycopg.connect(db_url, autocommit=True) as other:
         other.execute("SET statement_timeout = '5s'")
-        assert _limiter(other, 1)[0].acquire("e") > PERIOD
+        with pytest.raises(NeverWakesError):
+            PostgresRateLimiter(other, 1, sleep=_dies).acquire("e")
 
 
 def test_the_client_waits_under_the_limit_and_says_so(
