@@ -6,7 +6,6 @@ the query string, everything else in the JSON body.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -162,8 +161,7 @@ class TikTokClient:
                 request.refused += 1
                 self.counts.rate_limited += 1
                 pause_s = min(answer.retry_after_s or PAUSE_AFTER_429_S, MAX_PAUSE_S)
-                # Jitter, so that workers which were refused together do not return together.
-                self._limiter.pause(request.endpoint, pause_s * random.uniform(1, 1.5))  # noqa: S311 - spreading load, not a secret
+                self._limiter.pause(request.endpoint, pause_s)
             else:
                 raise _failure(meaning, answer, request.endpoint)
 

@@ -7,7 +7,7 @@ line and under every executor (docs/decisions/0006).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from psycopg.rows import class_row
@@ -25,19 +25,19 @@ class ListingProgress:
     Attributes:
         started_at: When its first page was asked for; videos seen since belong to it.
         pages: Pages written.
-        cursor: Where the next page starts (Unix milliseconds); ``None`` = at the newest video.
+        edges: Where each page after the first starts (Unix milliseconds); the last one is next.
     """
 
     started_at: datetime
     pages: int = 0
-    cursor: int | None = None
+    edges: list[int] = field(default_factory=list)
 
 
 def read_progress(conn: Connection, store_code: str, run_id: str) -> ListingProgress | None:
     """Where the run's listing of the store was cut off, unless that is too long ago."""
     with conn.cursor(row_factory=class_row(ListingProgress)) as cursor:
         return cursor.execute(
-            "SELECT started_at, pages, cursor FROM video_listings WHERE store_code = %s"
+            "SELECT started_at, pages, edges FROM video_listings WHERE store_code = %s"
             " AND run_id = %s AND updated_at > now() - %s",
             [store_code, run_id, RESUME_WITHIN],
         ).fetchone()

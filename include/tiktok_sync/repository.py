@@ -66,13 +66,13 @@ WITH page AS (
     WHERE excluded.last_seen_at >= old.last_seen_at
 ), progress AS (
     INSERT INTO video_listings (
-        store_code, run_id, snapshot_date, started_at, cursor, pages, updated_at)
-    SELECT %(store_code)s, %(run_id)s, %(snapshot_date)s, %(started_at)s, %(cursor)s, %(pages)s,
+        store_code, run_id, snapshot_date, started_at, edges, pages, updated_at)
+    SELECT %(store_code)s, %(run_id)s, %(snapshot_date)s, %(started_at)s, %(edges)s, %(pages)s,
         now()
-    WHERE %(cursor)s::bigint IS NOT NULL
+    WHERE %(edges)s::bigint[] IS NOT NULL
     ON CONFLICT (store_code) DO UPDATE SET
         run_id = excluded.run_id, snapshot_date = excluded.snapshot_date,
-        started_at = excluded.started_at, cursor = excluded.cursor, pages = excluded.pages,
+        started_at = excluded.started_at, edges = excluded.edges, pages = excluded.pages,
         updated_at = excluded.updated_at
 )
 INSERT INTO video_daily_stats AS old (
@@ -168,7 +168,7 @@ class StoreRepository:
             "page": Jsonb([_as_json(video) for video in videos]),
             "started_at": progress and progress.started_at,
             "pages": progress and progress.pages,
-            "cursor": progress and progress.cursor,
+            "edges": progress and progress.edges,
         }
         return self.conn.execute(_UPSERT_PAGE, values).rowcount
 
@@ -189,9 +189,14 @@ class StoreRepository:
         return {row[0] for row in rows}
 
     def known_video_count(self, store_code: str, since: datetime) -> int | None:
-        """The profile's number of public videos as last observed; ``None`` = not since then."""
+        """The profile's number of public videos, and those posted since it was observed.
+
+        ``None`` = it was not observed since then.
+        """
         row = self.conn.execute(
-            "SELECT video_count FROM user_daily_stats WHERE store_code = %s AND observed_at >= %s"
+            "SELECT video_count + (SELECT count(*) FROM videos v WHERE v.store_code = u.store_code"
+            " AND v.create_time > u.observed_at AND v.removed_at IS NULL)"
+            " FROM user_daily_stats u WHERE store_code = %s AND observed_at >= %s"
             " ORDER BY snapshot_date DESC LIMIT 1",
             [store_code, since],
         ).fetchone()

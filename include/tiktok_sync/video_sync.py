@@ -19,7 +19,7 @@ from include.tiktok_sync.store_job import StoreOutcome
 PROBLEMS_NAMED = 20
 """Unreadable videos that an error's detail names."""
 
-COUNT_IS_NEWS = timedelta(hours=24)
+COUNT_IS_NEWS = timedelta(hours=12)
 """A profile's number of videos that is older says nothing about tonight's listing."""
 
 
@@ -89,18 +89,19 @@ class _Listing:
         before = self._repository.resumed_listing(self._run)
         started_at = utc_now() if before is None else before.started_at
         if before is not None:
-            self.resumed, self.pages = True, before.pages
+            self.resumed, self.pages, self._edges = True, before.pages, before.edges
             self.seen = self._repository.videos_seen_since(self._run.store_code, started_at)
-        pages = all_pages(self._client.list_videos, start=before.cursor if before else None)
-        for page, following in pages:
+        start = self._edges[-1] if self._edges else None
+        for page, following in all_pages(self._client.list_videos, start):
             self.pages += 1
             self._problems.extend(page.problems)
-            # Behind a page with an unreadable video the position stays: a retry must see it again.
-            moves_on = following is not None and not self._problems
-            progress = ListingProgress(started_at, self.pages, following) if moves_on else None
-            self._save(page.videos, page.observed_at, progress)
+            progress = None
             if following is not None:
                 self._edges.append(following)
+                # Behind an unreadable video the position stays: a retry must see it again.
+                if not self._problems:
+                    progress = ListingProgress(started_at, self.pages, self._edges)
+            self._save(page.videos, page.observed_at, progress)
 
     def refuse_problems(self) -> None:
         """Fail for the videos that could not be read, now that all others are written."""
@@ -130,25 +131,25 @@ class _Listing:
         """Find videos that share their second with the last one of a page.
 
         The next page is "posted before" that second and passes them over. The profile's number of
-        videos tells whether there can be any; if so, each page edge is asked for once more from a
-        second later. A number that stayed too high last time (TikTok also counts videos that it
-        does not list) is not looked into again.
+        videos tells whether there can be any; if so, or if it is unknown, each page edge is asked
+        for once more from a second later. A number that stayed too high last time (TikTok also
+        counts videos that it does not list) is not looked into again.
 
         Returns:
             By how many the profile's number still is higher.
         """
         if not self._edges:
             return 0
-        count = self._profile_count() or 0
-        if 0 < count - len(self.seen) != self._repository.last_unlisted(self._run):
+        count = self._profile_count()
+        if count is None or 0 < count - len(self.seen) != self._repository.last_unlisted(self._run):
             for edge in self._edges:
                 page = self._client.list_videos(edge + SECOND_MS)
                 self._problems.extend(page.problems)
                 self._save(page.videos, page.observed_at)
-                if len(self.seen) >= count:
+                if count is not None and len(self.seen) >= count:
                     break
             self.refuse_problems()
-        return max(0, count - len(self.seen))
+        return max(0, (count or 0) - len(self.seen))
 
     def _profile_count(self) -> int | None:
         since = utc_now() - COUNT_IS_NEWS

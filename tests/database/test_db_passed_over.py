@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from include.tiktok_sync.client import BLIP_ATTEMPTS
+from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
 from tests.database.bench import Bench
 from tests.database.faults import Edit
@@ -37,6 +39,25 @@ def test_a_tie_at_a_pages_edge_is_found_by_the_profiles_count(bench: Bench, tied
     assert bench.calls() == {"user_info": 1, "video_list": pages + 1}  # one edge was enough
 
 
+def test_a_tie_is_found_also_when_the_listing_was_cut_off_behind_it(
+    bench: Bench, tied: str
+) -> None:
+    pages = 0
+
+    def lose(data: dict[str, Any]) -> None:
+        nonlocal pages
+        pages += 1
+        if 1 < pages <= 1 + BLIP_ATTEMPTS:
+            data.clear()
+
+    bench.sync(USER_JOB, tied)
+    bench.sandbox.sandbox.faults = Edit("video_list", lose)
+    with pytest.raises(DataError):
+        bench.sync(VIDEO_JOB, tied)
+    assert bench.sync(VIDEO_JOB, tied).details["resumed"] is True
+    assert _count(bench) == len(bench.truth(tied)["videos"])
+
+
 def test_without_a_profile_row_the_count_is_asked_for(bench: Bench, tied: str) -> None:
     bench.sync(VIDEO_JOB, tied)
     assert _count(bench) == len(bench.truth(tied)["videos"])
@@ -51,12 +72,14 @@ def test_a_listing_on_one_page_needs_no_count(bench: Bench) -> None:
     assert bench.calls() == {"video_list": 1}
 
 
-def test_a_grant_without_stats_is_synced_without_a_count(bench: Bench, tied: str) -> None:
+def test_a_grant_without_stats_has_every_edge_looked_at(bench: Bench, tied: str) -> None:
     bench.grant(tied, scope="user.info.basic,video.list")
     bench.import_stores(tied)
     outcome = bench.sync(VIDEO_JOB, tied)
-    assert "user_info" not in bench.calls()
-    assert outcome.details["videos"] == len(bench.truth(tied)["videos"]) - 1
+    told = bench.truth(tied)["videos"]
+    assert outcome.details["videos"] == len(told)
+    pages = -(-len(told) // 20)
+    assert bench.calls() == {"video_list": pages + (pages - 1)}
 
 
 def test_a_count_that_stays_too_high_is_said_and_not_looked_into_every_night(

@@ -14,7 +14,7 @@ CREATE TABLE video_listings (
     run_id text NOT NULL,
     snapshot_date date NOT NULL,
     started_at timestamptz NOT NULL,
-    cursor bigint NOT NULL,
+    edges bigint[] NOT NULL,
     pages integer NOT NULL,
     updated_at timestamptz NOT NULL
 );
@@ -28,12 +28,15 @@ WHERE (observed_at AT TIME ZONE 'UTC')::date > snapshot_date;
 """
 
 _COMMENTS = {
+    "COLUMN rate_limits.grants": "Places given since ever, also those that a pause left unused",
     "TABLE video_listings": "Listings of videos that were cut off: a retry in the same run goes on",
     "COLUMN video_listings.store_code": "Whose videos",
     "COLUMN video_listings.run_id": "The run that was cut off; another run starts afresh",
     "COLUMN video_listings.snapshot_date": "The day the run''s figures stand for",
     "COLUMN video_listings.started_at": "When the listing began; what was seen since is seen",
-    "COLUMN video_listings.cursor": "Where the next page starts (Unix milliseconds)",
+    "COLUMN video_listings.edges": (
+        "Where each page after the first starts (Unix milliseconds); the last one is next"
+    ),
     "COLUMN video_listings.pages": "Pages that are written",
     "COLUMN video_listings.updated_at": "When the last of them was written",
     "COLUMN store_tokens.refresh_started_at": (
