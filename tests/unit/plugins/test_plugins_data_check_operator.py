@@ -22,7 +22,7 @@ def test_clearing_a_task_the_day_after_does_not_forget_the_night(kind: DagRunTyp
 
 def test_a_backfilled_run_does_not_answer_for_the_days_since_it_was_due() -> None:
     started = DUE + timedelta(days=40)
-    run = SimpleNamespace(run_type=DagRunType.BACKFILL_JOB, run_after=DUE, start_date=started)
+    run = SimpleNamespace(run_type=DagRunType.BACKFILL, run_after=DUE, start_date=started)
 
     assert _began(run) == started
 
