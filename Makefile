@@ -9,7 +9,7 @@ LOCAL := $(RUN) -m include.local
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import test lint bench constraints
+.PHONY: help sync up down status db-url stores-import dictionary test lint bench constraints
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,10 @@ db-url: $(INSTALLED) ## Print the libpq URL of the product's database, nothing e
 stores-import: $(INSTALLED) ## Import stores and tokens from a CSV: make stores-import FILE=stores.csv
 	@test -n "$$FILE" || { echo "Say which file: make stores-import FILE=stores.csv" >&2; exit 1; }
 	@$(LOCAL) stores-import "$$FILE"
+
+dictionary: $(INSTALLED) ## Write docs/data-dictionary.md anew, from the running stack
+	@$(LOCAL) run -- python -m include.tiktok_sync db dictionary > docs/.data-dictionary.md
+	@mv docs/.data-dictionary.md docs/data-dictionary.md
 
 test: lint ## Everything that CI runs: lint, types, tests
 	$(RUN) -m mypy

@@ -7,9 +7,14 @@ a store and day to `user_daily_stats`. TikTok keeps no history: a day that is mi
 | --- | --- | --- |
 | `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced; its log names the setting to change |
 | `sync_store_user` | one store each, 30 at once (pool `tiktok_users`) | this store failed; the reason is in its log and in `sync_logs` |
+| `data_checks.user_rows_missing` | does every store have its row of the day? | the check itself could not run; the run goes on |
+| `data_checks.user_counts_negative` | is a count below zero? | the check itself could not run; the run goes on |
+| `data_checks.user_rows_late` | was a row observed after its day? | the check itself could not run; the run goes on |
 | `record_summary` | writes the run's row to `sync_logs` | too many stores failed (`MIN_SUCCESS_RATE`), or none were listed |
 
 A **skipped** store (pink) needs its manager: the grant ended or does not cover the profile.
+A **skipped** check found something: its log and the summary's `details -> 'warnings'` name the
+stores and the next step. The run does not fail for it.
 
 **What to do:** clear the failed tasks; that is always safe, stores already done today are only
 read again. To sync single stores, trigger with `stores`, for example `["S001"]`.
@@ -25,6 +30,7 @@ from sync_dag import (
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
     TAGS,
+    data_checks,
     list_stores,
     nightly,
     params,
@@ -54,4 +60,8 @@ with DAG(
 
         sync_tasks.sync_store("sync_user_daily", store_code, get_current_context())
 
-    sync_store_user.expand(store_code=list_stores()) >> record_summary("user_daily_stats")
+    (
+        sync_store_user.expand(store_code=list_stores())
+        >> data_checks("user_rows_missing", "user_counts_negative", "user_rows_late")
+        >> record_summary("user_daily_stats")
+    )

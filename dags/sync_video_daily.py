@@ -8,9 +8,15 @@ Lists each active store's public videos and writes them to `videos`, and one row
 | --- | --- | --- |
 | `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced; its log names the setting to change |
 | `sync_store_video` | one store each, 20 at once (pool `tiktok_videos`) | this store failed; the reason is in its log and in `sync_logs` |
+| `data_checks.video_syncs_missing` | was every store read, or the reason recorded? | the check itself could not run; the run goes on |
+| `data_checks.videos_lost` | did a store lose more than half of its videos? | the check itself could not run; the run goes on |
+| `data_checks.video_counts_negative` | is a count below zero? | the check itself could not run; the run goes on |
+| `data_checks.video_rows_late` | was a row observed after its day? | the check itself could not run; the run goes on |
 | `record_summary` | writes the run's row to `sync_logs` | too many stores failed (`MIN_SUCCESS_RATE`), or none were listed |
 
 A **skipped** store (pink) needs its manager: the grant ended or does not cover `video.list`.
+A **skipped** check found something: its log and the summary's `details -> 'warnings'` name the
+stores and the next step. The run does not fail for it.
 
 **What to do:** clear the failed tasks; that is always safe, stores already done today are only
 read again. To sync single stores, trigger with `stores`, for example `["S001"]`.
@@ -26,6 +32,7 @@ from sync_dag import (
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
     TAGS,
+    data_checks,
     list_stores,
     nightly,
     params,
@@ -55,6 +62,10 @@ with DAG(
 
         sync_tasks.sync_store("sync_video_daily", store_code, get_current_context())
 
-    sync_store_video.expand(store_code=list_stores()) >> record_summary(
-        "videos", "video_daily_stats"
+    (
+        sync_store_video.expand(store_code=list_stores())
+        >> data_checks(
+            "video_syncs_missing", "videos_lost", "video_counts_negative", "video_rows_late"
+        )
+        >> record_summary("videos", "video_daily_stats")
     )

@@ -6,8 +6,9 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, CronTriggerTimetable, Param, get_current_context, task
+from airflow.sdk import Asset, CronTriggerTimetable, Param, TaskGroup, get_current_context, task
 
+from data_check_operator import DataCheckOperator
 from sync_retry_policy import SyncRetryPolicy
 
 TAGS = ["tiktok", "stores", "nightly"]
@@ -73,6 +74,20 @@ def list_stores() -> list[str]:
     import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
 
     return sync_tasks.list_stores(get_current_context())
+
+
+def data_checks(*checks: str) -> TaskGroup:
+    """The tasks that look at the run's rows, side by side; each a file of include/data_checks."""
+    with TaskGroup("data_checks", tooltip="Do the run's rows make sense?") as group:
+        for check in checks:
+            DataCheckOperator(
+                check=check,
+                trigger_rule="all_done",
+                # The summary waits for them: a slow check must not hold the night's result up.
+                retries=2,
+                execution_timeout=timedelta(minutes=2),
+            )
+    return group
 
 
 def record_summary(*tables: str) -> Any:

@@ -9,8 +9,10 @@ from typing import Any
 import structlog
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from data_check_operator import OUTCOME_KEY
 from hooks.store_db_hook import StoreDbHook
 from hooks.tiktok_hook import TikTokHook
+from include.tiktok_sync.data_checks import warnings_of
 from include.tiktok_sync.database import database_errors
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
@@ -28,6 +30,9 @@ log = structlog.get_logger(__name__)
 LIST_TASK = "list_stores"
 ERROR_KEY = "error"
 """XCom under which ``list_stores`` leaves the reason of its failure for the summary."""
+
+CHECKS_GROUP = "data_checks"
+"""Task group of the data checks; begins their tasks' ids."""
 
 MIN_SUCCESS_RATE_VARIABLE = "tiktok_min_success_rate"
 
@@ -93,6 +98,28 @@ def sync_store(job_name: str, store_code: str, context: Mapping[str, Any]) -> No
             raise AirflowSkipException(str(error)) from error
 
 
+def stores_to_check(context: Mapping[str, Any]) -> Sequence[str]:
+    """The stores of the run whose rows a data check looks at.
+
+    Raises:
+        AirflowSkipException: A dry run, or no store: there is nothing to find something in.
+    """
+    if context["params"]["dry_run"]:
+        message = "Dry run: there are no new rows to check."
+        raise AirflowSkipException(message)
+    codes: Sequence[str] | None = context["ti"].xcom_pull(task_ids=LIST_TASK)
+    if not codes:
+        message = "No store was listed: there is nothing to check."
+        raise AirflowSkipException(message)
+    return codes
+
+
+def run_key(context: Mapping[str, Any]) -> RunKey:
+    """The run's key in ``sync_logs``, with the day its figures stand for."""
+    dag_run = context["dag_run"]
+    return RunKey(dag_run.dag_id, dag_run.run_id, _day(context, Settings.from_env()).date)
+
+
 def record_summary(context: Mapping[str, Any]) -> None:
     """Write the run's row of ``sync_logs``; the run fails with it when too many stores failed.
 
@@ -107,14 +134,20 @@ def record_summary(context: Mapping[str, Any]) -> None:
     if context["params"]["dry_run"]:
         message = "Dry run: nothing was written; each store's log says what would have been."
         raise AirflowSkipException(message)
-    run = RunKey(dag_run.dag_id, dag_run.run_id, _day(context, settings).date)
+    run = run_key(context)
     with StoreDbHook.for_task(context).session() as conn, database_errors():
         sync_log = SyncLog(conn)
         if codes is None:
             reason = ti.xcom_pull(task_ids=LIST_TASK, key=ERROR_KEY) or "see the log of that task."
             summary = RunSummary("failed", f"The stores could not be listed: {reason}", {})
         else:
-            summary = summarize(sync_log, run, codes, min_success_rate=_min_success_rate(settings))
+            summary = summarize(
+                sync_log,
+                run,
+                codes,
+                min_success_rate=_min_success_rate(settings),
+                warnings=_warnings(context),
+            )
         sync_log.record(
             run,
             None,
@@ -134,6 +167,16 @@ def _day(context: Mapping[str, Any], settings: Settings) -> SnapshotDay:
     # A manual run may have no logical date; it stands for the day on which it was asked for.
     dag_run = context["dag_run"]
     return SnapshotDay.of(dag_run.logical_date or dag_run.run_after, settings.timezone)
+
+
+def _warnings(context: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    prefix = f"{CHECKS_GROUP}."
+    tasks = sorted(name for name in context["task"].upstream_task_ids if name.startswith(prefix))
+    # A check that could not run has left nothing and is not in the list.
+    outcomes = context["ti"].xcom_pull(task_ids=tasks, key=OUTCOME_KEY) if tasks else []
+    return warnings_of(
+        [name.removeprefix(prefix) for name in tasks], [left for left in outcomes if left]
+    )
 
 
 def _min_success_rate(settings: Settings) -> float:

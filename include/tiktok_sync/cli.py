@@ -18,6 +18,7 @@ from cryptography.fernet import Fernet
 from include.tiktok_sync import schema
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.database import connect, database_errors
+from include.tiktok_sync.dictionary import data_dictionary
 from include.tiktok_sync.errors import ConfigurationError, DataError, SkippableError, SyncError
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.run import StoreRun
@@ -161,6 +162,17 @@ def db_upgrade() -> None:
     with _errors_for_people():
         revision = schema.upgrade(Settings.from_env().required("store_db_url"))
     typer.echo(f"The store database has schema {revision}.")
+
+
+@db_app.command("dictionary")
+def db_dictionary() -> None:
+    """Print every table and view with its columns and their meanings, as Markdown."""
+    with _errors_for_people():
+        url = Settings.from_env().required("store_db_url")
+        with connect(url, application_name="tiktok_sync:cli") as conn, database_errors():
+            schema.check_schema(conn)
+            text = data_dictionary(conn)
+    typer.echo(text, nl=False)
 
 
 @tokens_app.command("generate-key")

@@ -32,7 +32,12 @@ class RunSummary:
 
 
 def summarize(
-    log: SyncLog, run: RunKey, store_codes: Sequence[str], *, min_success_rate: float
+    log: SyncLog,
+    run: RunKey,
+    store_codes: Sequence[str],
+    *,
+    min_success_rate: float,
+    warnings: Sequence[Mapping[str, Any]] = (),
 ) -> RunSummary:
     """Aggregate the run's store rows.
 
@@ -42,6 +47,8 @@ def summarize(
         store_codes: Every store of the run; one without a row counts as failed (its task was
             killed, or never ran).
         min_success_rate: 0..1, of success / (success + failed).
+        warnings: What the data checks found (:func:`include.tiktok_sync.data_checks.warnings_of`);
+            told, never judged.
     """
     if not store_codes:
         message = "No active store to sync. Import stores first: make stores-import FILE=stores.csv"
@@ -69,10 +76,11 @@ def summarize(
         "skips": [_named(result) for result in results if result.status == "skipped"][
             :FAILURES_NAMED
         ],
+        "warnings": [dict(warning) for warning in warnings],
     }
     return RunSummary(
         _status(failed, rate, min_success_rate),
-        _message(len(store_codes), succeeded, failures, skipped),
+        _message(len(store_codes), succeeded, failures, skipped, len(warnings)),
         details,
     )
 
@@ -87,7 +95,11 @@ def _status(failed: int, rate: float | None, min_success_rate: float) -> Summary
 
 
 def _message(
-    total: int, succeeded: int, failures: Sequence[Mapping[str, Any]], skipped: int
+    total: int,
+    succeeded: int,
+    failures: Sequence[Mapping[str, Any]],
+    skipped: int,
+    warnings: int,
 ) -> str:
     parts = [f"{succeeded} of {total} stores synced"]
     if failures:
@@ -95,6 +107,8 @@ def _message(
     if skipped:
         parts.append(f"{skipped} skipped")
     message = ", ".join(parts)
+    if warnings:
+        message += f"; {warnings} warning{'s' if warnings > 1 else ''}"
     if failures:
         first = failures[0]
         reasons = {failure["message"] for failure in failures}

@@ -16,6 +16,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
+from data_check_operator import DataCheckOperator
 from sync_dag import MAX_ACTIVE_TASKS, TAGS
 from sync_retry_policy import SyncRetryPolicy
 
@@ -28,6 +29,17 @@ SYNCS = {
     "sync_video_daily": ("sync_store_video", "tiktok_videos", {"videos", "video_daily_stats"}),
 }
 """Sync Dag -> its mapped task, the pool of that, the tables that the summary announces."""
+
+CHECKS = {
+    "sync_user_daily": {"user_rows_missing", "user_counts_negative", "user_rows_late"},
+    "sync_video_daily": {
+        "video_syncs_missing",
+        "videos_lost",
+        "video_counts_negative",
+        "video_rows_late",
+    },
+}
+"""Sync Dag -> the data checks after its stores."""
 
 
 @pytest.fixture(params=sorted(SYNCS))
@@ -146,8 +158,44 @@ def test_summary_is_the_only_leaf_and_runs_whatever_happened(sync: tuple[Any, An
     summary = dag.get_task("record_summary")
 
     assert summary.trigger_rule == "all_done"
-    assert summary.upstream_task_ids == {task.task_id}
+    assert summary.upstream_task_ids == {f"data_checks.{check}" for check in CHECKS[dag.dag_id]}
+    assert task.downstream_task_ids == summary.upstream_task_ids
     assert not summary.is_teardown
+
+
+def test_checks_run_side_by_side_whatever_came_of_the_stores(sync: tuple[Any, Any]) -> None:
+    dag, task = sync
+
+    checks = [dag.get_task(f"data_checks.{check}") for check in CHECKS[dag.dag_id]]
+
+    for check in checks:
+        assert isinstance(check, DataCheckOperator)
+        assert check.upstream_task_ids == {task.task_id}
+        assert check.downstream_task_ids == {"record_summary"}
+        assert check.trigger_rule == "all_done"
+        assert check.conn_id == "store_db"
+        # The summary waits for them, whatever goes wrong.
+        assert check.execution_timeout == timedelta(minutes=2)
+    assert sorted(dag.task_group.get_child_by_label("data_checks").children) == sorted(
+        check.task_id for check in checks
+    )
+
+
+def test_every_check_is_a_file_and_every_file_is_run_by_one_dag(dagbag: DagBag) -> None:
+    run = [
+        task.check
+        for dag in dagbag.dags.values()
+        for task in dag.tasks
+        if isinstance(task, DataCheckOperator)
+    ]
+
+    assert sorted(run) == sorted(file.stem for file in (ROOT / "include/data_checks").iterdir())
+
+
+def test_a_check_is_not_read_before_it_runs(sync: tuple[Any, Any]) -> None:
+    dag, _ = sync
+    for check in CHECKS[dag.dag_id]:
+        assert dag.get_task(f"data_checks.{check}").sql == f"{check}.sql"
 
 
 def test_summary_announces_the_tables_of_its_dag(sync: tuple[Any, Any]) -> None:

@@ -73,6 +73,13 @@ def test_a_key_is_generated_without_any_setting() -> None:
     Fernet(done.stdout.strip())
 
 
+def test_the_dictionary_is_printed_as_it_is_committed(cli: Run, empty_db_url: str) -> None:
+    done = cli("db", "dictionary")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (ROOT / "docs" / "data-dictionary.md").read_text(encoding="utf-8")
+    _one_line(cli("db", "dictionary", STORE_DB_URL=empty_db_url), 2, "schema is empty")
+
+
 def test_the_whole_way_by_hand(empty_db_url: str, cli: Run, bench: Bench) -> None:
     for _ in range(2):
         done = cli("db", "upgrade", STORE_DB_URL=empty_db_url)

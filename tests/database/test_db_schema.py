@@ -44,7 +44,7 @@ def _months(first: date, count: int = 4) -> list[date]:
 
 
 def _shape(conn: Connection) -> list[dict[str, Any]]:
-    """Every column, index, constraint, function and comment of the schema."""
+    """Every column, index, constraint, function, view and comment of the schema."""
     return rows(
         conn,
         """
@@ -54,8 +54,9 @@ def _shape(conn: Connection) -> list[dict[str, Any]]:
                 || coalesce(col_description(c.oid, a.attnum), '') AS what
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
             AND NOT a.attisdropped
+        UNION ALL SELECT 'view', viewname, definition FROM pg_views WHERE schemaname = 'public'
         UNION ALL SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
         UNION ALL SELECT 'constraint', conrelid::regclass || '.' || conname,
             pg_get_constraintdef(oid)

@@ -108,6 +108,30 @@ def test_costs_are_added_up_and_the_stores_to_look_at_are_named(conn: Connection
     assert details["skips"] == [{"store_code": "S003", "kind": "fatal", "message": "k of S003"}]
 
 
+@pytest.mark.parametrize(
+    ("letters", "checks", "message"),
+    [
+        ("ss", 1, "2 of 2 stores synced; 1 warning"),
+        ("ss", 2, "2 of 2 stores synced; 2 warnings"),
+        ("sf", 2, "1 of 2 stores synced, 1 failed; 2 warnings. First: S002: f of S002"),
+    ],
+)
+def test_warnings_are_told_and_do_not_judge_the_run(
+    conn: Connection, letters: str, checks: int, message: str
+) -> None:
+    codes = _record(conn, letters)
+    warnings = [
+        {"check": f"c{number}", "found": 1, "examples": ["S001"], "message": "Look."}
+        for number in range(checks)
+    ]
+    told = summarize(SyncLog(conn), RUN, codes, min_success_rate=0.5, warnings=warnings)
+    untold = summarize(SyncLog(conn), RUN, codes, min_success_rate=0.5)
+    assert (told.message, told.details["warnings"]) == (message, warnings)
+    assert told.status == untold.status
+    assert untold.details["warnings"] == []
+    assert "warning" not in untold.message
+
+
 def test_other_runs_and_other_stores_do_not_count(conn: Connection) -> None:
     _record(conn, "fff", run=RunKey("sync_user_daily", "other", DAY.date))
     _record(conn, "fff", run=RunKey("sync_video_daily", "run-1", DAY.date))

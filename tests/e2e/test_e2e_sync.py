@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,14 @@ def run_state(stack: RunningStack, dag_id: str, run_id: str) -> str:
     assert listed.returncode == 0, listed.stderr
     runs = json.loads(listed.stdout[listed.stdout.index("[{") :])
     return next(str(run["state"]) for run in runs if run["run_id"] == run_id)
+
+
+def wait_for_end(stack: RunningStack, dag_id: str, run_id: str) -> str:
+    deadline = time.monotonic() + 120
+    while (state := run_state(stack, dag_id, run_id)) not in {"success", "failed"}:
+        assert time.monotonic() < deadline, state
+        time.sleep(1)
+    return state
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +210,28 @@ def test_dags_test_syncs_just_the_stores_it_names(synced: RunningStack) -> None:
         " ORDER BY run_time DESC LIMIT 1) AND store_code IS NOT NULL ORDER BY 1",
     )
     assert newest == [("S002",), ("S003",)]
+
+
+def test_a_finding_of_the_data_checks_is_told_and_the_run_succeeds(synced: RunningStack) -> None:
+    run_id = "day-before"
+    yesterday = datetime.now(timezone.utc) - timedelta(days=1)
+    triggered = synced.run(
+        [
+            *("airflow", "dags", "trigger", "sync_user_daily", "--run-id", run_id),
+            *("--logical-date", yesterday.isoformat(), "--conf", '{"stores": ["S001"]}'),
+        ]
+    )
+    assert triggered.returncode == 0, triggered.stderr
+    assert wait_for_summary(synced, run_id) == ("success", "1 of 1 stores synced; 1 warning")
+    ((warnings,),) = rows(
+        synced,
+        "SELECT details -> 'warnings' FROM sync_logs WHERE run_id = %s AND store_code IS NULL",
+        run_id,
+    )
+    assert [(item["check"], item["found"], item["examples"]) for item in warnings] == [
+        ("user_rows_late", 1, ["S001"])
+    ]
+    assert wait_for_end(synced, "sync_user_daily", run_id) == "success"
 
 
 def test_an_unknown_store_is_refused_by_name_before_anything_is_called(
