@@ -14,7 +14,7 @@ from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableEr
 from include.tiktok_sync.models import UserProfile, Video
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.sync_log import RunKey, SyncLog
-from tests.database.bench import DAY, LATER, NEXT_DAY, NOON
+from tests.database.bench import DAY, LATER, NEXT_DAY, NOON, run_of
 
 STORES = ("S1", "S2", "S3")
 USER_RUN = RunKey("sync_user_daily", "run-1", DAY.date)
@@ -43,7 +43,7 @@ def save_videos(
 ) -> None:
     """Videos first seen the day before the run."""
     videos = [Video(video_id=f"{code}-{number}", view_count=views) for number in range(count)]
-    repository.save_videos(code, DAY, videos, BEFORE)
+    repository.save_videos(run_of(code), videos, BEFORE)
 
 
 def test_every_check_passes_on_an_ordinary_day(
@@ -133,7 +133,7 @@ def test_what_was_lost_before_the_run_or_came_in_it_does_not_count(
     save_videos(repository, "S2", 8)
     repository.mark_removed([f"S2-{number}" for number in range(6)], NOON)
     repository.save_videos(
-        "S2", DAY, [Video(video_id=f"new-{number}") for number in range(10)], LATER
+        run_of("S2"), [Video(video_id=f"new-{number}") for number in range(10)], LATER
     )
 
     outcome = run(conn, "videos_lost", key=VIDEO_RUN)
@@ -165,7 +165,7 @@ def test_late_rows_are_flagged_with_their_number(
 ) -> None:
     repository.save_user("S1", DAY, UserProfile(), NOON)
     repository.save_user("S2", DAY, UserProfile(), NEXT_DAY)
-    repository.save_videos("S3", DAY, [Video(video_id="1"), Video(video_id="2")], NEXT_DAY)
+    repository.save_videos(run_of("S3"), [Video(video_id="1"), Video(video_id="2")], NEXT_DAY)
 
     users = run(conn, "user_rows_late")
     videos = run(conn, "video_rows_late", key=VIDEO_RUN)
