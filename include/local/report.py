@@ -1,4 +1,4 @@
-"""What came of the runs? The summary, the stores that failed, and where to look further."""
+"""What came of the runs? The summary, the stores not synced, and where to look further."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from include.local.airflow_env import ADMIN
 from include.local.console import result
 from include.local.stack import Stack
 
-_MOST_FAILURES = 20
+_MOST = 20
+_WERE: Mapping[str, str] = {"failed": "failed", "skipped": "were skipped"}
 
 
 def report(stack: Stack, runs: Mapping[str, str]) -> None:
@@ -28,7 +29,8 @@ def report(stack: Stack, runs: Mapping[str, str]) -> None:
     """
     with psycopg.connect(stack.settings.store_db_url) as connection:
         summarised = _print_summaries(connection, runs)
-        _print_failures(connection, runs)
+        for status in ("failed", "skipped"):
+            _print_stores(connection, runs, status)
     for dag_id, run_id in runs.items():
         if dag_id not in summarised:
             _print_failed_tasks(stack, dag_id, run_id)
@@ -68,27 +70,27 @@ def _print_summaries(connection: psycopg.Connection, runs: Mapping[str, str]) ->
     return {row[0] for row in rows}
 
 
-def _print_failures(connection: psycopg.Connection, runs: Mapping[str, str]) -> None:
+def _print_stores(connection: psycopg.Connection, runs: Mapping[str, str], status: str) -> None:
     rows = connection.execute(
         """
         SELECT job_name, store_code, message FROM sync_logs
-        WHERE store_code IS NOT NULL AND status = 'failed'
+        WHERE store_code IS NOT NULL AND status = %s
           AND run_id = ANY(%s) AND job_name = ANY(%s)
         ORDER BY store_code, job_name
         """,
-        [list(runs.values()), list(runs)],
+        [status, list(runs.values()), list(runs)],
     ).fetchall()
     if not rows:
         return
-    result.print("\nStores that failed:")
-    for job, store, message in rows[:_MOST_FAILURES]:
+    result.print(f"\nStores that {_WERE[status]}:")
+    for job, store, message in rows[:_MOST]:
         result.print(f"  {store}  {job}  {message}", markup=False, soft_wrap=True)
-    if len(rows) > _MOST_FAILURES:
-        result.print(f"  and {len(rows) - _MOST_FAILURES} more (table sync_logs)")
+    if len(rows) > _MOST:
+        result.print(f"  and {len(rows) - _MOST} more (table sync_logs)")
 
 
 def _print_failed_tasks(stack: Stack, dag_id: str, run_id: str) -> None:
-    tasks = stack.api.failed_tasks(dag_id, run_id)[:_MOST_FAILURES]
+    tasks = stack.api.failed_tasks(dag_id, run_id)[:_MOST]
     result.print(f"\n{dag_id} wrote no summary. Failed tasks: {len(tasks) or 'none'}", markup=False)
     for task in tasks:
         index = task["map_index"]
