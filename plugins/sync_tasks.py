@@ -14,13 +14,13 @@ from hooks.tiktok_hook import TikTokHook
 from include.tiktok_sync.database import database_errors
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
+from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.schema import check_schema
 from include.tiktok_sync.settings import Settings
-from include.tiktok_sync.snapshot import SnapshotDay
-from include.tiktok_sync.store_run import StoreRun, run_store
+from include.tiktok_sync.snapshot import SnapshotDay, utc_now
+from include.tiktok_sync.store_run import run_store
 from include.tiktok_sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync_log import RunKey, SyncLog
-from include.tiktok_sync.tokens import utc_now
 from include.tiktok_sync.vault import TokenVault
 
 log = structlog.get_logger(__name__)

@@ -20,11 +20,11 @@ from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.database import connect, database_errors
 from include.tiktok_sync.errors import ConfigurationError, DataError, SkippableError, SyncError
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
+from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.settings import Settings
-from include.tiktok_sync.snapshot import SnapshotDay
-from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB, StoreRun, run_store
+from include.tiktok_sync.snapshot import SnapshotDay, utc_now
+from include.tiktok_sync.store_run import REFRESH_JOB, USER_JOB, VIDEO_JOB, run_store
 from include.tiktok_sync.stores_import import ImportReport, import_stores
-from include.tiktok_sync.tokens import utc_now
 from include.tiktok_sync.vault import TokenVault
 
 EXIT_FAILED = 1
@@ -63,7 +63,7 @@ def _logging() -> None:
 def sync_store(
     store_code: Annotated[str, typer.Argument(help="Code of one store, as in the table stores.")],
     *,
-    job: Annotated[str, typer.Option(help="What to sync: user or video.")] = "user",
+    job: Annotated[str, typer.Option(help="What to do: user, video or refresh.")] = "user",
     date: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Snapshot day; today when left out."),
@@ -73,10 +73,10 @@ def sync_store(
     ] = False,
 ) -> None:
     """Sync one store now and record it in sync_logs."""
-    jobs = {"user": USER_JOB, "video": VIDEO_JOB}
+    jobs = {"user": USER_JOB, "video": VIDEO_JOB, "refresh": REFRESH_JOB}
     with _errors_for_people():
         if job not in jobs:
-            message = f"--job must be user or video, not {job!r}."
+            message = f"--job must be user, video or refresh, not {job!r}."
             raise ConfigurationError(message)
         settings = Settings.from_env()
         tiktok = TikTokApp(

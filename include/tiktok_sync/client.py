@@ -7,10 +7,10 @@ the query string, everything else in the JSON body.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from tenacity import (
     Retrying,
@@ -32,6 +32,8 @@ from include.tiktok_sync.tokens import TokenSource
 
 PAGE_SIZE = 20
 """TikTok's maximum for ``max_count`` and for ``video_ids``."""
+
+T = TypeVar("T")
 
 _VIDEO_PARAMS = {"fields": ",".join(VIDEO_FIELDS)}
 
@@ -87,14 +89,8 @@ class TikTokClient:
         Raises:
             SyncError: See :mod:`include.tiktok_sync.meanings`.
         """
-        data, observed_at = self._call(
-            "GET", "user/info", params={"fields": ",".join(fields)}, json_body=None
-        )
-        user = data.get("user")
-        if not isinstance(user, dict):
-            message = "TikTok's answer to user/info lacks `user`."
-            raise DataError(message)
-        return UserProfile.from_api(user), observed_at
+        request = self._request("GET", "user/info", {"fields": ",".join(fields)}, None)
+        return self._call(request, _read_profile)
 
     def list_videos(self, cursor: int | None) -> VideoPage:
         """A page of up to 20 public videos, newest first, posted before ``cursor``.
@@ -108,39 +104,29 @@ class TikTokClient:
         body: dict[str, Any] = {"max_count": PAGE_SIZE}
         if cursor is not None:
             body["cursor"] = cursor
-        data, observed_at = self._call("POST", "video/list", params=_VIDEO_PARAMS, json_body=body)
-        return VideoPage.from_api(data, observed_at)
+        request = self._request("POST", "video/list", _VIDEO_PARAMS, body)
+        return self._call(request, VideoPage.from_api)
 
-    def query_videos(self, video_ids: list[str]) -> tuple[Video, ...]:
-        """Which of at most 20 ids TikTok still shows; the others are silently absent.
+    def query_videos(self, video_ids: list[str]) -> tuple[tuple[Video, ...], datetime]:
+        """Those of at most 20 ids that TikTok still shows (the others are silently absent), when.
 
         Raises:
             SyncError: See :mod:`include.tiktok_sync.meanings`.
         """
-        data, _ = self._call(
-            "POST",
-            "video/query",
-            params=_VIDEO_PARAMS,
-            json_body={"filters": {"video_ids": video_ids}},
-        )
-        items = data.get("videos")
-        if not isinstance(items, list):
-            message = "TikTok's answer to video/query lacks `videos`."
-            raise DataError(message)
-        videos, problems = parse_videos(items)
-        if problems:
-            raise DataError(problems[0])
-        return videos
+        body = {"filters": {"video_ids": video_ids}}
+        request = self._request("POST", "video/query", _VIDEO_PARAMS, body)
+        return self._call(request, _read_query)
 
-    def _call(
+    def _request(
         self,
         method: str,
         endpoint: str,
-        *,
         params: Mapping[str, str],
         json_body: Mapping[str, Any] | None,
-    ) -> tuple[Mapping[str, Any], datetime]:
-        request = _Request(method, endpoint, params, json_body, token=self.tokens.access_token())
+    ) -> _Request:
+        return _Request(method, endpoint, params, json_body, token=self.tokens.access_token())
+
+    def _call(self, request: _Request, read: Callable[[Mapping[str, Any], datetime], T]) -> T:
         retrying = Retrying(
             retry=retry_if_exception_type(_BlipError),
             stop=stop_after_attempt(BLIP_ATTEMPTS),
@@ -148,20 +134,27 @@ class TikTokClient:
             reraise=True,
         )
         try:
-            return retrying(self._settle, request)
+            result: T = retrying(self._settle, request, read)
         except _BlipError as blip:
             raise blip.error from None
+        return result
 
-    def _settle(self, request: _Request) -> tuple[Mapping[str, Any], datetime]:
+    def _settle(self, request: _Request, read: Callable[[Mapping[str, Any], datetime], T]) -> T:
         """Send until the answer is neither "refresh" nor "wait"."""
         while True:
             answer = self._send(request)
-            body = answer.body or {}
-            error_part = body.get("error")
-            code = error_part.get("code") if isinstance(error_part, dict) else None
-            meaning = meaning_of_api_answer(answer.status, code if isinstance(code, str) else None)
+            code = _said(answer).get("code")
+            meaning = meaning_of_api_answer(
+                answer.status,
+                code if isinstance(code, str) else None,
+                with_cursor="cursor" in (request.json_body or {}),
+            )
             if meaning.action is Action.USE:
-                return _data(body, request.endpoint), answer.observed_at
+                try:
+                    return read(_data(answer, request.endpoint), answer.observed_at)
+                except DataError as error:
+                    # A success without what belongs in it is as a rule gone with the next call.
+                    raise _BlipError(error) from None
             if meaning.action is Action.REFRESH and not request.refreshed:
                 request.token = self.tokens.replace_rejected(request.token)
                 request.refreshed = True
@@ -200,8 +193,36 @@ class _Request:
     refused: int = 0
 
 
-def _data(body: Mapping[str, Any], endpoint: str) -> Mapping[str, Any]:
-    data = body.get("data")
+def _read_profile(data: Mapping[str, Any], observed_at: datetime) -> tuple[UserProfile, datetime]:
+    user = data.get("user")
+    if not isinstance(user, dict):
+        message = "TikTok's answer to user/info lacks `user`."
+        raise DataError(message)
+    return UserProfile.from_api(user), observed_at
+
+
+def _read_query(
+    data: Mapping[str, Any], observed_at: datetime
+) -> tuple[tuple[Video, ...], datetime]:
+    items = data.get("videos")
+    if not isinstance(items, list):
+        message = "TikTok's answer to video/query lacks `videos`."
+        raise DataError(message)
+    videos, problems = parse_videos(items)
+    if problems:
+        raise DataError(problems[0])
+    return videos, observed_at
+
+
+def _said(answer: Answer) -> Mapping[str, Any]:
+    """``error`` of the envelope, or the bare ``{code, message, log_id}`` of TikTok's own page."""
+    body = answer.body or {}
+    error = body.get("error", body)
+    return error if isinstance(error, dict) else {}
+
+
+def _data(answer: Answer, endpoint: str) -> Mapping[str, Any]:
+    data = (answer.body or {}).get("data")
     if not isinstance(data, dict):
         message = f"TikTok's answer to {endpoint} says ok and has no `data`."
         raise DataError(message)
@@ -209,8 +230,7 @@ def _data(body: Mapping[str, Any], endpoint: str) -> Mapping[str, Any]:
 
 
 def _failure(meaning: Meaning, answer: Answer, endpoint: str) -> Exception:
-    error_part = (answer.body or {}).get("error")
-    said = error_part if isinstance(error_part, dict) else {}
+    said = _said(answer)
     detail = f"{endpoint}: HTTP {answer.status}, {said.get('code')}: {said.get('message')}"
     error = meaning.as_error(
         detail=detail, log_id=said.get("log_id"), retry_after_s=answer.retry_after_s

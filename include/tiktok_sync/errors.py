@@ -86,6 +86,12 @@ class RateLimitedError(RetriableError):
     kind = "rate_limited"
 
 
+class ListingError(RetriableError):
+    """TikTok gave no way on through a listing; another try starts from the newest video."""
+
+    kind = "listing"
+
+
 class DatabaseUnavailableError(RetriableError):
     """Postgres cannot be reached, or a lock was not to be had in time."""
 

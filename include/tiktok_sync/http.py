@@ -13,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from include.tiktok_sync.errors import TikTokUnavailableError
+from include.tiktok_sync.meanings import meaning_of_exception
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A page of 20 videos is some 60 KB; far above that something other than TikTok answers."""
@@ -89,6 +90,7 @@ class HttpTransport:
 
         Raises:
             TikTokUnavailableError: No answer, an answer cut short, or one over the size cap.
+            ConfigurationError: The base URL is none.
         """
         try:
             with self._session.request(
@@ -105,11 +107,8 @@ class HttpTransport:
                 raw = self._read(response)
         except requests.RequestException as error:
             # The exception's text can hold the URL with its query; the class says enough.
-            message = (
-                f"TikTok at {self._base_url} cannot be reached ({type(error).__name__})."
-                " Check TIKTOK_API_URL and the network if this persists."
-            )
-            raise TikTokUnavailableError(message, detail=f"{method} {path}") from None
+            detail = f"{method} {path}: {type(error).__name__}"
+            raise meaning_of_exception(error, self._base_url).as_error(detail=detail) from None
         return Answer(
             status=response.status_code,
             body=_json_object(raw),

@@ -1,20 +1,23 @@
-"""What does an answer mean? One table from status and code to what the client does next.
+"""What does an answer mean? One table from status, code and exception to what happens next.
 
 Sources: developers.tiktok.com "Error Handling" (v2 API) and "OAuth Error Handling". HTTP status
-alone does not tell: two different refusals share 401, and the OAuth endpoints have been seen to
-answer errors with 200, so the code in the body is read first and the status only for codes that
-nobody has documented.
+alone does not tell: two different refusals share 401, errors have been seen with 200 and good data
+with 500, so the code in the body is read first and the status only for codes that nobody has
+documented.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+
+from requests import exceptions as http
 
 from include.tiktok_sync.errors import (
     ConfigurationError,
     FatalError,
+    ListingError,
     MissingScopeError,
     NeedsConsentError,
     RateLimitedError,
@@ -24,6 +27,7 @@ from include.tiktok_sync.errors import (
 )
 
 HTTP_OK = 200
+HTTP_REQUEST_TIMEOUT = 408
 HTTP_TOO_MANY_REQUESTS = 429
 HTTP_SERVER_ERROR = 500
 
@@ -46,16 +50,20 @@ class Meaning:
         action: The client's next step.
         error: Class of the error once the step is exhausted.
         message: For the person: cause and next step.
+        engineer: For the engineer: what is known about this answer.
     """
 
     action: Action
     error: type[SyncError] = SyncError
     message: str = ""
+    engineer: str = ""
 
     def as_error(
-        self, *, detail: str, log_id: str | None, retry_after_s: float | None
+        self, *, detail: str, log_id: str | None = None, retry_after_s: float | None = None
     ) -> SyncError:
         """The error to raise, with what the answer said."""
+        if self.engineer:
+            detail = f"{detail} ({self.engineer})"
         if issubclass(self.error, RetriableError):
             return self.error(
                 self.message, retry_after_s=retry_after_s, detail=detail, log_id=log_id
@@ -67,29 +75,41 @@ _UNAVAILABLE = Meaning(
     Action.RETRY,
     TikTokUnavailableError,
     "TikTok had trouble of its own and did not answer usefully. Nothing to do; it is tried again.",
+    "5xx come in bursts of minutes to hours and say nothing about the request",
 )
 _RATE_LIMITED = Meaning(
     Action.WAIT,
     RateLimitedError,
     "TikTok answered 429 (too many calls) although calls are spaced."
     " Lower TIKTOK_RATE_LIMIT_PER_MINUTE if another program uses the same TikTok app.",
+    "the limit is per app and endpoint; no Retry-After is documented",
 )
 _MISSING_SCOPE = Meaning(
     Action.FAIL,
     MissingScopeError,
     "The store's grant does not cover what was asked. Its manager must connect the account again"
     " and allow every permission.",
+    "one field outside the granted scopes refuses the whole call; a refresh does not help",
 )
 _REFUSED = Meaning(
     Action.FAIL,
     FatalError,
     "TikTok refuses the request as this version writes it. The API may have changed;"
     " report it with the log_id.",
+    "the request itself is at fault: compare fields and body with TikTok's reference",
 )
 _MALFORMED = Meaning(
     Action.RETRY,
     TikTokUnavailableError,
     "TikTok's answer could not be read (not the documented JSON).",
+    "a 200 without the envelope: a gateway's page, or a body that was cut",
+)
+_CURSOR_REJECTED = Meaning(
+    Action.RETRY,
+    ListingError,
+    "TikTok rejects a position in the list of videos that it gave itself. The next try starts"
+    " again from the newest video.",
+    "seen as 400 invalid_params 'Invalid count or cursor'; the same call usually works later",
 )
 
 API_CODES: Mapping[str, Meaning] = {
@@ -98,6 +118,14 @@ API_CODES: Mapping[str, Meaning] = {
         FatalError,
         "TikTok rejects the store's access token even after a refresh. Connect the account again"
         " if this persists.",
+        "a token refreshed seconds ago was refused",
+    ),
+    "user_not_found": Meaning(
+        Action.FAIL,
+        FatalError,
+        "TikTok does not find the store's account: it was removed, banned or renamed. Ask the"
+        " store's manager, then connect the account again.",
+        "undocumented code",
     ),
     "scope_not_authorized": _MISSING_SCOPE,
     "scope_permission_missed": _MISSING_SCOPE,
@@ -108,13 +136,16 @@ API_CODES: Mapping[str, Meaning] = {
     "internal_error": _UNAVAILABLE,
     "timeout": _UNAVAILABLE,
 }
-"""``error.code`` of the data endpoints (the last four singular/odd ones: TikTok's own wrapper)."""
+"""``error.code`` of the data endpoints: the documented list, and what else was seen there."""
+
+_CURSOR_CODES = frozenset({"invalid_params", "invalid_param", "invalid_request"})
 
 _WRONG_APP = Meaning(
     Action.FAIL,
     ConfigurationError,
     "TikTok does not accept the app's credentials. Check the client key (login) and client secret"
     " (password) of the connection tiktok_default, or TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET.",
+    "about the app, never about a store",
 )
 
 OAUTH_ERRORS: Mapping[str, Meaning] = {
@@ -122,6 +153,7 @@ OAUTH_ERRORS: Mapping[str, Meaning] = {
         Action.FAIL,
         NeedsConsentError,
         "The store's grant has ended at TikTok. Its manager must connect the account again.",
+        "the refresh token was revoked, has ended, or was used up by a refresh nobody stored",
     ),
     "access_denied": _WRONG_APP,
     "invalid_client": _WRONG_APP,
@@ -136,16 +168,47 @@ OAUTH_ERRORS: Mapping[str, Meaning] = {
 """``error`` of the OAuth endpoints."""
 
 
-def meaning_of_api_answer(status: int, code: str | None) -> Meaning:
+def _unreached(cause: str) -> Meaning:
+    message = (
+        f"TikTok at {{url}} cannot be reached: {cause}. Check TIKTOK_API_URL and the network if"
+        " this persists."
+    )
+    return Meaning(Action.RETRY, TikTokUnavailableError, message)
+
+
+_NO_ADDRESS = Meaning(
+    Action.FAIL,
+    ConfigurationError,
+    "TIKTOK_API_URL is {url}, which is not a web address (https://open.tiktokapis.com).",
+)
+
+EXCEPTIONS: Mapping[type[Exception], Meaning] = {
+    http.SSLError: _unreached("the encrypted connection failed (certificate, proxy or clock)"),
+    http.ProxyError: _unreached("the proxy in between refused (HTTPS_PROXY)"),
+    http.ConnectTimeout: _unreached("no connection within the time allowed"),
+    http.ReadTimeout: _unreached("it accepted the call and then stayed silent"),
+    http.ChunkedEncodingError: _unreached("the answer was cut short"),
+    http.ContentDecodingError: _unreached("the answer was damaged"),
+    http.ConnectionError: _unreached("the connection was refused or broke"),
+    **dict.fromkeys((http.InvalidURL, http.MissingSchema, http.InvalidSchema), _NO_ADDRESS),
+}
+"""Exceptions of the HTTP library, by the nearest of their classes that is named here; ``{url}`` in
+a message stands for TikTok's base URL."""
+
+
+def meaning_of_api_answer(status: int, code: str | None, *, with_cursor: bool = False) -> Meaning:
     """What an answer of a data endpoint means.
 
     Args:
         status: HTTP status.
         code: ``error.code``; ``None`` when the body is not the documented envelope.
+        with_cursor: Whether the call sent a cursor that TikTok had given.
     """
+    if with_cursor and code in _CURSOR_CODES:
+        return _CURSOR_REJECTED
     if code is not None and code in API_CODES:
         return API_CODES[code]
-    if status == HTTP_OK and code == "ok":
+    if code == "ok":
         return Meaning(Action.USE)
     if status == HTTP_OK and code is None:
         return _MALFORMED
@@ -161,9 +224,16 @@ def meaning_of_oauth_answer(status: int, error: str | None) -> Meaning:
     return _meaning_of_status(status)
 
 
+def meaning_of_exception(error: Exception, url: str) -> Meaning:
+    """What it means that there was no answer from ``url``, or no whole one."""
+    named = (kind for kind in type(error).__mro__ if kind in EXCEPTIONS)
+    meaning = EXCEPTIONS[next(named, http.ConnectionError)]
+    return replace(meaning, message=meaning.message.format(url=url))
+
+
 def _meaning_of_status(status: int) -> Meaning:
     if status == HTTP_TOO_MANY_REQUESTS:
         return _RATE_LIMITED
-    if status >= HTTP_SERVER_ERROR:
+    if status >= HTTP_SERVER_ERROR or status == HTTP_REQUEST_TIMEOUT:
         return _UNAVAILABLE
     return _REFUSED

@@ -34,6 +34,7 @@ USER_FIELD_SCOPES: Mapping[str, str] = {
 }
 """Field of ``/v2/user/info/`` -> the scope it needs; one field too many fails the whole call."""
 
+BASIC_SCOPE = "user.info.basic"
 VIDEO_SCOPE = "video.list"
 
 VIDEO_FIELDS: tuple[str, ...] = (

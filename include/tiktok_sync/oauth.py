@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from include.tiktok_sync.errors import SyncError, TikTokUnavailableError
+from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
 from include.tiktok_sync.http import Answer, HttpTransport
 from include.tiktok_sync.meanings import meaning_of_oauth_answer
+from include.tiktok_sync.snapshot import utc_now
 
 TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
 
@@ -76,7 +78,12 @@ class OAuthClient:
             wait=wait_fixed(1),
             reraise=True,
         )
-        body = retry(self._token, grant_type="refresh_token", refresh_token=refresh_token)
+        try:
+            body = retry(self._token, grant_type="refresh_token", refresh_token=refresh_token)
+        except NeedsConsentError as error:
+            if retry.statistics.get("attempt_number", 1) > 1:
+                raise answer_lost(error, utc_now()) from None
+            raise
         return TokenGrant(
             access_token=str(body["access_token"]),
             expires_in_s=_seconds(body.get("expires_in")) or 0,
@@ -110,6 +117,16 @@ class OAuthClient:
 
     def _post(self, **form: str) -> Answer:
         return self._http.send("POST", TOKEN_PATH, form={**self._credentials, **form})
+
+
+def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentError:
+    """The death of a grant whose last refresh, begun then, got an answer that nobody stored."""
+    message = (
+        f"The answer to a token refresh of {begun_at:%Y-%m-%d %H:%M} UTC was lost (the connection"
+        " broke, or the process was killed), and TikTok has since replaced the token. The store's"
+        " manager must connect the account again."
+    )
+    return NeedsConsentError(message, detail=error.detail, log_id=error.log_id)
 
 
 def _error(answer: Answer) -> SyncError:

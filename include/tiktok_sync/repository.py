@@ -15,7 +15,9 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from include.tiktok_sync.database import Connection
+from include.tiktok_sync.listing_progress import ListingProgress, forget_progress, read_progress
 from include.tiktok_sync.models import UserProfile, Video
+from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.snapshot import SnapshotDay
 
 _UPSERT_USER = """
@@ -62,6 +64,16 @@ WITH page AS (
         height = excluded.height, width = excluded.width, extra = excluded.extra,
         last_seen_at = excluded.last_seen_at, removed_at = NULL
     WHERE excluded.last_seen_at >= old.last_seen_at
+), progress AS (
+    INSERT INTO video_listings (
+        store_code, run_id, snapshot_date, started_at, cursor, pages, updated_at)
+    SELECT %(store_code)s, %(run_id)s, %(snapshot_date)s, %(started_at)s, %(cursor)s, %(pages)s,
+        now()
+    WHERE %(cursor)s::bigint IS NOT NULL
+    ON CONFLICT (store_code) DO UPDATE SET
+        run_id = excluded.run_id, snapshot_date = excluded.snapshot_date,
+        started_at = excluded.started_at, cursor = excluded.cursor, pages = excluded.pages,
+        updated_at = excluded.updated_at
 )
 INSERT INTO video_daily_stats AS old (
     video_id, snapshot_date, store_code, view_count, like_count, comment_count, share_count,
@@ -128,29 +140,72 @@ class StoreRepository:
         return self.conn.execute(_UPSERT_USER, values).rowcount
 
     def save_videos(
-        self, store_code: str, day: SnapshotDay, videos: Sequence[Video], observed_at: datetime
+        self,
+        run: StoreRun,
+        videos: Sequence[Video],
+        observed_at: datetime,
+        progress: ListingProgress | None = None,
     ) -> int:
         """Write one page of videos and their counters of the day in one round trip.
 
         Args:
-            store_code: Whose videos.
-            day: The snapshot day.
+            run: Whose videos, and of which day.
             videos: Each id at most once.
             observed_at: When TikTok answered.
+            progress: How far the listing is with this page, written with it.
 
         Returns:
             Rows of ``video_daily_stats`` written.
         """
-        if not videos:
+        if not videos and progress is None:
             return 0
         values = {
-            "store_code": store_code,
-            "snapshot_date": day.date,
+            "store_code": run.store_code,
+            "run_id": run.run_id,
+            "snapshot_date": run.day.date,
             "observed_at": observed_at,
-            "late": day.is_late(observed_at),
+            "late": run.day.is_late(observed_at),
             "page": Jsonb([_as_json(video) for video in videos]),
+            "started_at": progress and progress.started_at,
+            "pages": progress and progress.pages,
+            "cursor": progress and progress.cursor,
         }
         return self.conn.execute(_UPSERT_PAGE, values).rowcount
+
+    def resumed_listing(self, run: StoreRun) -> ListingProgress | None:
+        """Where an earlier try in this run was cut off."""
+        return read_progress(self.conn, run.store_code, run.run_id)
+
+    def forget_listing(self, store_code: str) -> None:
+        """The store's listing is complete, or must start afresh."""
+        forget_progress(self.conn, store_code)
+
+    def videos_seen_since(self, store_code: str, moment: datetime) -> set[str]:
+        """Ids of the store's videos that TikTok has shown since then."""
+        rows = self.conn.execute(
+            "SELECT video_id FROM videos WHERE store_code = %s AND last_seen_at >= %s",
+            [store_code, moment],
+        ).fetchall()
+        return {row[0] for row in rows}
+
+    def known_video_count(self, store_code: str, since: datetime) -> int | None:
+        """The profile's number of public videos as last observed; ``None`` = not since then."""
+        row = self.conn.execute(
+            "SELECT video_count FROM user_daily_stats WHERE store_code = %s AND observed_at >= %s"
+            " ORDER BY snapshot_date DESC LIMIT 1",
+            [store_code, since],
+        ).fetchone()
+        return row[0] if row else None
+
+    def last_unlisted(self, run: StoreRun) -> int:
+        """By how many the profile counted more videos than the job's last good listing had."""
+        row = self.conn.execute(
+            "SELECT coalesce((details ->> 'unlisted')::bigint, 0) FROM sync_logs"
+            " WHERE store_code = %s AND job_name = %s AND status = 'success'"
+            " ORDER BY run_time DESC LIMIT 1",
+            [run.store_code, run.job_name],
+        ).fetchone()
+        return int(row[0]) if row else 0
 
     def videos_not_among(self, store_code: str, seen: Collection[str]) -> list[str]:
         """Ids of the store's videos that were there before and are not in ``seen``."""
@@ -189,11 +244,23 @@ class DryRunRepository(StoreRepository):
         return 1
 
     def save_videos(
-        self, store_code: str, day: SnapshotDay, videos: Sequence[Video], observed_at: datetime
+        self,
+        run: StoreRun,
+        videos: Sequence[Video],
+        observed_at: datetime,
+        progress: ListingProgress | None = None,
     ) -> int:
         """The rows that would be written."""
-        del store_code, day, observed_at
+        del run, observed_at, progress
         return len(videos)
+
+    def resumed_listing(self, run: StoreRun) -> ListingProgress | None:
+        """Nothing: no page was written to go on from."""
+        del run
+        return None
+
+    def forget_listing(self, store_code: str) -> None:
+        """Nothing."""
 
     def mark_removed(self, video_ids: Sequence[str], removed_at: datetime) -> int:
         """The rows that would be marked."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any
 
 import psycopg
 import structlog
@@ -14,10 +14,11 @@ import structlog
 from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.database import database_errors
 from include.tiktok_sync.errors import SkippableError, SyncError
-from include.tiktok_sync.outcome import StoreOutcome
 from include.tiktok_sync.repository import StoreRepository
-from include.tiktok_sync.snapshot import SnapshotDay
-from include.tiktok_sync.sync_log import RunKey, StoreStatus, SyncLog
+from include.tiktok_sync.run import StoreRun
+from include.tiktok_sync.store_job import StoreJob, StoreOutcome
+from include.tiktok_sync.sync_log import StoreStatus, SyncLog
+from include.tiktok_sync.token_refresh import refresh_token
 from include.tiktok_sync.user_sync import sync_user
 from include.tiktok_sync.video_sync import sync_videos
 
@@ -25,48 +26,15 @@ log = structlog.get_logger(__name__)
 
 USER_JOB = "sync_user_daily"
 VIDEO_JOB = "sync_video_daily"
+REFRESH_JOB = "refresh_tokens"
 
 
-class StoreJob(Protocol):
-    """The work of one job on one store."""
-
-    def __call__(
-        self,
-        store_code: str,
-        day: SnapshotDay,
-        *,
-        client: TikTokClient,
-        repository: StoreRepository,
-    ) -> StoreOutcome:
-        """Do it."""
-
-
-JOBS: Mapping[str, StoreJob] = {USER_JOB: sync_user, VIDEO_JOB: sync_videos}
+JOBS: Mapping[str, StoreJob] = {
+    USER_JOB: sync_user,
+    VIDEO_JOB: sync_videos,
+    REFRESH_JOB: refresh_token,
+}
 """Dag id -> the work of one store."""
-
-
-@dataclass(frozen=True)
-class StoreRun:
-    """One store's part of a run.
-
-    Attributes:
-        job_name: A key of :data:`JOBS`.
-        run_id: Airflow's run id, or the CLI's.
-        store_code: Which store.
-        day: The snapshot day.
-        stores_in_run: How many stores the whole run has, for the progress line.
-    """
-
-    job_name: str
-    run_id: str
-    store_code: str
-    day: SnapshotDay
-    stores_in_run: int
-
-    @property
-    def key(self) -> RunKey:
-        """The run's key in ``sync_logs``."""
-        return RunKey(self.job_name, self.run_id, self.day.date)
 
 
 def run_store(
@@ -88,9 +56,7 @@ def run_store(
     try:
         with database_errors():
             client = open_client()
-            outcome = JOBS[run.job_name](
-                run.store_code, run.day, client=client, repository=repository
-            )
+            outcome = JOBS[run.job_name](run, client=client, repository=repository)
     except SyncError as error:
         status: StoreStatus = "skipped" if isinstance(error, SkippableError) else "failed"
         details = {"kind": error.kind, "detail": error.detail, "log_id": error.log_id}

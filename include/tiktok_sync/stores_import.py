@@ -48,7 +48,7 @@ ON CONFLICT (store_code) DO UPDATE SET
     refresh_expires_at = excluded.refresh_expires_at, status = excluded.status,
     status_reason = NULL,
     status_since = CASE WHEN old.status = excluded.status THEN old.status_since ELSE now() END,
-    updated_at = now()
+    updated_at = now(), refresh_started_at = NULL
 """
 
 

@@ -76,6 +76,14 @@ class SyncLog:
             },
         )
 
+    def succeeded(self, run: RunKey, store_codes: Sequence[str]) -> set[str]:
+        """Those of the stores whose part of the run is done."""
+        return {
+            result.store_code
+            for result in self.results(run, store_codes)
+            if result.status == "success"
+        }
+
     def stores_done(self, run: RunKey) -> int:
         """How many stores of the run have a row."""
         row = self.conn.execute(

@@ -16,7 +16,7 @@ LOCK_TIMEOUT = timedelta(seconds=60)
 
 _READ = """
 SELECT store_code, open_id, scope, access_token, refresh_token, access_expires_at,
-    refresh_expires_at, status, status_reason
+    refresh_expires_at, status, status_reason, refresh_started_at
 FROM store_tokens WHERE store_code = %s
 """
 _READ_LOCKED = _READ + " FOR UPDATE"
@@ -24,7 +24,11 @@ _READ_LOCKED = _READ + " FOR UPDATE"
 
 @dataclass(frozen=True)
 class StoredTokens:
-    """One row; tokens encrypted. ``access_expires_at`` ``None`` = unknown, refresh first."""
+    """One row; tokens encrypted.
+
+    ``access_expires_at`` ``None`` = unknown, refresh first. ``refresh_started_at`` is set while a
+    refresh has no stored answer; left over from before, that answer was lost.
+    """
 
     store_code: str
     open_id: str
@@ -35,6 +39,7 @@ class StoredTokens:
     refresh_expires_at: datetime | None
     status: StoreTokenStatus
     status_reason: str | None
+    refresh_started_at: datetime | None
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -81,6 +86,20 @@ class TokenStore:
             raise ConfigurationError(message)
         return row
 
+    def begin_refresh(self, store_code: str) -> None:
+        """Record that a refresh is about to be sent, for whoever finds it without an answer."""
+        self.conn.execute(
+            "UPDATE store_tokens SET refresh_started_at = now() WHERE store_code = %s",
+            [store_code],
+        )
+
+    def end_refresh(self, store_code: str) -> None:
+        """Take the announcement back: TikTok refused, so nothing was rotated."""
+        self.conn.execute(
+            "UPDATE store_tokens SET refresh_started_at = NULL WHERE store_code = %s",
+            [store_code],
+        )
+
     def replace(self, tokens: StoredTokens) -> None:
         """Write a refreshed pair and what came with it."""
         self.conn.execute(
@@ -90,7 +109,8 @@ class TokenStore:
             " refresh_expires_at = %(refresh_expires_at)s, status = %(status)s,"
             " status_reason = %(status_reason)s,"
             " status_since = CASE WHEN status = %(status)s THEN status_since ELSE now() END,"
-            " refreshed_at = now(), updated_at = now() WHERE store_code = %(store_code)s",
+            " refreshed_at = now(), updated_at = now(), refresh_started_at = NULL"
+            " WHERE store_code = %(store_code)s",
             vars(tokens),
         )
 
@@ -99,7 +119,8 @@ class TokenStore:
         self.conn.execute(
             "UPDATE store_tokens SET status_since ="
             " CASE WHEN status = %(status)s THEN status_since ELSE now() END,"
-            " status = %(status)s, status_reason = %(reason)s, updated_at = now()"
+            " status = %(status)s, status_reason = %(reason)s, updated_at = now(),"
+            " refresh_started_at = NULL"
             " WHERE store_code = %(store_code)s",
             {"store_code": store_code, "status": status, "reason": reason},
         )

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
-from include.tiktok_sync.errors import NeedsConsentError
-from include.tiktok_sync.oauth import OAuthClient, TokenGrant
+from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
+from include.tiktok_sync.oauth import OAuthClient, TokenGrant, answer_lost
+from include.tiktok_sync.snapshot import utc_now
 from include.tiktok_sync.token_store import StoredTokens, TokenStore, status_for_scope
 from include.tiktok_sync.vault import TokenVault
 
 EXPIRY_MARGIN = timedelta(minutes=5)
 """Refresh this long before the end, so that a token does not die between check and use."""
-
-
-def utc_now() -> datetime:
-    """The time, with its zone."""
-    return datetime.now(timezone.utc)
 
 
 class TokenSource:
@@ -51,6 +47,7 @@ class TokenSource:
         self._oauth = oauth
         self._now = now
         self._tokens: StoredTokens | None = None
+        self._margin = EXPIRY_MARGIN
         self.refreshes = 0
 
     @property
@@ -71,6 +68,21 @@ class TokenSource:
             ConfigurationError: Wrong keys or app credentials.
         """
         return self._decrypt_access(self._valid())
+
+    def ensure_valid_for(self, life: timedelta) -> datetime | None:
+        """Refresh now what would end within ``life``.
+
+        Returns:
+            When the access token ends; ``None`` if TikTok did not say.
+
+        Raises:
+            See :meth:`access_token`.
+        """
+        margin, self._margin = self._margin, life
+        try:
+            return self._valid().access_expires_at
+        finally:
+            self._margin = margin
 
     def replace_rejected(self, rejected: str) -> str:
         """A token other than ``rejected``, which TikTok answered with ``access_token_invalid``.
@@ -94,31 +106,56 @@ class TokenSource:
     def _expiring(self, tokens: StoredTokens) -> bool:
         return (
             tokens.access_expires_at is None
-            or tokens.access_expires_at <= self._now() + EXPIRY_MARGIN
+            or tokens.access_expires_at <= self._now() + self._margin
         )
 
     def _refresh(self, *, is_stale: Callable[[StoredTokens], bool]) -> StoredTokens:
-        death: NeedsConsentError | None = None
+        """Announce, commit, refresh, commit: each under the row lock and after reading again.
+
+        A refresh whose answer was never stored (the process was killed, the answer was lost)
+        leaves its announcement behind, so that the death of the grant can be explained.
+        """
         with self._store.conn.transaction():
-            tokens = self._store.read(self._store_code, lock=True)
-            self._require_consent(tokens)
-            if is_stale(tokens):  # else another process refreshed while we waited for the lock
-                sent = self._vault.decrypt(
-                    tokens.refresh_token, store_code=self._store_code, kind="refresh"
-                )
+            found = self._locked()
+            if not is_stale(found):  # another process refreshed while we waited for the lock
+                self._tokens = found
+                return found
+            self._store.begin_refresh(self._store_code)
+        refused: SyncError | None = None
+        with self._store.conn.transaction():
+            tokens = self._locked()
+            if is_stale(tokens):
                 try:
-                    tokens = self._renewed(tokens, self._oauth.refresh(sent))
+                    tokens = self._renewed(
+                        tokens, self._oauth.refresh(self._decrypt_refresh(tokens))
+                    )
+                except TikTokUnavailableError:
+                    raise  # the pair may have rotated all the same: the announcement stays
                 except NeedsConsentError as error:
                     # The row is locked, so the stored token still is the one that was sent.
-                    death = error
-                    self._store.mark(self._store_code, "needs_consent", error.message)
+                    begun = found.refresh_started_at
+                    refused = error if begun is None else answer_lost(error, begun)
+                    self._store.mark(self._store_code, "needs_consent", refused.message)
+                except SyncError as error:
+                    refused = error
+                    self._store.end_refresh(self._store_code)
                 else:
                     self._store.replace(tokens)
                     self.refreshes += 1
-        if death is not None:
-            raise death
+        if refused is not None:
+            raise refused
         self._tokens = tokens
         return tokens
+
+    def _locked(self) -> StoredTokens:
+        tokens = self._store.read(self._store_code, lock=True)
+        self._require_consent(tokens)
+        return tokens
+
+    def _decrypt_refresh(self, tokens: StoredTokens) -> str:
+        return self._vault.decrypt(
+            tokens.refresh_token, store_code=self._store_code, kind="refresh"
+        )
 
     def _renewed(self, old: StoredTokens, grant: TokenGrant) -> StoredTokens:
         now = self._now()

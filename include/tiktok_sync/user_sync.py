@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.errors import MissingScopeError
-from include.tiktok_sync.models import USER_FIELD_SCOPES
-from include.tiktok_sync.outcome import StoreOutcome
+from include.tiktok_sync.models import BASIC_SCOPE, USER_FIELD_SCOPES
 from include.tiktok_sync.repository import StoreRepository
-from include.tiktok_sync.snapshot import SnapshotDay
+from include.tiktok_sync.run import StoreRun
+from include.tiktok_sync.store_job import StoreOutcome
 
 
-def sync_user(
-    store_code: str, day: SnapshotDay, *, client: TikTokClient, repository: StoreRepository
-) -> StoreOutcome:
+def sync_user(run: StoreRun, *, client: TikTokClient, repository: StoreRepository) -> StoreOutcome:
     """Fetch the profile with exactly the fields that the store granted, and write its row.
+
+    A grant that was narrowed at TikTok since the last token refuses the whole call; the basic
+    fields are then asked for alone.
 
     Raises:
         MissingScopeError: Not even ``user.info.basic`` was granted.
         SyncError: See :mod:`include.tiktok_sync.meanings`.
     """
     scopes = client.tokens.scopes
-    fields = [name for name, scope in USER_FIELD_SCOPES.items() if scope in scopes]
-    if not fields:
+    if BASIC_SCOPE not in scopes:
         message = (
             "The store's grant does not include user.info.basic; its manager must connect the"
             " account again and allow it."
         )
         raise MissingScopeError(message)
-    profile, observed_at = client.user_info(fields)
-    rows = repository.save_user(store_code, day, profile, observed_at)
+    try:
+        profile, observed_at = client.user_info(_fields(scopes))
+    except MissingScopeError:
+        if not scopes & set(USER_FIELD_SCOPES.values()) - {BASIC_SCOPE}:
+            raise
+        scopes = frozenset({BASIC_SCOPE})
+        profile, observed_at = client.user_info(_fields(scopes))
+    rows = repository.save_user(run.store_code, run.day, profile, observed_at)
     missing = sorted({scope for scope in USER_FIELD_SCOPES.values() if scope not in scopes})
     followers = "unknown" if profile.follower_count is None else f"{profile.follower_count:,}"
     return StoreOutcome(
@@ -36,7 +42,11 @@ def sync_user(
         + (f"; not granted: {', '.join(missing)}" if missing else ""),
         details={
             "rows": rows,
-            "late": day.is_late(observed_at),
+            "late": run.day.is_late(observed_at),
             **({"scopes_not_granted": missing} if missing else {}),
         },
     )
+
+
+def _fields(scopes: frozenset[str]) -> list[str]:
+    return [name for name, scope in USER_FIELD_SCOPES.items() if scope in scopes]

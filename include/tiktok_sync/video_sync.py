@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from itertools import islice
 
 from include.tiktok_sync.client import PAGE_SIZE, TikTokClient
-from include.tiktok_sync.errors import DataError, MissingScopeError
-from include.tiktok_sync.models import VIDEO_SCOPE
-from include.tiktok_sync.outcome import StoreOutcome
-from include.tiktok_sync.paginator import all_pages
+from include.tiktok_sync.errors import DataError, ListingError, MissingScopeError
+from include.tiktok_sync.listing_progress import ListingProgress
+from include.tiktok_sync.models import USER_FIELD_SCOPES, VIDEO_SCOPE, Video
+from include.tiktok_sync.paginator import SECOND_MS, all_pages
 from include.tiktok_sync.repository import StoreRepository
-from include.tiktok_sync.snapshot import SnapshotDay
-from include.tiktok_sync.tokens import utc_now
+from include.tiktok_sync.run import StoreRun
+from include.tiktok_sync.snapshot import utc_now
+from include.tiktok_sync.store_job import StoreOutcome
+
+PROBLEMS_NAMED = 20
+"""Unreadable videos that an error's detail names."""
+
+COUNT_IS_NEWS = timedelta(hours=24)
+"""A profile's number of videos that is older says nothing about tonight's listing."""
 
 
 def sync_videos(
-    store_code: str, day: SnapshotDay, *, client: TikTokClient, repository: StoreRepository
+    run: StoreRun, *, client: TikTokClient, repository: StoreRepository
 ) -> StoreOutcome:
-    """List every video, write page by page, then settle which ones are gone.
+    """List every video, write page by page, settle which ones are gone or were passed over.
 
-    Memory holds one page and the ids seen. A video is marked removed only after a complete
-    listing, and only if ``video/query`` does not show it either.
+    Memory holds one page and the ids seen. A try that is cut off goes on, when repeated in the
+    same run, behind the last page written. A video is marked removed only after a complete
+    listing, and only if ``video/query`` does not show it either; one that it does show is
+    written from that answer.
 
     Raises:
         MissingScopeError: ``video.list`` was not granted.
-        DataError: Some videos could not be read, or the listing did not end; every readable
-            video that was listed is written.
+        DataError: Some videos could not be read; every readable one that was listed is written.
+        ListingError: TikTok did not lead through the listing; the next try starts afresh.
         SyncError: See :mod:`include.tiktok_sync.meanings`.
     """
     if VIDEO_SCOPE not in client.tokens.scopes:
@@ -34,43 +45,130 @@ def sync_videos(
             " again and allow it."
         )
         raise MissingScopeError(message)
-    seen: set[str] = set()
-    problems: list[str] = []
-    rows = pages = 0
-    late = False
-    for page in all_pages(client.list_videos):
-        pages += 1
-        fresh = {video.video_id: video for video in page.videos if video.video_id not in seen}
-        rows += repository.save_videos(store_code, day, list(fresh.values()), page.observed_at)
-        seen.update(fresh)
-        problems.extend(page.problems)
-        late = late or day.is_late(page.observed_at)
-    if problems:
-        message = (
-            f"{len(problems)} of {len(seen) + len(problems)} videos could not be read, the others"
-            f" are written. First: {problems[0]}"
-        )
-        raise DataError(message, detail="; ".join(problems[:20]))
-    removed = _settle_missing(store_code, seen, client=client, repository=repository)
+    listing = _Listing(run, client, repository)
+    try:
+        listing.walk()
+    except ListingError:
+        repository.forget_listing(run.store_code)
+        raise
+    listing.refuse_problems()
+    removed = listing.settle_missing()
+    unlisted = listing.look_behind_edges()
+    repository.forget_listing(run.store_code)
     return StoreOutcome(
-        message=f"{len(seen)} videos on {pages} pages" + (f", {removed} gone" if removed else ""),
+        message=f"{len(listing.seen)} videos on {listing.pages} pages"
+        + (f", {removed} gone" if removed else "")
+        + (f", {unlisted} more on the profile's count" if unlisted else ""),
         details={
-            "videos": len(seen),
-            "pages": pages,
-            "rows": rows,
+            "videos": len(listing.seen),
+            "pages": listing.pages,
+            "rows": listing.rows,
             "removed": removed,
-            "late": late,
+            "late": listing.late,
+            **({"resumed": True} if listing.resumed else {}),
+            **({"unlisted": unlisted} if unlisted else {}),
         },
     )
 
 
-def _settle_missing(
-    store_code: str, seen: set[str], *, client: TikTokClient, repository: StoreRepository
-) -> int:
-    missing = iter(repository.videos_not_among(store_code, seen))
-    removed = 0
-    while chunk := list(islice(missing, PAGE_SIZE)):
-        still_there = {video.video_id for video in client.query_videos(chunk)}
-        gone = [video_id for video_id in chunk if video_id not in still_there]
-        removed += repository.mark_removed(gone, utc_now())
-    return removed
+class _Listing:
+    """One store's listing as far as it got."""
+
+    def __init__(self, run: StoreRun, client: TikTokClient, repository: StoreRepository) -> None:
+        self._run = run
+        self._client = client
+        self._repository = repository
+        self._problems: list[str] = []
+        self._edges: list[int] = []
+        self.seen: set[str] = set()
+        self.pages = self.rows = 0
+        self.late = self.resumed = False
+
+    def walk(self) -> None:
+        """Write every page, from where an earlier try stopped, if one did."""
+        before = self._repository.resumed_listing(self._run)
+        started_at = utc_now() if before is None else before.started_at
+        if before is not None:
+            self.resumed, self.pages = True, before.pages
+            self.seen = self._repository.videos_seen_since(self._run.store_code, started_at)
+        pages = all_pages(self._client.list_videos, start=before.cursor if before else None)
+        for page, following in pages:
+            self.pages += 1
+            self._problems.extend(page.problems)
+            # Behind a page with an unreadable video the position stays: a retry must see it again.
+            moves_on = following is not None and not self._problems
+            progress = ListingProgress(started_at, self.pages, following) if moves_on else None
+            self._save(page.videos, page.observed_at, progress)
+            if following is not None:
+                self._edges.append(following)
+
+    def refuse_problems(self) -> None:
+        """Fail for the videos that could not be read, now that all others are written."""
+        if self._problems:
+            message = (
+                f"{len(self._problems)} of {len(self.seen) + len(self._problems)} videos could not"
+                f" be read, the others are written. First: {self._problems[0]}"
+            )
+            raise DataError(message, detail="; ".join(self._problems[:PROBLEMS_NAMED]))
+
+    def settle_missing(self) -> int:
+        """Ask for the known videos that were not listed.
+
+        Returns:
+            How many are gone; the others are written as TikTok shows them.
+        """
+        missing = iter(self._repository.videos_not_among(self._run.store_code, self.seen))
+        removed = 0
+        while chunk := list(islice(missing, PAGE_SIZE)):
+            shown, observed_at = self._client.query_videos(chunk)
+            self._save(shown, observed_at)
+            gone = [video_id for video_id in chunk if video_id not in self.seen]
+            removed += self._repository.mark_removed(gone, observed_at)
+        return removed
+
+    def look_behind_edges(self) -> int:
+        """Find videos that share their second with the last one of a page.
+
+        The next page is "posted before" that second and passes them over. The profile's number of
+        videos tells whether there can be any; if so, each page edge is asked for once more from a
+        second later. A number that stayed too high last time (TikTok also counts videos that it
+        does not list) is not looked into again.
+
+        Returns:
+            By how many the profile's number still is higher.
+        """
+        if not self._edges:
+            return 0
+        count = self._profile_count() or 0
+        if 0 < count - len(self.seen) != self._repository.last_unlisted(self._run):
+            for edge in self._edges:
+                page = self._client.list_videos(edge + SECOND_MS)
+                self._problems.extend(page.problems)
+                self._save(page.videos, page.observed_at)
+                if len(self.seen) >= count:
+                    break
+            self.refuse_problems()
+        return max(0, count - len(self.seen))
+
+    def _profile_count(self) -> int | None:
+        since = utc_now() - COUNT_IS_NEWS
+        known = self._repository.known_video_count(self._run.store_code, since)
+        if known is not None or USER_FIELD_SCOPES["video_count"] not in self._client.tokens.scopes:
+            return known
+        try:
+            return self._client.user_info(["video_count"])[0].video_count
+        except MissingScopeError:  # withdrawn since the last token; the videos are written
+            return None
+
+    def _save(
+        self,
+        videos: Iterable[Video],
+        observed_at: datetime,
+        progress: ListingProgress | None = None,
+    ) -> None:
+        fresh = {video.video_id: video for video in videos if video.video_id not in self.seen}
+        self.rows += self._repository.save_videos(
+            self._run, list(fresh.values()), observed_at, progress
+        )
+        self.seen.update(fresh)
+        self.late = self.late or self._run.day.is_late(observed_at)

@@ -18,11 +18,12 @@ from psycopg.rows import dict_row
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.database import Connection
-from include.tiktok_sync.outcome import StoreOutcome
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
+from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import SnapshotDay
-from include.tiktok_sync.store_run import StoreRun, run_store
+from include.tiktok_sync.store_job import StoreOutcome
+from include.tiktok_sync.store_run import VIDEO_JOB, run_store
 from include.tiktok_sync.stores_import import import_stores
 from include.tiktok_sync.vault import TokenVault
 from tests.sandbox_server import SandboxServer
@@ -34,6 +35,11 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAY = SnapshotDay(NOON.date(), ZoneInfo("UTC"))
 LATER = NOON + timedelta(hours=1)
 NEXT_DAY = NOON + timedelta(days=1)
+
+
+def run_of(code: str, day: SnapshotDay = DAY, *, run_id: str = "run-1") -> StoreRun:
+    """A store's part of a video run."""
+    return StoreRun(VIDEO_JOB, run_id, code, day, stores_in_run=1)
 
 
 def today() -> SnapshotDay:

@@ -176,7 +176,9 @@ def test_a_wrong_setting_is_one_line_that_names_it(
 
 def test_an_unknown_store_and_an_unknown_job_are_named(cli: Run) -> None:
     _one_line(cli("sync-store", "S999"), 2, "There is no store S999")
-    _one_line(cli("sync-store", "S001", "--job", "all"), 2, "must be user or video, not 'all'")
+    _one_line(
+        cli("sync-store", "S001", "--job", "all"), 2, "must be user, video or refresh, not 'all'"
+    )
 
 
 def test_a_database_without_or_with_a_newer_schema_is_refused(

@@ -15,7 +15,7 @@ from include.tiktok_sync.database import Connection
 from include.tiktok_sync.models import UserProfile, Video
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.snapshot import SnapshotDay
-from tests.database.bench import DAY, LATER, NEXT_DAY, NOON, row, rows
+from tests.database.bench import DAY, LATER, NEXT_DAY, NOON, row, rows, run_of
 
 BIG = 2**31 + 2**33
 COUNTERS = ("view_count", "like_count", "comment_count", "share_count")
@@ -85,7 +85,7 @@ def test_the_active_stores_are_listed_sorted(repository: StoreRepository) -> Non
 
 
 def test_every_field_of_a_video_is_kept(repository: StoreRepository) -> None:
-    assert repository.save_videos("A", DAY, [VIDEO], NOON) == 1
+    assert repository.save_videos(run_of("A"), [VIDEO], NOON) == 1
     found = _video(repository.conn)
     for name in ("create_time", "cover_image_url", "share_url", "video_description", "duration"):
         assert found[name] == getattr(VIDEO, name), name
@@ -111,7 +111,7 @@ def test_writing_again_changes_nothing(repository: StoreRepository) -> None:
     tables = ("videos", "video_daily_stats", "user_daily_stats")
     seen = []
     for _ in range(2):
-        repository.save_videos("A", DAY, [VIDEO], NOON)
+        repository.save_videos(run_of("A"), [VIDEO], NOON)
         repository.save_user("A", DAY, PROFILE, NOON)
         seen.append([rows(repository.conn, f"SELECT * FROM {name}") for name in tables])  # noqa: S608 - names above
     assert seen[0] == seen[1]
@@ -135,7 +135,7 @@ def test_which_of_two_observations_of_a_day_stays(
     for name in ("first", "second"):
         written = int(name in ("first", kept))
         video = replace(VIDEO, view_count=counts[name])
-        assert repository.save_videos("A", DAY, [video], observed[name]) == written
+        assert repository.save_videos(run_of("A"), [video], observed[name]) == written
         profile = replace(PROFILE, follower_count=counts[name])
         assert repository.save_user("A", DAY, profile, observed[name]) == written
     stat, user = _stat(repository.conn), _user(repository.conn)
@@ -147,7 +147,7 @@ def test_which_of_two_observations_of_a_day_stays(
 
 def test_a_late_row_fills_a_gap_and_says_when_it_was_observed(repository: StoreRepository) -> None:
     week = NOON + timedelta(days=7)
-    assert repository.save_videos("A", DAY, [VIDEO], week) == 1
+    assert repository.save_videos(run_of("A"), [VIDEO], week) == 1
     assert repository.save_user("A", DAY, PROFILE, week) == 1
     for found in (_stat(repository.conn), _user(repository.conn)):
         assert (found["snapshot_date"], found["observed_at"]) == (DAY.date, week)
@@ -156,10 +156,10 @@ def test_a_late_row_fills_a_gap_and_says_when_it_was_observed(repository: StoreR
 def test_a_late_page_keeps_the_on_time_rows_and_fills_the_others(
     repository: StoreRepository,
 ) -> None:
-    repository.save_videos("A", DAY, [VIDEO], NOON)
+    repository.save_videos(run_of("A"), [VIDEO], NOON)
     other = replace(VIDEO, video_id="2", view_count=7)
     page = [replace(VIDEO, view_count=999), other]
-    assert repository.save_videos("A", DAY, page, NEXT_DAY) == 1
+    assert repository.save_videos(run_of("A"), page, NEXT_DAY) == 1
     assert _stat(repository.conn)["view_count"] == 1
     filled = _stat(repository.conn, "2")
     assert (filled["view_count"], filled["observed_at"]) == (7, NEXT_DAY)
@@ -181,7 +181,7 @@ def test_the_zone_of_the_sync_decides_what_is_late(repository: StoreRepository) 
 def test_days_are_kept_beside_each_other(repository: StoreRepository) -> None:
     following = SnapshotDay.of(NEXT_DAY, DAY.timezone)
     for day, moment, count in ((DAY, NOON, 1), (following, NEXT_DAY, 2)):
-        repository.save_videos("A", day, [replace(VIDEO, view_count=count)], moment)
+        repository.save_videos(run_of("A", day), [replace(VIDEO, view_count=count)], moment)
         repository.save_user("A", day, replace(PROFILE, likes_count=count), moment)
     found = rows(repository.conn, "SELECT view_count FROM video_daily_stats ORDER BY snapshot_date")
     assert [item["view_count"] for item in found] == [1, 2]
@@ -190,7 +190,7 @@ def test_days_are_kept_beside_each_other(repository: StoreRepository) -> None:
 
 
 def test_what_tiktok_left_out_is_null(repository: StoreRepository) -> None:
-    repository.save_videos("A", DAY, [Video(video_id="1")], NOON)
+    repository.save_videos(run_of("A"), [Video(video_id="1")], NOON)
     repository.save_user("A", DAY, UserProfile(), NOON)
     stat, video, user = (
         _stat(repository.conn, "1"),
@@ -207,8 +207,8 @@ def test_what_tiktok_left_out_is_null(repository: StoreRepository) -> None:
 def test_a_newer_answer_without_a_count_does_not_keep_the_old_one(
     repository: StoreRepository,
 ) -> None:
-    repository.save_videos("A", DAY, [VIDEO], NOON)
-    repository.save_videos("A", DAY, [Video(video_id=VIDEO.video_id)], LATER)
+    repository.save_videos(run_of("A"), [VIDEO], NOON)
+    repository.save_videos(run_of("A"), [Video(video_id=VIDEO.video_id)], LATER)
     assert _stat(repository.conn)["view_count"] is None
     # When it was posted cannot change, so that is kept.
     assert _video(repository.conn)["create_time"] == VIDEO.create_time
@@ -216,7 +216,7 @@ def test_a_newer_answer_without_a_count_does_not_keep_the_old_one(
 
 def test_counts_beyond_32_bits(repository: StoreRepository) -> None:
     raw = {"id": VIDEO.video_id, **dict.fromkeys(COUNTERS, BIG)}
-    repository.save_videos("A", DAY, [Video.from_api(raw)], NOON)
+    repository.save_videos(run_of("A"), [Video.from_api(raw)], NOON)
     repository.save_user("A", DAY, replace(PROFILE, likes_count=BIG, follower_count=BIG), NOON)
     assert {_stat(repository.conn)[name] for name in COUNTERS} == {BIG}
     user = _user(repository.conn)
@@ -230,7 +230,7 @@ def test_long_and_odd_text_arrives(repository: StoreRepository) -> None:
         "title": "a\x00b\ud83dc",
         "unknown\x00\udc00": {"k\x00": "v\x00\udc00"},
     }
-    repository.save_videos("A", DAY, [Video.from_api(raw)], NOON)
+    repository.save_videos(run_of("A"), [Video.from_api(raw)], NOON)
     profile = UserProfile.from_api({"display_name": "\x00\ud800", "bio_description": "x" * 5000})
     repository.save_user("A", DAY, profile, NOON)
     found = _video(repository.conn, "5")
@@ -245,17 +245,16 @@ def test_long_and_odd_text_arrives(repository: StoreRepository) -> None:
 def test_a_page_is_written_whole_or_not_at_all(repository: StoreRepository) -> None:
     page = [replace(VIDEO, video_id=str(number)) for number in range(19)]
     with pytest.raises(psycopg.errors.CheckViolation):
-        repository.save_videos("A", DAY, [*page, replace(VIDEO, video_id="")], NOON)
+        repository.save_videos(run_of("A"), [*page, replace(VIDEO, video_id="")], NOON)
+    long_ago = SnapshotDay(NOON.date().replace(year=1999), DAY.timezone)
     with pytest.raises(psycopg.errors.CheckViolation, match="no partition"):
-        repository.save_videos(
-            "A", SnapshotDay(NOON.date().replace(year=1999), DAY.timezone), page, NOON
-        )
+        repository.save_videos(run_of("A", long_ago), page, NOON)
     for table in ("videos", "video_daily_stats"):
         assert row(repository.conn, f"SELECT count(*) FROM {table}") == {"count": 0}  # noqa: S608 - names above
 
 
 def test_an_empty_page_writes_nothing(repository: StoreRepository) -> None:
-    assert repository.save_videos("A", DAY, [], NOON) == 0
+    assert repository.save_videos(run_of("A"), [], NOON) == 0
 
 
 class CountingConnection(psycopg.Connection[Any]):
@@ -284,7 +283,7 @@ def counting(db_url: str) -> Iterator[CountingConnection]:
 
 def test_a_page_is_one_statement(repository: StoreRepository, counting: CountingConnection) -> None:
     page = [replace(VIDEO, video_id=str(number)) for number in range(20)]
-    assert StoreRepository(counting).save_videos("A", DAY, page, NOON) == 20
+    assert StoreRepository(counting).save_videos(run_of("A"), page, NOON) == 20
     assert len(counting.sent) == 1
     counting.sent.clear()
     assert StoreRepository(counting).save_user("A", DAY, PROFILE, NOON) == 1
@@ -294,12 +293,12 @@ def test_a_page_is_one_statement(repository: StoreRepository, counting: Counting
 
 def test_a_removed_video_comes_back_when_it_is_listed_again(repository: StoreRepository) -> None:
     conn = repository.conn
-    repository.save_videos("A", DAY, [VIDEO, replace(VIDEO, video_id="2")], NOON)
+    repository.save_videos(run_of("A"), [VIDEO, replace(VIDEO, video_id="2")], NOON)
     assert repository.mark_removed([VIDEO.video_id], LATER) == 1
     assert repository.mark_removed([VIDEO.video_id], NEXT_DAY) == 0  # the first finding stands
     assert _video(conn)["removed_at"] == LATER
     assert _video(conn, "2")["removed_at"] is None
-    repository.save_videos("A", DAY, [VIDEO], LATER + timedelta(minutes=1))
+    repository.save_videos(run_of("A"), [VIDEO], LATER + timedelta(minutes=1))
     found = _video(conn)
     assert (found["removed_at"], found["first_seen_at"]) == (None, NOON)
 
@@ -309,7 +308,7 @@ def test_the_videos_to_ask_about_are_the_stores_own_that_were_not_listed(
 ) -> None:
     for code, ids in (("A", "1 2 3 4"), ("B", "5")):
         videos = [replace(VIDEO, video_id=video_id) for video_id in ids.split()]
-        repository.save_videos(code, DAY, videos, NOON)
+        repository.save_videos(run_of(code, DAY), videos, NOON)
     repository.mark_removed(["4"], NOON)
     assert repository.videos_not_among("A", {"2"}) == ["1", "3"]
     assert repository.videos_not_among("A", set()) == ["1", "2", "3"]
@@ -317,7 +316,7 @@ def test_the_videos_to_ask_about_are_the_stores_own_that_were_not_listed(
 
 
 def test_a_video_that_moves_to_another_store_moves(repository: StoreRepository) -> None:
-    repository.save_videos("A", DAY, [VIDEO], NOON)
-    repository.save_videos("B", DAY, [VIDEO], LATER)
+    repository.save_videos(run_of("A"), [VIDEO], NOON)
+    repository.save_videos(run_of("B"), [VIDEO], LATER)
     assert _video(repository.conn)["store_code"] == "B"
     assert _stat(repository.conn)["store_code"] == "B"

@@ -21,7 +21,7 @@ from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.models import Video
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.schema import MIGRATIONS, SCHEMA_REVISION, check_schema, upgrade
-from tests.database.bench import DAY, NOON, UTC, row, rows, together
+from tests.database.bench import DAY, NOON, UTC, row, rows, run_of, together
 
 # design.md, word for word: a query of the earlier system that must run as it stands.
 _SEED_QUERY = """
@@ -281,7 +281,7 @@ def test_making_partitions_does_not_break_a_sync_that_writes(db_url: str, conn: 
             while not done.is_set():
                 videos = [Video(video_id=f"{number}-{pages}-{item}") for item in range(20)]
                 pages += 1
-                StoreRepository(own).save_videos(str(number), DAY, videos, NOON)
+                StoreRepository(own).save_videos(run_of(str(number), DAY), videos, NOON)
             return pages
 
     pages = sum(together(3, work))

@@ -22,7 +22,7 @@ from include.tiktok_sync.errors import (
 )
 from include.tiktok_sync.models import USER_FIELD_SCOPES
 from include.tiktok_sync.snapshot import SnapshotDay
-from include.tiktok_sync.store_run import JOBS, USER_JOB, VIDEO_JOB
+from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
 from tests.database.bench import UTC, Bench, today
 from tests.database.faults import Refuse
 
@@ -48,7 +48,7 @@ def test_every_store_and_video_has_the_sandboxs_own_figures_twice_over(bench: Be
     day = today()
     seen = []
     for run_id in ("first", "second"):
-        for job in JOBS:
+        for job in (USER_JOB, VIDEO_JOB):
             for code in CODES:
                 bench.sync(job, code, run_id=run_id, day=day)
         seen.append({table: bench.row(f"SELECT count(*) FROM {table}") for table in EVENTS})  # noqa: S608 - names above
@@ -127,6 +127,19 @@ def test_a_scope_withdrawn_since_the_last_token_is_not_asked_for(bench: Bench) -
     assert bench.calls() == {"oauth_token": 1, "user_info": 1}
 
 
+def test_a_grant_that_was_narrowed_in_the_meantime_gets_its_basic_row(bench: Bench) -> None:
+    bench.import_stores("S001")  # the token is good and says that everything is granted
+    bench.grant("S001", scope="user.info.basic")
+    outcome = bench.sync(USER_JOB, "S001")
+    assert outcome.details["scopes_not_granted"] == ["user.info.profile", "user.info.stats"]
+    found = bench.row("SELECT display_name, follower_count FROM user_daily_stats")
+    assert found == {
+        "display_name": bench.truth("S001")["user"]["display_name"],
+        "follower_count": None,
+    }
+    assert bench.calls() == {"user_info": 2}
+
+
 @pytest.mark.parametrize(
     ("job", "scope", "lacks"),
     [(VIDEO_JOB, "user.info.basic", "video.list"), (USER_JOB, "video.list", "user.info.basic")],
@@ -192,7 +205,10 @@ def test_a_failure_is_recorded_with_what_a_person_needs(bench: Bench) -> None:
     assert (log["status"], log["details"]["kind"]) == ("failed", "fatal")
     assert log["details"]["log_id"] == "LOG7"
     assert log["message"].endswith("(TikTok log_id LOG7)")
-    assert log["details"]["detail"] == "user/info: HTTP 400, invalid_params: why"
+    assert log["details"]["detail"] == (
+        "user/info: HTTP 400, invalid_params: why"
+        " (the request itself is at fault: compare fields and body with TikTok's reference)"
+    )
     assert log["details"]["calls"] == 1
 
 
@@ -238,10 +254,15 @@ def test_a_backfilled_day_is_late_and_gives_way_to_nothing(bench: Bench) -> None
     bench.import_stores("S001")
     now = datetime.now(UTC)
     past = SnapshotDay((now - timedelta(days=400)).date(), ZoneInfo("UTC"))
-    for job in JOBS:
+    for job in (USER_JOB, VIDEO_JOB):
         outcome = bench.sync(job, "S001", day=past)
         assert outcome.details["late"] is True
         assert bench.sync(job, "S001", day=past, run_id="again").details["rows"] == 0
     found = bench.row("SELECT * FROM user_daily_stats")
     assert found["snapshot_date"] == past.date
     assert found["observed_at"] >= now - timedelta(minutes=5)
+    assert found["is_late"] is True
+    late = bench.row(
+        "SELECT bool_and(is_late) AS late, count(*) > 0 AS some FROM video_daily_stats"
+    )
+    assert late == {"late": True, "some": True}

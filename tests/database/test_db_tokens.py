@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,10 +20,11 @@ from include.tiktok_sync.errors import (
     NeedsConsentError,
     TikTokUnavailableError,
 )
+from include.tiktok_sync.store_run import VIDEO_JOB
 from include.tiktok_sync.tokens import EXPIRY_MARGIN
 from include.tiktok_sync.vault import TokenVault
 from tests.database.bench import Bench, together
-from tests.database.faults import Broken, Refuse
+from tests.database.faults import Broken, Edit, Refuse
 
 EXPIRED, FRESH = "S004", "S001"
 
@@ -66,6 +68,42 @@ def test_a_token_about_to_end_is_refreshed_before_use(bench: Bench, left: timede
         assert client.tokens.refreshes == 1
         client.tokens.access_token()
     assert bench.stats()["refreshes"] == {FRESH: 1}
+
+
+@pytest.mark.parametrize(("regime", "hours", "days"), [("2h", 2, 180), ("24h", 24, 365)])
+def test_lives_are_what_the_answer_says(bench: Bench, regime: str, hours: int, days: int) -> None:
+    bench.sandbox.admin("PATCH", "/settings", json={"token_regime": regime})
+    bench.import_stores(EXPIRED)
+    connected = bench.row("SELECT refresh_expires_at FROM store_tokens")["refresh_expires_at"]
+    with bench.client(EXPIRED) as client:
+        client.tokens.access_token()
+    line = bench.row("SELECT * FROM store_tokens")
+    life = line["access_expires_at"] - line["refreshed_at"]
+    assert life == pytest.approx(timedelta(hours=hours), abs=timedelta(seconds=30))
+    # The end of the grant is anchored to the consent: a refresh does not move it.
+    assert line["refresh_expires_at"] == pytest.approx(connected, abs=timedelta(seconds=30))
+    assert line["refresh_expires_at"] - line["refreshed_at"] <= timedelta(days=days)
+
+
+@pytest.mark.parametrize("regime", ["2h", "24h"])
+def test_a_token_that_ends_in_the_middle_of_a_listing_is_replaced(
+    bench: Bench, regime: str
+) -> None:
+    bench.sandbox.admin("PATCH", "/settings", json={"token_regime": regime})
+    code = bench.code_with_videos(at_least=41)
+    bench.import_stores(code)
+    pages = 0
+
+    def expire(_: dict[str, object]) -> None:
+        nonlocal pages
+        pages += 1
+        if pages == 1:  # after the first page; the database believes that it is valid
+            bench.sandbox.sandbox.tokens.move_access_expiry(code, time.time() - 1)
+
+    bench.sandbox.sandbox.faults = Edit("video_list", expire)
+    outcome = bench.sync(VIDEO_JOB, code)
+    assert outcome.details["videos"] == len(bench.truth(code)["videos"])
+    assert bench.stats()["refreshes"] == {code: 1}
 
 
 def test_many_at_once_refresh_exactly_once(bench: Bench) -> None:
@@ -180,7 +218,50 @@ def test_a_lost_answer_to_a_refresh_is_proved_by_trying_the_same_token(bench: Be
     with bench.client(EXPIRED) as client, pytest.raises(NeedsConsentError):
         client.tokens.access_token()
     assert bench.stats()["refreshes"] == {EXPIRED: 1}  # TikTok rotated, nobody heard
-    assert _status(bench, EXPIRED)[0] == "needs_consent"
+    status, reason = _status(bench, EXPIRED)
+    assert status == "needs_consent"
+    assert (reason or "").startswith("The answer to a token refresh of 20")
+
+
+def test_a_refresh_that_was_cut_off_is_named_when_the_grant_turns_out_dead(bench: Bench) -> None:
+    bench.import_stores(EXPIRED, "S008")
+    # As a process leaves it that is killed between TikTok's answer and the commit.
+    bench.sandbox.refresh(_newest(bench, EXPIRED)[1]).raise_for_status()
+    bench.conn.execute(
+        "UPDATE store_tokens SET refresh_started_at = '2026-03-01T02:03:04Z' WHERE store_code = %s",
+        [EXPIRED],
+    )
+    with (
+        bench.client(EXPIRED) as client,
+        pytest.raises(NeedsConsentError, match="refresh of 2026-03-01 02:03 UTC was lost"),
+    ):
+        client.tokens.access_token()
+    assert "was lost" in (_status(bench, EXPIRED)[1] or "")
+    bench.grant("S008", revoke=True)
+    with bench.client("S008") as client, pytest.raises(NeedsConsentError, match="has ended at"):
+        client.tokens.access_token()
+
+
+def test_a_refresh_without_an_answer_leaves_its_mark_until_one_succeeds(bench: Bench) -> None:
+    bench.import_stores(EXPIRED)
+
+    def begun() -> bool:
+        return bench.row("SELECT refresh_started_at IS NOT NULL AS x FROM store_tokens") == {
+            "x": True
+        }
+
+    bench.sandbox.sandbox.faults = Refuse("oauth_token", 400, "x")
+    wrong = TikTokApp(bench.sandbox.url, bench.sandbox.client_key, "not-the-secret")
+    with bench.client(EXPIRED, app=wrong) as client, pytest.raises(FatalError):
+        client.tokens.access_token()
+    assert not begun()  # TikTok answered: nothing was rotated
+    bench.sandbox.sandbox.faults = Broken("oauth_token", times=2)
+    with bench.client(EXPIRED) as client:
+        with pytest.raises(TikTokUnavailableError):
+            client.tokens.access_token()
+        assert begun()
+        client.tokens.access_token()
+        assert not begun()
 
 
 def test_a_token_rejected_in_mid_life_costs_one_refresh_and_one_repetition(bench: Bench) -> None:

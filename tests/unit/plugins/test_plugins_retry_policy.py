@@ -18,6 +18,7 @@ AGAIN = {
     errors.TikTokUnavailableError,
     errors.RateLimitedError,
     errors.DatabaseUnavailableError,
+    errors.ListingError,
 }
 NEVER = {
     errors.SyncError,

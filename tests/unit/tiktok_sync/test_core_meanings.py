@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from include.tiktok_sync.errors import (
     DatabaseUnavailableError,
     DataError,
     FatalError,
+    ListingError,
     MissingScopeError,
     NeedsConsentError,
     RateLimitedError,
@@ -27,6 +29,7 @@ from include.tiktok_sync.meanings import (
     OAUTH_ERRORS,
     Action,
     meaning_of_api_answer,
+    meaning_of_exception,
     meaning_of_oauth_answer,
 )
 from tests.unit.tiktok_sync.scripted import examples
@@ -49,6 +52,7 @@ API = [
     (429, "rate_limit_exceeded", Action.WAIT, RateLimitedError),
     (500, "internal_error", Action.RETRY, TikTokUnavailableError),
     (504, "timeout", Action.RETRY, TikTokUnavailableError),
+    (404, "user_not_found", Action.FAIL, FatalError),
     # Codes nobody has documented, and bodies without any, by their status.
     (418, "brand_new_code", Action.FAIL, FatalError),
     (429, "brand_new_code", Action.WAIT, RateLimitedError),
@@ -57,11 +61,11 @@ API = [
     (200, None, Action.RETRY, TikTokUnavailableError),
     (302, None, Action.FAIL, FatalError),
     (404, None, Action.FAIL, FatalError),
+    (408, None, Action.RETRY, TikTokUnavailableError),
     (429, None, Action.WAIT, RateLimitedError),
     (502, None, Action.RETRY, TikTokUnavailableError),
-    # An "ok" that comes with an error status is no success.
-    (500, "ok", Action.RETRY, TikTokUnavailableError),
     # The body decides where it is documented, whatever the status.
+    (500, "ok", Action.USE, SyncError),
     (200, "access_token_invalid", Action.REFRESH, FatalError),
     (500, "rate_limit_exceeded", Action.WAIT, RateLimitedError),
 ]
@@ -91,7 +95,8 @@ def test_the_tree_is_by_what_can_be_done() -> None:
     roots = {ConfigurationError, FatalError, RetriableError, SkippableError, DataError}
     assert {found for found in ALL if found.__base__ is SyncError} == roots
     assert {found for found in ALL if issubclass(found, RetriableError)} == {
-        *(RetriableError, TikTokUnavailableError, RateLimitedError, DatabaseUnavailableError)
+        *(RetriableError, TikTokUnavailableError, RateLimitedError, DatabaseUnavailableError),
+        ListingError,
     }
     assert {found for found in ALL if issubclass(found, SkippableError)} == {
         *(SkippableError, NeedsConsentError, MissingScopeError)
@@ -119,6 +124,50 @@ def test_a_data_endpoints_answer(
     assert bool(meaning.message) == (action is not Action.USE)
 
 
+@pytest.mark.parametrize("code", ["invalid_params", "invalid_param", "invalid_request"])
+def test_a_refused_cursor_is_tried_again_and_not_taken_for_our_fault(code: str) -> None:
+    meaning = meaning_of_api_answer(400, code, with_cursor=True)
+    assert (meaning.action, meaning.error) == (Action.RETRY, ListingError)
+    assert meaning_of_api_answer(401, "scope_not_authorized", with_cursor=True).action is (
+        Action.FAIL
+    )
+
+
+class _UnknownTransportError(requests.RequestException):
+    """As a later version of the library may bring."""
+
+
+@pytest.mark.parametrize(
+    ("exception", "error", "words"),
+    [
+        (requests.exceptions.SSLError(), TikTokUnavailableError, "certificate"),
+        (requests.exceptions.ProxyError(), TikTokUnavailableError, "HTTPS_PROXY"),
+        (requests.exceptions.ConnectTimeout(), TikTokUnavailableError, "no connection"),
+        (requests.exceptions.ReadTimeout(), TikTokUnavailableError, "stayed silent"),
+        (requests.exceptions.ChunkedEncodingError(), TikTokUnavailableError, "cut short"),
+        (requests.exceptions.ContentDecodingError(), TikTokUnavailableError, "damaged"),
+        (requests.exceptions.ConnectionError(), TikTokUnavailableError, "refused or broke"),
+        (requests.exceptions.InvalidURL(), ConfigurationError, "TIKTOK_API_URL"),
+        (requests.exceptions.MissingSchema(), ConfigurationError, "TIKTOK_API_URL"),
+        (requests.exceptions.InvalidSchema(), ConfigurationError, "TIKTOK_API_URL"),
+        (_UnknownTransportError(), TikTokUnavailableError, "refused or broke"),
+    ],
+)
+def test_an_exception_has_a_meaning(
+    exception: Exception, error: type[SyncError], words: str
+) -> None:
+    meaning = meaning_of_exception(exception, "http://tiktok.example")
+    assert meaning.error is error
+    assert words in meaning.message
+    assert "http://tiktok.example" in meaning.message
+
+
+def test_the_engineer_reads_more_than_the_person() -> None:
+    found = meaning_of_api_answer(429, None).as_error(detail="video/list: HTTP 429")
+    assert (found.detail or "").startswith("video/list: HTTP 429 (the limit is per app")
+    assert "per app and endpoint" not in str(found)
+
+
 @pytest.mark.parametrize(("status", "name", "error"), OAUTH)
 def test_an_oauth_answer(status: int, name: str | None, error: type[SyncError]) -> None:
     meaning = meaning_of_oauth_answer(status, name)
@@ -133,11 +182,11 @@ def test_every_documented_code_is_tested_here() -> None:
 
 @examples
 @given(status=st.integers(100, 599), code=st.none() | st.text())
-def test_nothing_is_a_success_but_200_and_ok_and_nothing_has_no_meaning(
+def test_nothing_is_a_success_but_ok_and_nothing_has_no_meaning(
     status: int, code: str | None
 ) -> None:
     meaning = meaning_of_api_answer(status, code)
-    assert (meaning.action is Action.USE) == (status == 200 and code == "ok")
+    assert (meaning.action is Action.USE) == (code == "ok")
     # Only TikTok's own word ends a grant.
     oauth = meaning_of_oauth_answer(status, code)
     assert (oauth.error is NeedsConsentError) == (code == "invalid_grant")

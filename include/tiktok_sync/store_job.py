@@ -1,0 +1,33 @@
+"""What a job does with one store, and what comes of it when all goes well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from include.tiktok_sync.client import TikTokClient
+from include.tiktok_sync.repository import StoreRepository
+from include.tiktok_sync.run import StoreRun
+
+
+@dataclass(frozen=True)
+class StoreOutcome:
+    """Success of one store in one run.
+
+    Attributes:
+        message: One line for the person.
+        details: Counts for ``sync_logs.details``.
+    """
+
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class StoreJob(Protocol):
+    """The work of one job on one store."""
+
+    def __call__(
+        self, run: StoreRun, *, client: TikTokClient, repository: StoreRepository
+    ) -> StoreOutcome:
+        """Do it."""
