@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from include.local.airflow_env import ADMIN
 from include.local.console import result
@@ -52,22 +54,33 @@ def _print_summaries(connection: psycopg.Connection, runs: Mapping[str, str]) ->
         """,
         [list(runs.values()), list(runs)],
     ).fetchall()
-    table = Table(box=box.SIMPLE, pad_edge=False)  # fits 80 columns
-    table.add_column("job_name", no_wrap=True, min_width=16)
-    table.add_column("status", no_wrap=True, min_width=7)
-    table.add_column("message", no_wrap=True)
-    table.add_column("duration", no_wrap=True, min_width=8, justify="right")
-    table.add_column("run_time", no_wrap=True, min_width=8)
-    for job, status, message, milliseconds, run_time in rows:
-        seconds = "" if milliseconds is None else f"{milliseconds / 1000:.1f} s"
-        table.add_row(job, status, message, seconds, f"{run_time:%H:%M:%S}")
     if rows:
         result.print()
-        result.print(table)
+        result.print(summary_table(rows))
     for job, status, message, *_ in rows:
         if status != "success":  # a cell is too narrow for a cause and its next step
             result.print(f"\n{job} {status}: {message}", markup=False, soft_wrap=True)
     return {row[0] for row in rows}
+
+
+def summary_table(rows: Iterable[tuple[str, str, str, int | None, datetime]]) -> Table:
+    """Summary rows on any width: the message gives way, the other columns never do.
+
+    Args:
+        rows: Dag id, status, message, milliseconds, time of the run.
+    """
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("job_name", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    # Of columns that may not wrap, rich drops some when the line is full; so only the cell may not.
+    table.add_column("message")
+    table.add_column("duration", no_wrap=True, justify="right")
+    table.add_column("run_time", no_wrap=True)
+    for job, status, message, milliseconds, run_time in rows:
+        seconds = "" if milliseconds is None else f"{milliseconds / 1000:.1f} s"
+        cell = Text(message, no_wrap=True, overflow="ellipsis")
+        table.add_row(job, status, cell, seconds, f"{run_time:%H:%M:%S}")
+    return table
 
 
 def _print_stores(connection: psycopg.Connection, runs: Mapping[str, str], status: str) -> None:
