@@ -15,6 +15,7 @@ help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  For example: make sync STORES=40 SANDBOX_LATENCY=0.1"
+	@echo "  A bad night at TikTok: make sync FAULTS=storm"
 
 sync: $(INSTALLED) ## Start everything, sync all stores once, show what came of it
 	@$(LOCAL) sync

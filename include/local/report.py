@@ -1,19 +1,22 @@
-"""What came of the runs? The summary, the stores that failed, and where to look further."""
+"""What came of the runs? The summary, the stores not synced, and where to look further."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from include.local.airflow_env import ADMIN
 from include.local.console import result
 from include.local.stack import Stack
 
-_MOST_FAILURES = 20
+_MOST = 20
+_WERE: Mapping[str, str] = {"failed": "failed", "skipped": "were skipped"}
 
 
 def report(stack: Stack, runs: Mapping[str, str]) -> None:
@@ -28,7 +31,8 @@ def report(stack: Stack, runs: Mapping[str, str]) -> None:
     """
     with psycopg.connect(stack.settings.store_db_url) as connection:
         summarised = _print_summaries(connection, runs)
-        _print_failures(connection, runs)
+        for status in ("failed", "skipped"):
+            _print_stores(connection, runs, status)
     for dag_id, run_id in runs.items():
         if dag_id not in summarised:
             _print_failed_tasks(stack, dag_id, run_id)
@@ -50,45 +54,56 @@ def _print_summaries(connection: psycopg.Connection, runs: Mapping[str, str]) ->
         """,
         [list(runs.values()), list(runs)],
     ).fetchall()
-    table = Table(box=box.SIMPLE, pad_edge=False)  # fits 80 columns
-    table.add_column("job_name", no_wrap=True, min_width=16)
-    table.add_column("status", no_wrap=True, min_width=7)
-    table.add_column("message", no_wrap=True)
-    table.add_column("duration", no_wrap=True, min_width=8, justify="right")
-    table.add_column("run_time", no_wrap=True, min_width=8)
-    for job, status, message, milliseconds, run_time in rows:
-        seconds = "" if milliseconds is None else f"{milliseconds / 1000:.1f} s"
-        table.add_row(job, status, message, seconds, f"{run_time:%H:%M:%S}")
     if rows:
         result.print()
-        result.print(table)
+        result.print(summary_table(rows))
     for job, status, message, *_ in rows:
         if status != "success":  # a cell is too narrow for a cause and its next step
             result.print(f"\n{job} {status}: {message}", markup=False, soft_wrap=True)
     return {row[0] for row in rows}
 
 
-def _print_failures(connection: psycopg.Connection, runs: Mapping[str, str]) -> None:
+def summary_table(rows: Iterable[tuple[str, str, str, int | None, datetime]]) -> Table:
+    """Summary rows on any width: the message gives way, the other columns never do.
+
+    Args:
+        rows: Dag id, status, message, milliseconds, time of the run.
+    """
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("job_name", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    # Of columns that may not wrap, rich drops some when the line is full; so only the cell may not.
+    table.add_column("message")
+    table.add_column("duration", no_wrap=True, justify="right")
+    table.add_column("run_time", no_wrap=True)
+    for job, status, message, milliseconds, run_time in rows:
+        seconds = "" if milliseconds is None else f"{milliseconds / 1000:.1f} s"
+        cell = Text(message, no_wrap=True, overflow="ellipsis")
+        table.add_row(job, status, cell, seconds, f"{run_time:%H:%M:%S}")
+    return table
+
+
+def _print_stores(connection: psycopg.Connection, runs: Mapping[str, str], status: str) -> None:
     rows = connection.execute(
         """
         SELECT job_name, store_code, message FROM sync_logs
-        WHERE store_code IS NOT NULL AND status = 'failed'
+        WHERE store_code IS NOT NULL AND status = %s
           AND run_id = ANY(%s) AND job_name = ANY(%s)
         ORDER BY store_code, job_name
         """,
-        [list(runs.values()), list(runs)],
+        [status, list(runs.values()), list(runs)],
     ).fetchall()
     if not rows:
         return
-    result.print("\nStores that failed:")
-    for job, store, message in rows[:_MOST_FAILURES]:
+    result.print(f"\nStores that {_WERE[status]}:")
+    for job, store, message in rows[:_MOST]:
         result.print(f"  {store}  {job}  {message}", markup=False, soft_wrap=True)
-    if len(rows) > _MOST_FAILURES:
-        result.print(f"  and {len(rows) - _MOST_FAILURES} more (table sync_logs)")
+    if len(rows) > _MOST:
+        result.print(f"  and {len(rows) - _MOST} more (table sync_logs)")
 
 
 def _print_failed_tasks(stack: Stack, dag_id: str, run_id: str) -> None:
-    tasks = stack.api.failed_tasks(dag_id, run_id)[:_MOST_FAILURES]
+    tasks = stack.api.failed_tasks(dag_id, run_id)[:_MOST]
     result.print(f"\n{dag_id} wrote no summary. Failed tasks: {len(tasks) or 'none'}", markup=False)
     for task in tasks:
         index = task["map_index"]

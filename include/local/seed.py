@@ -7,35 +7,36 @@ import subprocess
 import sys
 
 import psycopg
-import requests
 
 from include.local.airflow_env import product_env
 from include.local.console import say
 from include.local.errors import SyncError
+from include.local.sandbox_admin import ask
 from include.local.stack import Stack
 from include.local.supervisor import base_env
 
 _CHUNK = 500  # codes in one address, some 3 kB
 
 
-def seed_stores(stack: Stack) -> None:
+def seed_stores(stack: Stack) -> list[str]:
     """Import the sandbox's stores that are missing, and activate exactly the first ``STORES``.
 
     Known stores keep their tokens: the sandbox has rotated them since, and an import would put
     back old ones. Stores that the sandbox does not know are never touched.
 
+    Returns:
+        Codes of the active ones.
+
     Raises:
         SyncError: The sandbox or the import failed.
     """
-    known = [store["store_code"] for store in _get(stack, "/admin/stores").json()]
+    known = [store["store_code"] for store in ask(stack, "GET", "/stores").json()]
     wanted = known[: stack.settings.stores]
     with psycopg.connect(stack.settings.store_db_url) as connection:
         rows = connection.execute("SELECT store_code FROM stores").fetchall()
     present = {row[0] for row in rows}
     missing = [code for code in wanted if code not in present]
-    for start in range(0, len(missing), _CHUNK):
-        codes = ",".join(missing[start : start + _CHUNK])
-        _import(stack, _get(stack, f"/admin/stores.csv?codes={codes}").text)
+    import_stores(stack, missing)
     with psycopg.connect(stack.settings.store_db_url) as connection:
         connection.execute(
             """
@@ -46,6 +47,18 @@ def seed_stores(stack: Stack) -> None:
             {"wanted": wanted, "known": known},
         )
     say(f"  stores       {len(wanted)} of the sandbox active, {len(missing)} newly imported")
+    return wanted
+
+
+def import_stores(stack: Stack, codes: list[str]) -> None:
+    """Import stores with their newest tokens: new ones, or ones to be connected again.
+
+    Raises:
+        SyncError: The sandbox or the import failed.
+    """
+    for start in range(0, len(codes), _CHUNK):
+        chunk = ",".join(codes[start : start + _CHUNK])
+        _import(stack, ask(stack, "GET", f"/stores.csv?codes={chunk}").text)
 
 
 def _import(stack: Stack, csv: str) -> None:
@@ -66,16 +79,3 @@ def _import(stack: Stack, csv: str) -> None:
         reason = (done.stderr or done.stdout).strip()
         message = f"The sandbox's stores could not be imported:\n{reason}"
         raise SyncError(message)
-
-
-def _get(stack: Stack, path: str) -> requests.Response:
-    try:
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy to the loopback interface
-            answer = session.get(stack.settings.sandbox_url + path, timeout=(3, 60))
-        answer.raise_for_status()
-    except requests.RequestException as error:
-        log = stack.workspace.log_file("sandbox")
-        message = f"The sandbox did not answer {path.partition('?')[0]}. Its log: {log}"
-        raise SyncError(message) from error
-    return answer

@@ -14,6 +14,7 @@ DEFAULT_STORES = 300
 DEFAULT_USERS_POOL = 30
 DEFAULT_VIDEOS_POOL = 20
 PROFILES = ("default", "reference", "reference-limited")
+FAULTS = ("storm",)
 
 _MAX_PORT = 65_535
 _MAX_POOL = 500  # LocalExecutor forks one process per slot
@@ -30,6 +31,8 @@ class Settings:
         videos_pool: Slots of the pool ``tiktok_videos`` (``VIDEO_SYNC_CONCURRENCY``).
         sync_timeout_minutes: When ``sync`` stops waiting (``SYNC_TIMEOUT_MINUTES``).
         profile: Workload of the sandbox (``SANDBOX_PROFILE``), one of ``PROFILES``.
+        faults: Scenario that ``sync`` puts the sandbox in (``FAULTS``), one of ``FAULTS``; None =
+            a healthy TikTok.
     """
 
     env: Mapping[str, str] = field(repr=False)
@@ -38,6 +41,7 @@ class Settings:
     videos_pool: int
     sync_timeout_minutes: int
     profile: str
+    faults: str | None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -63,6 +67,7 @@ class Settings:
             message = f"SANDBOX_PROFILE={profile} is unknown. Use one of: {', '.join(PROFILES)}."
             raise ConfigError(message)
         _check_latency(env)
+        _check_faults(env)
         return cls(
             env=env,
             stores=_whole_number(env, "STORES", DEFAULT_STORES, 0, 100_000),
@@ -72,6 +77,7 @@ class Settings:
             ),
             sync_timeout_minutes=_whole_number(env, "SYNC_TIMEOUT_MINUTES", 60, 1, 24 * 60),
             profile=profile,
+            faults=env.get("FAULTS"),
         )
 
     def port(self, key: str) -> int:
@@ -155,6 +161,21 @@ def _check_latency(env: Mapping[str, str]) -> None:
         valid = False
     if not valid:
         message = f"SANDBOX_LATENCY={text} must be seconds for each call, from 0 to 60."
+        raise ConfigError(message)
+
+
+def _check_faults(env: Mapping[str, str]) -> None:
+    name = env.get("FAULTS")
+    if name is None:
+        return
+    if name not in FAULTS:
+        message = f"FAULTS={name} is unknown. Use one of: {', '.join(FAULTS)}."
+        raise ConfigError(message)
+    if "TIKTOK_API_URL" in env:
+        message = (
+            f"FAULTS={name} makes the local TikTok fail, but TIKTOK_API_URL names another one. "
+            "Unset one of the two."
+        )
         raise ConfigError(message)
 
 

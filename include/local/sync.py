@@ -12,6 +12,7 @@ import psycopg
 from include.local.airflow_api import AirflowApi, moment_of
 from include.local.console import say
 from include.local.errors import AirflowApiError, SyncError
+from include.local.faults import report_faults, switch_faults
 from include.local.health import DAGS
 from include.local.progress import Count, ProgressView
 from include.local.report import report
@@ -40,7 +41,7 @@ class Run:
 
 
 def sync(stack: Stack) -> bool:
-    """Seed the sandbox's stores, run both Dags once, show progress and outcome.
+    """Seed the sandbox's stores, switch its faults, run both Dags once, show progress and outcome.
 
     Returns:
         Whether both runs succeeded.
@@ -49,7 +50,7 @@ def sync(stack: Stack) -> bool:
         LocalStackError: The runs cannot be started or followed.
     """
     if stack.settings.uses_sandbox:
-        seed_stores(stack)
+        switch_faults(stack, seed_stores(stack))
     runs = _start_runs(stack)
     total = _active_stores(stack)
     counts: dict[str, Count] = {}
@@ -59,6 +60,7 @@ def sync(stack: Stack) -> bool:
         pages = "\n".join(f"  {stack.api.run_page(run.dag_id, run.run_id)}" for run in runs)
         message = f"Stopped watching; the runs go on. See:\n{pages}"
         raise SyncError(message) from None
+    report_faults(stack)
     report(stack, {run.dag_id: run.run_id for run in runs})
     return all(count.state == "success" for count in counts.values())
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from include.sandbox.pipeline import Call
     from include.sandbox.runtime import Sandbox
+    from include.sandbox.stores import Store, Video
     from include.sandbox.tokens import Grant
-    from include.sandbox.world import Store, Video
 
 #: Field of the user object -> scope that opens it.
 USER_FIELDS: Mapping[str, str] = {

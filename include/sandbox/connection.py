@@ -77,16 +77,23 @@ class _Broken(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport: asyncio.Transport = scope["state"]["transport"]
+        # Only the end of the server cancels a call, maybe twice; it must not wait for a silence.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._break(transport, receive, send)
+        with contextlib.suppress(asyncio.CancelledError):
+            # uvicorn takes an unfinished answer for a defect, unless it knows that nobody listens.
+            await _hung_up(receive)
+
+    async def _break(self, transport: asyncio.Transport, receive: Receive, send: Send) -> None:
         if self._whole is None:
             _reset(transport)
-        else:
-            await self._send_half(self._whole, send)
-            # Only the end of the server cancels a call; it must not wait for the silence.
-            with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
+            return
+        await self._send_half(self._whole, send)
+        try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(_hung_up(receive), self._silence)
+        finally:
             transport.close()  # flushes; what was sent does arrive
-        # uvicorn takes an unfinished answer for a defect, unless it knows that nobody listens.
-        await _hung_up(receive)
 
     @staticmethod
     async def _send_half(whole: Response, send: Send) -> None:

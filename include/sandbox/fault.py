@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from include.sandbox.pipeline import Call
     from include.sandbox.runtime import Sandbox
-    from include.sandbox.world import Store, Video
+    from include.sandbox.stores import Store, Video
 
 #: Endpoints that only read: their true answer is always made, so that the log has it all.
 DISPLAY = ("user_info", "video_list", "video_query")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from include.local.cli import app
@@ -15,6 +18,7 @@ from include.local.errors import NotReadyError, PortInUseError, StartError
 from include.local.health import Check, has_ended, wait_until_ready
 from include.local.migrate import Step, run_together
 from include.local.progress import Count, clock
+from include.local.report import summary_table
 from include.local.stack import Stack
 from include.local.supervisor import ProgramState, Supervisor
 
@@ -171,3 +175,18 @@ def test_progress_line(state: str, ends_with: str) -> None:
 
 def test_clock_never_runs_backwards() -> None:
     assert [clock(-3), clock(59.6), clock(125)] == ["0:00", "1:00", "2:05"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_long_message_leaves_the_other_columns_whole(width: int) -> None:
+    when = datetime(2026, 11, 24, 22, 44, 43, tzinfo=timezone.utc)
+    message = "37 of 40 stores synced, 1 failed: " + "a long story " * 20
+    console = Console(width=width, record=True, file=io.StringIO())
+
+    console.print(summary_table([("sync_video_daily", "partial", message, 347_100, when)]))
+
+    text = console.export_text()
+    line = next(line for line in text.splitlines() if "sync_video_daily" in line)
+    assert line.split()[:4] == ["sync_video_daily", "partial", "37", "of"]
+    assert line.split()[-3:] == ["347.1", "s", "22:44:43"]
+    assert max(len(line) for line in text.splitlines()) <= width

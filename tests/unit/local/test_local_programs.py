@@ -92,6 +92,7 @@ def test_everything_listens_on_the_loopback_interface_only(bench: Bench) -> None
         ({"SANDBOX_LATENCY": "0.5"}, {"sandbox"}),
         ({"SYNC_CONCURRENCY": "10"}, set(AIRFLOW)),
         ({"STORES": "40"}, set()),
+        ({"FAULTS": "storm"}, set()),
         ({"STORES": "500"}, {"sandbox"}),
         ({"PATH": "/elsewhere"}, set()),
     ],

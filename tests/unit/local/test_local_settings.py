@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from include.local.errors import ConfigError
+from include.local.settings import FAULTS
+from include.sandbox.settings import FAULT_SCENARIOS
 
 if TYPE_CHECKING:
     from tests.unit.local.conftest import Bench
@@ -30,6 +32,7 @@ REAL_TIKTOK = {
         ("SANDBOX_PROFILE", "fast", "default, reference, reference-limited"),
         ("SANDBOX_LATENCY", "-1", "from 0 to 60"),
         ("SANDBOX_LATENCY", "nan", "from 0 to 60"),
+        ("FAULTS", "hurricane", "Use one of: storm"),
     ],
 )
 def test_bad_values_are_named(bench: Bench, variable: str, value: str, says: str) -> None:
@@ -43,6 +46,18 @@ def test_an_emptied_key_is_named_with_the_next_step(bench: Bench) -> None:
 
     with pytest.raises(ConfigError, match=r"TIKTOK_TOKEN_KEYS is empty in \.env.*delete the line"):
         bench.settings()
+
+
+def test_the_sandbox_knows_every_scenario(bench: Bench) -> None:
+    assert FAULTS == FAULT_SCENARIOS
+    assert bench.settings().faults is None
+    assert bench.settings({"FAULTS": ""}).faults is None
+    assert [bench.settings({"FAULTS": name}).faults for name in FAULTS] == list(FAULTS)
+
+
+def test_a_real_tiktok_cannot_be_made_to_fail(bench: Bench) -> None:
+    with pytest.raises(ConfigError, match="FAULTS=storm makes the local TikTok fail"):
+        bench.settings({**REAL_TIKTOK, "FAULTS": "storm"})
 
 
 def test_no_stores_is_a_choice(bench: Bench) -> None:
