@@ -51,11 +51,17 @@ class DataCheckOperator(SQLCheckOperator):
             CheckedRun,
             DataCheck,
         )
+        from include.tiktok_sync.settings import Settings  # noqa: PLC0415 - see TYPE_CHECKING
 
         stores = sync_tasks.stores_to_check(context)
         check = DataCheck.read(self.check)
         self.sql = check.sql  # what listeners are told of
-        run = CheckedRun(sync_tasks.run_key(context), stores, _began(context["dag_run"]))
+        run = CheckedRun(
+            sync_tasks.run_key(context),
+            stores,
+            _began(context["dag_run"]),
+            Settings.from_env().consent_warning_days,
+        )
         with self.get_db_hook().session() as conn:
             outcome = check.run(conn, run)
         context["ti"].xcom_push(OUTCOME_KEY, outcome.as_dict())

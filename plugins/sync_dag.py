@@ -1,4 +1,4 @@
-"""What the two sync Dags share: when they run, how they retry, what can be asked of them."""
+"""What the Dags share: when they run, how they retry, what can be asked of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from data_check_operator import DataCheckOperator
 from sync_retry_policy import SyncRetryPolicy
 
 TAGS = ["tiktok", "stores", "nightly"]
+
+AT_NIGHT = "0 2 * * *"
+BEFORE_THE_NIGHT = "30 1 * * *"
 
 MAX_ACTIVE_TASKS = 512
 """Above any sensible pool: the limit is the pool, which can be changed while Airflow runs."""
@@ -27,23 +30,26 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 
-def nightly() -> CronTriggerTimetable:
-    """Every day at 02:00 in ``SYNC_TIMEZONE``.
+def nightly(cron: str = AT_NIGHT) -> CronTriggerTimetable:
+    """Every day at the time of ``cron`` in ``SYNC_TIMEZONE``.
 
     No ``start_date`` and a short ``run_immediately``: the first night is the next one, so that
     switching a Dag on beside a manual run does not start a second one. The five minutes are for
-    that first night: without them a parse between 02:00 and the scheduler's next look would move
-    it by a day. A later night missed while Airflow was down is made up for once it is back.
+    that first night: without them a parse between that time and the scheduler's next look would
+    move it by a day. A later night missed while Airflow was down is made up for once it is back.
     """
     return CronTriggerTimetable(
-        "0 2 * * *",
+        cron,
         timezone=os.environ.get("SYNC_TIMEZONE") or "UTC",
         run_immediately=timedelta(minutes=5),
     )
 
 
-def params() -> dict[str, Param]:
-    """The trigger form."""
+def params(
+    dry_run: str = "Call TikTok and write nothing; each store's log says what would have been"
+    " written. Tokens that must be refreshed are refreshed.",
+) -> dict[str, Param]:
+    """The trigger form; ``dry_run`` says what a dry run does."""
     return {
         "stores": Param(
             [],
@@ -57,8 +63,7 @@ def params() -> dict[str, Param]:
             default=False,
             type="boolean",
             title="Dry run",
-            description="Call TikTok and write nothing; each store's log says what would have"
-            " been written. Tokens that must be refreshed are refreshed.",
+            description=dry_run,
         ),
     }
 

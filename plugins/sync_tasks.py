@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from data_check_operator import OUTCOME_KEY
 from hooks.store_db_hook import StoreDbHook
 from hooks.tiktok_hook import TikTokHook
+from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.data_checks import warnings_of
 from include.tiktok_sync.database import database_errors
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
@@ -20,6 +23,7 @@ from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.schema import check_schema
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import SnapshotDay, utc_now
+from include.tiktok_sync.store_batch import run_batch
 from include.tiktok_sync.store_run import run_store
 from include.tiktok_sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync_log import RunKey, SyncLog
@@ -76,26 +80,26 @@ def sync_store(job_name: str, store_code: str, context: Mapping[str, Any]) -> No
         AirflowSkipException: Nothing to be done for this store; the reason is in ``sync_logs``.
         SyncError: The store failed; the retry policy decides what follows.
     """
-    settings = Settings.from_env()
-    app = TikTokHook().app()
-    with StoreDbHook.for_task(context).session() as conn, app.transport() as http:
-        params = context["params"]
-        repository = DryRunRepository(conn) if params["dry_run"] else StoreRepository(conn)
-        run = StoreRun(
-            job_name,
-            context["run_id"],
-            store_code,
-            _day(context, settings),
-            stores_in_run=len(set(params["stores"])) or repository.count_active_stores(),
-        )
+    with _work(context) as (open_client, repository):
+        (run,) = _store_runs(job_name, [store_code], context, repository)
         try:
-            run_store(
-                run,
-                open_client=lambda: app.client(store_code, http=http, conn=conn, settings=settings),
-                repository=repository,
-            )
+            run_store(run, open_client=partial(open_client, store_code), repository=repository)
         except SkippableError as error:
             raise AirflowSkipException(str(error)) from error
+
+
+def sync_batch(job_name: str, store_codes: Sequence[str], context: Mapping[str, Any]) -> None:
+    """Several stores of a run, one after the other, on one connection and one HTTP session.
+
+    Raises:
+        SyncError: Some of them failed; the retry policy decides what follows.
+    """
+    with _work(context) as (open_client, repository):
+        run_batch(
+            _store_runs(job_name, store_codes, context, repository),
+            open_client=open_client,
+            repository=repository,
+        )
 
 
 def stores_to_check(context: Mapping[str, Any]) -> Sequence[str]:
@@ -161,6 +165,30 @@ def record_summary(context: Mapping[str, Any]) -> None:
         raise AirflowFailException(summary.message)
     if summary.status == "skipped":
         raise AirflowSkipException(summary.message)
+
+
+@contextmanager
+def _work(
+    context: Mapping[str, Any],
+) -> Iterator[tuple[Callable[[str], TikTokClient], StoreRepository]]:
+    """The task's one connection and one session: a maker of clients, and the repository."""
+    settings = Settings.from_env()
+    app = TikTokHook().app()
+    with StoreDbHook.for_task(context).session() as conn, app.transport() as http:
+        dry_run = context["params"]["dry_run"]
+        repository = DryRunRepository(conn) if dry_run else StoreRepository(conn)
+        yield partial(app.client, http=http, conn=conn, settings=settings), repository
+
+
+def _store_runs(
+    job_name: str,
+    store_codes: Sequence[str],
+    context: Mapping[str, Any],
+    repository: StoreRepository,
+) -> list[StoreRun]:
+    day = _day(context, Settings.from_env())
+    total = len(set(context["params"]["stores"])) or repository.count_active_stores()
+    return [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes]
 
 
 def _day(context: Mapping[str, Any], settings: Settings) -> SnapshotDay:

@@ -15,6 +15,9 @@ from include.local.supervisor import FAILED_STATES, ProgramState, Supervisor
 from include.local.workspace import Workspace
 
 DAGS = ("sync_user_daily", "sync_video_daily")
+"""Those that `make sync` runs."""
+
+NIGHTLY_DAGS = ("refresh_tokens", *DAGS)
 
 _POLL_SECONDS = 0.25
 _HEARTBEATS = {
@@ -71,7 +74,7 @@ def check_dags(api: AirflowApi, workspace: Workspace) -> None:
     try:
         for error in api.import_errors():
             _check_import_error(error, workspace)
-        missing = [dag_id for dag_id in DAGS if not api.dag(dag_id)]
+        missing = [dag_id for dag_id in NIGHTLY_DAGS if not api.dag(dag_id)]
     except AirflowApiError as error:
         raise NotReadyError(str(error), program="api-server") from error
     if missing:

@@ -13,7 +13,7 @@ from include.local.airflow_api import AirflowApi, moment_of
 from include.local.console import say
 from include.local.errors import AirflowApiError, SyncError
 from include.local.faults import report_faults, switch_faults
-from include.local.health import DAGS
+from include.local.health import DAGS, NIGHTLY_DAGS
 from include.local.progress import Count, ProgressView
 from include.local.report import report
 from include.local.seed import seed_stores
@@ -66,11 +66,12 @@ def sync(stack: Stack) -> bool:
 
 
 def _start_runs(stack: Stack) -> list[Run]:
-    """Unpause both Dags, then start one run of each, together."""
+    """Unpause all Dags, then start one run of each sync, together."""
     due = {dag_id: _due_run(stack, dag_id) for dag_id in DAGS}
     for dag_id in DAGS:
         for run_id in stack.api.active_runs(dag_id):
             say(f"  {dag_id}: the new run is queued behind {run_id}, which has not ended")
+    for dag_id in NIGHTLY_DAGS:
         stack.api.unpause(dag_id)
     started = time.monotonic()
     runs = []

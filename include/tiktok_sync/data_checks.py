@@ -3,7 +3,8 @@
 A file begins with a comment: ``Checks:`` what must hold, ``Why:``, ``Finding:`` the headline when
 it does not, ``Next step:``. Its one statement gives the stores for which it does not hold, a row
 each: ``store_code`` and ``detail`` (NULL where the code says enough). It may use the parameters
-``stores`` (text[]), ``day`` (date), ``since`` (timestamptz), ``job_name`` and ``run_id`` (text).
+``stores`` (text[]), ``day`` (date), ``since`` (timestamptz), ``job_name`` and ``run_id`` (text),
+``consent_warning_days`` (integer).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import psycopg
 
 from include.tiktok_sync.database import Connection, database_errors
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.settings import DEFAULT_CONSENT_WARNING_DAYS
 from include.tiktok_sync.sync_log import RunKey
 
 FOLDER = Path(__file__).resolve().parents[1] / "data_checks"
@@ -58,11 +60,13 @@ class CheckedRun:
         key: Which run, and its day.
         stores: Codes of its stores.
         since: When it began; what changed since then, the run did.
+        consent_warning_days: How many days before its end a grant is warned of.
     """
 
     key: RunKey
     stores: Sequence[str]
     since: datetime
+    consent_warning_days: int = DEFAULT_CONSENT_WARNING_DAYS
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,12 @@ class DataCheck:
             DatabaseUnavailableError: It did not answer, or not in time.
             ConfigurationError: The statement does not fit the schema.
         """
-        parameters = {**vars(run.key), "day": run.key.snapshot_date, "since": run.since}
+        parameters = {
+            **vars(run.key),
+            "day": run.key.snapshot_date,
+            "since": run.since,
+            "consent_warning_days": run.consent_warning_days,
+        }
         try:
             with database_errors():
                 rows = conn.execute(

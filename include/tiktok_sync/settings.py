@@ -13,6 +13,8 @@ DEFAULT_API_URL = "https://open.tiktokapis.com"
 DEFAULT_RATE_LIMIT_PER_MINUTE = 600
 """TikTok's documented limit per endpoint (developers.tiktok.com, "Rate limits", Aug 2026)."""
 
+DEFAULT_CONSENT_WARNING_DAYS = 30
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -26,6 +28,8 @@ class Settings:
         api_url: TikTok's base URL (``TIKTOK_API_URL``), without a trailing slash.
         client_key: The TikTok app's key; empty when an Airflow connection supplies it.
         client_secret: The TikTok app's secret; empty when an Airflow connection supplies it.
+        consent_warning_days: Days before its end that a grant is warned of
+            (``CONSENT_WARNING_DAYS``).
         store_db_url: libpq URL of the product's database (``STORE_DB_URL``); empty likewise.
     """
 
@@ -37,6 +41,7 @@ class Settings:
     client_key: str
     client_secret: str
     store_db_url: str
+    consent_warning_days: int = DEFAULT_CONSENT_WARNING_DAYS
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
@@ -57,6 +62,9 @@ class Settings:
             client_key=env.get("TIKTOK_CLIENT_KEY", ""),
             client_secret=env.get("TIKTOK_CLIENT_SECRET", ""),
             store_db_url=env.get("STORE_DB_URL", ""),
+            consent_warning_days=_whole_number(
+                env, "CONSENT_WARNING_DAYS", DEFAULT_CONSENT_WARNING_DAYS
+            ),
         )
 
     def required(self, field: str) -> str:

@@ -23,7 +23,10 @@ def refresh_token(
         NeedsConsentError: The grant is dead.
         SyncError: See :meth:`include.tiktok_sync.tokens.TokenSource.access_token`.
     """
-    del run, repository
+    del run
+    if repository.dry_run:
+        lasts = client.tokens.is_valid_for(FRESH_FOR)
+        return StoreOutcome("Token still good" if lasts else "Token would be refreshed")
     ends_at = client.tokens.ensure_valid_for(FRESH_FOR)
     done = "refreshed" if client.tokens.refreshes else "still good"
     until = f"valid until {ends_at:%H:%M} UTC" if ends_at else "its end is unknown"

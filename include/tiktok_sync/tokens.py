@@ -47,7 +47,6 @@ class TokenSource:
         self._oauth = oauth
         self._now = now
         self._tokens: StoredTokens | None = None
-        self._margin = EXPIRY_MARGIN
         self.refreshes = 0
 
     @property
@@ -78,11 +77,15 @@ class TokenSource:
         Raises:
             See :meth:`access_token`.
         """
-        margin, self._margin = self._margin, life
-        try:
-            return self._valid().access_expires_at
-        finally:
-            self._margin = margin
+        return self._valid(life).access_expires_at
+
+    def is_valid_for(self, life: timedelta) -> bool:
+        """Whether the stored token lasts so long; nothing is refreshed.
+
+        Raises:
+            NeedsConsentError: The grant is known to be dead.
+        """
+        return not self._expiring(self._current(), life)
 
     def replace_rejected(self, rejected: str) -> str:
         """A token other than ``rejected``, which TikTok answered with ``access_token_invalid``.
@@ -93,9 +96,11 @@ class TokenSource:
         tokens = self._refresh(is_stale=lambda found: self._decrypt_access(found) == rejected)
         return self._decrypt_access(tokens)
 
-    def _valid(self) -> StoredTokens:
+    def _valid(self, margin: timedelta = EXPIRY_MARGIN) -> StoredTokens:
         tokens = self._current()
-        return self._refresh(is_stale=self._expiring) if self._expiring(tokens) else tokens
+        if not self._expiring(tokens, margin):
+            return tokens
+        return self._refresh(is_stale=lambda found: self._expiring(found, margin))
 
     def _current(self) -> StoredTokens:
         if self._tokens is None:
@@ -103,11 +108,8 @@ class TokenSource:
         self._require_consent(self._tokens)
         return self._tokens
 
-    def _expiring(self, tokens: StoredTokens) -> bool:
-        return (
-            tokens.access_expires_at is None
-            or tokens.access_expires_at <= self._now() + self._margin
-        )
+    def _expiring(self, tokens: StoredTokens, margin: timedelta) -> bool:
+        return tokens.access_expires_at is None or tokens.access_expires_at <= self._now() + margin
 
     def _refresh(self, *, is_stale: Callable[[StoredTokens], bool]) -> StoredTokens:
         """Announce, commit, refresh, commit: each under the row lock and after reading again.

@@ -223,6 +223,25 @@ def test_assets_are_announced_by_one_dag_only(dagbag: DagBag) -> None:
     assert len(names) == len(set(names))
 
 
+def test_the_refresh_goes_by_batches_ahead_of_the_night(
+    dagbag: DagBag, pools: dict[str, int]
+) -> None:
+    dag = dagbag.dags["refresh_tokens"]
+    work = dag.get_task("refresh_store_tokens")
+    assert isinstance(work, MappedOperator)
+    assert pools[work.pool] == 30
+    assert work.upstream_task_ids == {"make_batches"}
+    assert work.downstream_task_ids == {"data_checks.grants_end_soon"}
+    assert [leaf.task_id for leaf in dag.leaves] == ["record_summary"]
+    assert not dag.get_task("record_summary").outlets
+    make_batches: Any = dag.get_task("make_batches")
+    codes = [f"S{number:03d}" for number in range(1, 121)]
+    batches = make_batches.python_callable(codes)
+    assert [len(batch) for batch in batches] == [50, 50, 20]
+    assert [code for batch in batches for code in batch] == codes
+    assert make_batches.python_callable([]) == []
+
+
 @pytest.mark.parametrize("file", DAG_FILES, ids=lambda file: file.stem)
 def test_file_is_wiring_only(file: Path) -> None:
     text = file.read_text(encoding="utf-8")

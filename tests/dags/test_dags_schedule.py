@@ -51,9 +51,12 @@ class Night:
         return datetime(year, month, day, hour, minute, tzinfo=self.zone)
 
 
-def test_both_syncs_are_nightly(dag: DAG) -> None:
-    assert dag.dag_id in SYNCS
-    assert dag.schedule == sync_dag.nightly()
+def test_both_syncs_are_nightly_and_tokens_are_fresh_before(dag: DAG) -> None:
+    if dag.dag_id in SYNCS:
+        assert dag.schedule == sync_dag.nightly("0 2 * * *")
+    else:
+        assert dag.dag_id == "refresh_tokens"
+        assert dag.schedule == sync_dag.nightly("30 1 * * *")
 
 
 @pytest.mark.parametrize("zone", ["", "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"])

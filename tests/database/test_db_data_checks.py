@@ -49,7 +49,7 @@ def save_videos(
 def test_every_check_passes_on_an_ordinary_day(
     conn: Connection, repository: StoreRepository
 ) -> None:
-    assert len(CHECKS) == 7
+    assert len(CHECKS) == 8
     for code in STORES:
         repository.save_user(code, DAY, UserProfile(follower_count=0), NOON)
         save_videos(repository, code, 10)
@@ -63,6 +63,30 @@ def test_every_check_passes_on_an_ordinary_day(
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_run_without_stores_finds_nothing(conn: Connection, name: str) -> None:
     assert run(conn, name, stores=()).found == 0
+
+
+def test_grants_that_end_soon_are_found_the_earliest_first(
+    conn: Connection, repository: StoreRepository
+) -> None:
+    del repository  # it made the stores
+    for code, days, status in (
+        ("S1", 29, "active"),
+        ("S2", 3, "missing_scope"),
+        ("S3", 1, "needs_consent"),
+        ("other", 1, "active"),
+    ):
+        conn.execute(
+            "INSERT INTO store_tokens (store_code, open_id, scope, access_token, refresh_token,"
+            " refresh_expires_at, status) VALUES (%s, 'o', 's', '', '', now() + %s, %s)",
+            [code, timedelta(days=days), status],
+        )
+
+    found = run(conn, "grants_end_soon")
+
+    assert found.examples == ["S2", "S1"]
+    assert "S2 (ends 20" in found.message
+    later = CheckedRun(USER_RUN, STORES, since=NOON, consent_warning_days=5)
+    assert DataCheck.read("grants_end_soon").run(conn, later).examples == ["S2"]
 
 
 def test_stores_without_a_row_of_the_day_are_found(

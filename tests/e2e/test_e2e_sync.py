@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -266,6 +267,39 @@ def test_a_dry_run_calls_tiktok_and_writes_nothing(synced: RunningStack) -> None
     assert "Dry run, nothing written" in said
     assert rows(synced, "SELECT count(*) FROM sync_logs") == logged
     assert snapshot(synced) == before
+
+
+def test_tokens_are_refreshed_in_batches_ahead_of_the_night(synced: RunningStack) -> None:
+    with psycopg.connect(synced.db_url) as conn:
+        conn.execute(
+            "UPDATE store_tokens SET access_expires_at = now() + interval '1 hour',"
+            " refresh_expires_at = CASE store_code WHEN 'S007' THEN now() + interval '9 days'"
+            " ELSE refresh_expires_at END WHERE store_code IN ('S001', 'S002', 'S007')"
+        )
+    before = Counter(admin(synced, "stats")["refreshes"])
+    run_id = "refresh-ahead"
+    triggered = synced.run(
+        ["airflow", "dags", "trigger", "refresh_tokens", "--run-id", run_id, "--conf", "{}"]
+    )
+    assert triggered.returncode == 0, triggered.stderr
+    status, message = wait_for_summary(synced, run_id)
+    assert status == "success"
+    assert message.startswith(f"{STORES} of {STORES} stores synced")
+    after = Counter(admin(synced, "stats")["refreshes"])
+    assert after - before == Counter({"S001": 1, "S002": 1, "S007": 1})
+    ((found,),) = rows(
+        synced,
+        "SELECT details -> 'warnings' FROM sync_logs WHERE run_id = %s AND store_code IS NULL",
+        run_id,
+    )
+    # The refresh moved the end that this test made up back to TikTok's own.
+    assert found in (None, [])
+    said = rows(
+        synced,
+        "SELECT message FROM sync_logs WHERE run_id = %s AND store_code = 'S001'",
+        run_id,
+    )
+    assert said[0][0].startswith("Token refreshed, valid until ")
 
 
 def task_logs(stack: RunningStack, dag_id: str = "*") -> dict[str, str]:
