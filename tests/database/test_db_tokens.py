@@ -25,11 +25,22 @@ from include.tiktok_sync.tokens import EXPIRY_MARGIN
 from include.tiktok_sync.vault import TokenVault
 from tests.database.bench import Bench, together
 from tests.database.faults import Broken, Edit, Refuse
+from tests.sandbox_server import SandboxServer
 
 EXPIRED, FRESH = "S004", "S001"
 
+LIVES = {"2h": (2, 180), "24h": (24, 365)}
+"""Regime of the sandbox -> hours of an access token, days of a grant: TikTok's pages of November
+2026 and the older ones."""
 
-pytestmark = pytest.mark.usefixtures("no_waits")
+pytestmark = pytest.mark.usefixtures("no_waits", "regime")
+
+
+@pytest.fixture(params=LIVES)
+def regime(request: pytest.FixtureRequest, sandbox: SandboxServer) -> str:
+    """Every test here holds under both of TikTok's sets of lifetimes."""
+    sandbox.admin("PATCH", "/settings", json={"token_regime": request.param})
+    return str(request.param)
 
 
 def _status(bench: Bench, code: str) -> tuple[str, str | None]:
@@ -70,9 +81,8 @@ def test_a_token_about_to_end_is_refreshed_before_use(bench: Bench, left: timede
     assert bench.stats()["refreshes"] == {FRESH: 1}
 
 
-@pytest.mark.parametrize(("regime", "hours", "days"), [("2h", 2, 180), ("24h", 24, 365)])
-def test_lives_are_what_the_answer_says(bench: Bench, regime: str, hours: int, days: int) -> None:
-    bench.sandbox.admin("PATCH", "/settings", json={"token_regime": regime})
+def test_lives_are_what_the_answer_says(bench: Bench, regime: str) -> None:
+    hours, days = LIVES[regime]
     bench.import_stores(EXPIRED)
     connected = bench.row("SELECT refresh_expires_at FROM store_tokens")["refresh_expires_at"]
     with bench.client(EXPIRED) as client:
@@ -85,11 +95,7 @@ def test_lives_are_what_the_answer_says(bench: Bench, regime: str, hours: int, d
     assert line["refresh_expires_at"] - line["refreshed_at"] <= timedelta(days=days)
 
 
-@pytest.mark.parametrize("regime", ["2h", "24h"])
-def test_a_token_that_ends_in_the_middle_of_a_listing_is_replaced(
-    bench: Bench, regime: str
-) -> None:
-    bench.sandbox.admin("PATCH", "/settings", json={"token_regime": regime})
+def test_a_token_that_ends_in_the_middle_of_a_listing_is_replaced(bench: Bench) -> None:
     code = bench.code_with_videos(at_least=41)
     bench.import_stores(code)
     pages = 0
@@ -135,7 +141,7 @@ def test_many_with_a_rejected_token_refresh_exactly_once(bench: Bench) -> None:
     assert bench.stats()["refresh_calls"] == 1
 
 
-def test_the_new_pair_is_committed_before_it_is_used(bench: Bench) -> None:
+def test_the_new_pair_is_committed_before_it_is_used(bench: Bench, regime: str) -> None:
     bench.import_stores(EXPIRED)
     with bench.client(EXPIRED) as client:
         used = client.tokens.access_token()
@@ -148,7 +154,7 @@ def test_the_new_pair_is_committed_before_it_is_used(bench: Bench) -> None:
     assert profile.display_name == bench.truth(EXPIRED)["user"]["display_name"]
     line = bench.row("SELECT * FROM store_tokens WHERE store_code = %s", EXPIRED)
     life = (line["access_expires_at"] - line["refreshed_at"]).total_seconds()
-    assert life == pytest.approx(7200, abs=30)
+    assert life == pytest.approx(LIVES[regime][0] * 3600, abs=30)
     assert line["open_id"] == profile.open_id
     assert bench.stats()["dead_token_uses"] == 0
 
