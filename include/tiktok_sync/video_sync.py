@@ -9,7 +9,7 @@ from itertools import islice
 from include.tiktok_sync.client import PAGE_SIZE, TikTokClient
 from include.tiktok_sync.errors import DataError, ListingError, MissingScopeError
 from include.tiktok_sync.listing_progress import ListingProgress
-from include.tiktok_sync.models import USER_FIELD_SCOPES, VIDEO_SCOPE, Video
+from include.tiktok_sync.models import VIDEO_SCOPE, Video
 from include.tiktok_sync.paginator import SECOND_MS, all_pages
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
@@ -131,16 +131,18 @@ class _Listing:
         """Find videos that share their second with the last one of a page.
 
         The next page is "posted before" that second and passes them over. The profile's number of
-        videos tells whether there can be any; if so, or if it is unknown, each page edge is asked
-        for once more from a second later. A number that stayed too high last time (TikTok also
-        counts videos that it does not list) is not looked into again.
+        videos, as the user sync left it, tells whether there can be any; if so, or if it is
+        unknown, each page edge is asked for once more from a second later. A number that stayed
+        too high last time (TikTok also counts videos that it does not list) is not looked into
+        again.
 
         Returns:
             By how many the profile's number still is higher.
         """
         if not self._edges:
             return 0
-        count = self._profile_count()
+        since = utc_now() - COUNT_IS_NEWS
+        count = self._repository.known_video_count(self._run.store_code, since)
         if count is None or 0 < count - len(self.seen) != self._repository.last_unlisted(self._run):
             for edge in self._edges:
                 page = self._client.list_videos(edge + SECOND_MS)
@@ -150,16 +152,6 @@ class _Listing:
                     break
             self.refuse_problems()
         return max(0, (count or 0) - len(self.seen))
-
-    def _profile_count(self) -> int | None:
-        since = utc_now() - COUNT_IS_NEWS
-        known = self._repository.known_video_count(self._run.store_code, since)
-        if known is not None or USER_FIELD_SCOPES["video_count"] not in self._client.tokens.scopes:
-            return known
-        try:
-            return self._client.user_info(["video_count"])[0].video_count
-        except MissingScopeError:  # withdrawn since the last token; the videos are written
-            return None
 
     def _save(
         self,

@@ -58,10 +58,19 @@ def test_a_tie_is_found_also_when_the_listing_was_cut_off_behind_it(
     assert _count(bench) == len(bench.truth(tied)["videos"])
 
 
-def test_without_a_profile_row_the_count_is_asked_for(bench: Bench, tied: str) -> None:
+@pytest.mark.parametrize("old", [False, True])
+def test_without_a_count_of_today_every_edge_is_looked_at(
+    bench: Bench, tied: str, *, old: bool
+) -> None:
+    if old:
+        bench.sync(USER_JOB, tied)
+        bench.conn.execute("UPDATE user_daily_stats SET observed_at = now() - interval '13 hours'")
+        bench.sandbox.admin("DELETE", "/requests")
     bench.sync(VIDEO_JOB, tied)
-    assert _count(bench) == len(bench.truth(tied)["videos"])
-    assert bench.calls()["user_info"] == 1
+    told = bench.truth(tied)["videos"]
+    assert _count(bench) == len(told)
+    pages = -(-len(told) // 20)
+    assert bench.calls() == {"video_list": pages + (pages - 1)}  # profiles have a pool of their own
 
 
 def test_a_listing_on_one_page_needs_no_count(bench: Bench) -> None:
@@ -72,14 +81,15 @@ def test_a_listing_on_one_page_needs_no_count(bench: Bench) -> None:
     assert bench.calls() == {"video_list": 1}
 
 
-def test_a_grant_without_stats_has_every_edge_looked_at(bench: Bench, tied: str) -> None:
-    bench.grant(tied, scope="user.info.basic,video.list")
-    bench.import_stores(tied)
-    outcome = bench.sync(VIDEO_JOB, tied)
-    told = bench.truth(tied)["videos"]
-    assert outcome.details["videos"] == len(told)
-    pages = -(-len(told) // 20)
-    assert bench.calls() == {"video_list": pages + (pages - 1)}
+def test_videos_posted_since_the_count_are_no_reason_to_look(bench: Bench) -> None:
+    code = bench.code_with_videos(at_least=41)
+    bench.import_stores(code)
+    bench.sync(USER_JOB, code)
+    bench.conn.execute("UPDATE user_daily_stats SET observed_at = now() - interval '1 hour'")
+    bench.sandbox.admin("POST", f"/stores/{code}/videos", json={"publish": 3})
+    outcome = bench.sync(VIDEO_JOB, code)
+    assert outcome.details["videos"] == len(bench.truth(code)["videos"])
+    assert bench.calls()["video_list"] == outcome.details["pages"]
 
 
 def test_a_count_that_stays_too_high_is_said_and_not_looked_into_every_night(

@@ -9,7 +9,7 @@ import pytest
 
 from include.sandbox.wire import Answer
 from include.tiktok_sync.errors import DataError, ListingError, TikTokUnavailableError
-from include.tiktok_sync.store_run import VIDEO_JOB
+from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
 from tests.database.bench import Bench
 from tests.database.faults import Edit
 
@@ -43,9 +43,11 @@ class Healthy:
 
 @pytest.fixture
 def code(bench: Bench) -> str:
-    """A store whose listing has at least four pages."""
+    """A store whose listing has at least four pages, with its profile of today."""
     found = bench.code_with_videos(at_least=61)
     bench.import_stores(found)
+    bench.sync(USER_JOB, found)
+    bench.conn.execute("DELETE FROM sync_logs")
     return found
 
 
