@@ -8,7 +8,6 @@ fewer happen in the middle of a sync, the better.
 | task | what it does | red means |
 | --- | --- | --- |
 | `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was refreshed; its log names the setting to change |
-| `make_batches` | cuts the list into batches of 50 | a bug |
 | `refresh_store_tokens` | one batch each, store after store (pool `tiktok_users`) | some stores of the batch failed; each says why in `sync_logs` |
 | `data_checks.grants_end_soon` | does a grant end within `CONSENT_WARNING_DAYS` (30) days? | the check itself could not run; the run goes on |
 | `record_summary` | writes the run's row to `sync_logs` | too many stores failed (`MIN_SUCCESS_RATE`), or none were listed |
@@ -28,6 +27,7 @@ from sync_dag import (
     BEFORE_THE_NIGHT,
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
+    STORES_LABEL,
     TAGS,
     data_checks,
     list_stores,
@@ -37,6 +37,7 @@ from sync_dag import (
 )
 
 BATCH = 50
+"""A refresh is a call of a fraction of a second; 50 of them are worth one task."""
 
 with DAG(
     "refresh_tokens",
@@ -50,25 +51,18 @@ with DAG(
     doc_md=__doc__,
 ):
 
-    @task
-    def make_batches(store_codes: list[str]) -> list[list[str]]:
-        """Cut the list into batches."""
-        return [store_codes[at : at + BATCH] for at in range(0, len(store_codes), BATCH)]
-
     @task(
         pool="tiktok_users",
-        map_index_template="{{ task.op_kwargs['store_codes'][0] }} to"
-        " {{ task.op_kwargs['store_codes'][-1] }}",
+        map_index_template=STORES_LABEL,
     )
     def refresh_store_tokens(store_codes: list[str]) -> None:
         """Refresh one batch."""
         import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
 
-        sync_tasks.sync_batch("refresh_tokens", store_codes, get_current_context())
+        sync_tasks.sync_stores("refresh_tokens", store_codes, get_current_context())
 
-    batches = make_batches(list_stores())  # type: ignore[arg-type]  # the codes, once it runs
     (
-        refresh_store_tokens.expand(store_codes=batches)
+        refresh_store_tokens.expand(store_codes=list_stores(BATCH))
         >> data_checks("grants_end_soon")
         >> record_summary()
     )

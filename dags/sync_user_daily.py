@@ -6,7 +6,7 @@ a store and day to `user_daily_stats`. TikTok keeps no history: a day that is mi
 | task | what it does | red means |
 | --- | --- | --- |
 | `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced; its log names the setting to change |
-| `sync_store_user` | one store each, 30 at once (pool `tiktok_users`) | this store failed; the reason is in its log and in `sync_logs` |
+| `sync_store_user` | one store each (several above 1,000 stores), 30 tasks at once (pool `tiktok_users`) | this store failed; the reason is in its log and in `sync_logs` |
 | `data_checks.user_rows_missing` | does every store have its row of the day? | the check itself could not run; the run goes on |
 | `data_checks.user_counts_negative` | is a count below zero? | the check itself could not run; the run goes on |
 | `data_checks.user_rows_late` | was a row observed after its day? | the check itself could not run; the run goes on |
@@ -29,6 +29,7 @@ from airflow.sdk import DAG, get_current_context, task
 from sync_dag import (
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
+    STORES_LABEL,
     TAGS,
     data_checks,
     list_stores,
@@ -51,17 +52,17 @@ with DAG(
 
     @task(
         pool="tiktok_users",
-        map_index_template="{{ task.op_kwargs['store_code'] }}",
+        map_index_template=STORES_LABEL,
         execution_timeout=timedelta(minutes=10),
     )
-    def sync_store_user(store_code: str) -> None:
-        """Sync one store's profile."""
+    def sync_store_user(store_codes: list[str]) -> None:
+        """Sync one store's profile; above 1,000 stores, several one after the other."""
         import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
 
-        sync_tasks.sync_store("sync_user_daily", store_code, get_current_context())
+        sync_tasks.sync_stores("sync_user_daily", store_codes, get_current_context())
 
     (
-        sync_store_user.expand(store_code=list_stores())
+        sync_store_user.expand(store_codes=list_stores())
         >> data_checks("user_rows_missing", "user_counts_negative", "user_rows_late")
         >> record_summary("user_daily_stats")
     )

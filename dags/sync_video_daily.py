@@ -7,7 +7,7 @@ Lists each active store's public videos and writes them to `videos`, and one row
 | task | what it does | red means |
 | --- | --- | --- |
 | `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced; its log names the setting to change |
-| `sync_store_video` | one store each, 20 at once (pool `tiktok_videos`) | this store failed; the reason is in its log and in `sync_logs` |
+| `sync_store_video` | one store each (several above 1,000 stores), 20 tasks at once (pool `tiktok_videos`) | this store failed; the reason is in its log and in `sync_logs` |
 | `data_checks.video_syncs_missing` | was every store read, or the reason recorded? | the check itself could not run; the run goes on |
 | `data_checks.videos_lost` | did a store lose more than half of its videos? | the check itself could not run; the run goes on |
 | `data_checks.video_counts_negative` | is a count below zero? | the check itself could not run; the run goes on |
@@ -31,6 +31,7 @@ from airflow.sdk import DAG, get_current_context, task
 from sync_dag import (
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
+    STORES_LABEL,
     TAGS,
     data_checks,
     list_stores,
@@ -53,17 +54,17 @@ with DAG(
 
     @task(
         pool="tiktok_videos",
-        map_index_template="{{ task.op_kwargs['store_code'] }}",
+        map_index_template=STORES_LABEL,
         execution_timeout=timedelta(minutes=30),
     )
-    def sync_store_video(store_code: str) -> None:
-        """Sync one store's videos."""
+    def sync_store_video(store_codes: list[str]) -> None:
+        """Sync one store's videos; above 1,000 stores, several one after the other."""
         import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
 
-        sync_tasks.sync_store("sync_video_daily", store_code, get_current_context())
+        sync_tasks.sync_stores("sync_video_daily", store_codes, get_current_context())
 
     (
-        sync_store_video.expand(store_code=list_stores())
+        sync_store_video.expand(store_codes=list_stores())
         >> data_checks(
             "video_syncs_missing", "videos_lost", "video_counts_negative", "video_rows_late"
         )

@@ -19,6 +19,12 @@ BEFORE_THE_NIGHT = "30 1 * * *"
 MAX_ACTIVE_TASKS = 512
 """Above any sensible pool: the limit is the pool, which can be changed while Airflow runs."""
 
+STORES_LABEL = (
+    "{% set codes = task.op_kwargs['store_codes'] %}{{ codes[0] }}"
+    "{% if codes | length > 1 %} to {{ codes[-1] }} ({{ codes | length }}){% endif %}"
+)
+"""Name of a mapped task in the UI: its store, or the first and last of them and how many."""
+
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "marketing-data",
     "retries": 3,
@@ -73,12 +79,21 @@ def table(name: str) -> Asset:
     return Asset(name, uri=f"tiktok-sync://store_db/public/{name}")
 
 
-@task
-def list_stores() -> list[str]:
-    """List the stores of this run."""
-    import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+def list_stores(per_task: int | None = None) -> Any:
+    """The first task: the stores of the run, as lists of those that share a task.
 
-    return sync_tasks.list_stores(get_current_context())
+    Args:
+        per_task: How many; ``None`` = as ``STORES_PER_TASK`` says.
+    """
+
+    @task
+    def list_stores() -> list[list[str]]:
+        """List the stores of this run."""
+        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+        return sync_tasks.list_stores(get_current_context(), per_task)
+
+    return list_stores()
 
 
 def data_checks(*checks: str) -> TaskGroup:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -14,7 +13,6 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from data_check_operator import OUTCOME_KEY
 from hooks.store_db_hook import StoreDbHook
 from hooks.tiktok_hook import TikTokHook
-from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.data_checks import warnings_of
 from include.tiktok_sync.database import database_errors
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
@@ -23,8 +21,7 @@ from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.schema import check_schema
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import SnapshotDay, utc_now
-from include.tiktok_sync.store_batch import run_batch
-from include.tiktok_sync.store_run import run_store
+from include.tiktok_sync.store_batch import cut, run_batch
 from include.tiktok_sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync_log import RunKey, SyncLog
 from include.tiktok_sync.vault import TokenVault
@@ -41,8 +38,15 @@ CHECKS_GROUP = "data_checks"
 MIN_SUCCESS_RATE_VARIABLE = "tiktok_min_success_rate"
 
 
-def list_stores(context: Mapping[str, Any]) -> list[str]:
+def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[str]]:
     """Codes of the stores to sync, after everything that would fail for all of them is checked.
+
+    Args:
+        context: Airflow's.
+        per_task: Stores that share a task; ``None`` = as ``STORES_PER_TASK`` says.
+
+    Returns:
+        A list for each task.
 
     Raises:
         ConfigurationError: Schema, keys or app credentials are wrong, or ``stores`` names a code
@@ -69,37 +73,32 @@ def list_stores(context: Mapping[str, Any]) -> list[str]:
     except SyncError as error:
         context["ti"].xcom_push(ERROR_KEY, str(error))
         raise
-    log.info("Stores listed", stores=len(codes))
-    return codes
+    batches = cut(codes, per_task or settings.stores_per_task)
+    log.info("Stores listed", stores=len(codes), tasks=len(batches))
+    return batches
 
 
-def sync_store(job_name: str, store_code: str, context: Mapping[str, Any]) -> None:
-    """One store of a run, on one database connection and one HTTP session.
-
-    Raises:
-        AirflowSkipException: Nothing to be done for this store; the reason is in ``sync_logs``.
-        SyncError: The store failed; the retry policy decides what follows.
-    """
-    with _work(context) as (open_client, repository):
-        (run,) = _store_runs(job_name, [store_code], context, repository)
-        try:
-            run_store(run, open_client=partial(open_client, store_code), repository=repository)
-        except SkippableError as error:
-            raise AirflowSkipException(str(error)) from error
-
-
-def sync_batch(job_name: str, store_codes: Sequence[str], context: Mapping[str, Any]) -> None:
-    """Several stores of a run, one after the other, on one connection and one HTTP session.
+def sync_stores(job_name: str, store_codes: Sequence[str], context: Mapping[str, Any]) -> None:
+    """One task's stores, one after the other, on one database connection and one HTTP session.
 
     Raises:
+        AirflowSkipException: Nothing to be done for any of them; the reason is in ``sync_logs``.
         SyncError: Some of them failed; the retry policy decides what follows.
     """
-    with _work(context) as (open_client, repository):
-        run_batch(
-            _store_runs(job_name, store_codes, context, repository),
-            open_client=open_client,
-            repository=repository,
-        )
+    settings = Settings.from_env()
+    app = TikTokHook().app()
+    params, day = context["params"], _day(context, settings)
+    with StoreDbHook.for_task(context).session() as conn, app.transport() as http:
+        repository = DryRunRepository(conn) if params["dry_run"] else StoreRepository(conn)
+        total = len(set(params["stores"])) or repository.count_active_stores()
+        try:
+            run_batch(
+                [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes],
+                open_client=partial(app.client, http=http, conn=conn, settings=settings),
+                repository=repository,
+            )
+        except SkippableError as error:
+            raise AirflowSkipException(str(error)) from error
 
 
 def stores_to_check(context: Mapping[str, Any]) -> Sequence[str]:
@@ -111,7 +110,7 @@ def stores_to_check(context: Mapping[str, Any]) -> Sequence[str]:
     if context["params"]["dry_run"]:
         message = "Dry run: there are no new rows to check."
         raise AirflowSkipException(message)
-    codes: Sequence[str] | None = context["ti"].xcom_pull(task_ids=LIST_TASK)
+    codes = _listed(context)
     if not codes:
         message = "No store was listed: there is nothing to check."
         raise AirflowSkipException(message)
@@ -134,7 +133,7 @@ def record_summary(context: Mapping[str, Any]) -> None:
     """
     settings = Settings.from_env()
     ti, dag_run = context["ti"], context["dag_run"]
-    codes: Sequence[str] | None = ti.xcom_pull(task_ids=LIST_TASK)
+    codes = _listed(context)
     if context["params"]["dry_run"]:
         message = "Dry run: nothing was written; each store's log says what would have been."
         raise AirflowSkipException(message)
@@ -167,28 +166,10 @@ def record_summary(context: Mapping[str, Any]) -> None:
         raise AirflowSkipException(summary.message)
 
 
-@contextmanager
-def _work(
-    context: Mapping[str, Any],
-) -> Iterator[tuple[Callable[[str], TikTokClient], StoreRepository]]:
-    """The task's one connection and one session: a maker of clients, and the repository."""
-    settings = Settings.from_env()
-    app = TikTokHook().app()
-    with StoreDbHook.for_task(context).session() as conn, app.transport() as http:
-        dry_run = context["params"]["dry_run"]
-        repository = DryRunRepository(conn) if dry_run else StoreRepository(conn)
-        yield partial(app.client, http=http, conn=conn, settings=settings), repository
-
-
-def _store_runs(
-    job_name: str,
-    store_codes: Sequence[str],
-    context: Mapping[str, Any],
-    repository: StoreRepository,
-) -> list[StoreRun]:
-    day = _day(context, Settings.from_env())
-    total = len(set(context["params"]["stores"])) or repository.count_active_stores()
-    return [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes]
+def _listed(context: Mapping[str, Any]) -> list[str] | None:
+    """Every store of the run; ``None`` = they could not be listed."""
+    batches: Sequence[Sequence[str]] | None = context["ti"].xcom_pull(task_ids=LIST_TASK)
+    return None if batches is None else [code for batch in batches for code in batch]
 
 
 def _day(context: Mapping[str, Any], settings: Settings) -> SnapshotDay:

@@ -30,6 +30,8 @@ class Settings:
         client_secret: The TikTok app's secret; empty when an Airflow connection supplies it.
         consent_warning_days: Days before its end that a grant is warned of
             (``CONSENT_WARNING_DAYS``).
+        stores_per_task: Stores that share a mapped task (``STORES_PER_TASK``); ``None`` = by their
+            number.
         store_db_url: libpq URL of the product's database (``STORE_DB_URL``); empty likewise.
     """
 
@@ -42,6 +44,7 @@ class Settings:
     client_secret: str
     store_db_url: str
     consent_warning_days: int = DEFAULT_CONSENT_WARNING_DAYS
+    stores_per_task: int | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
@@ -65,6 +68,7 @@ class Settings:
             consent_warning_days=_whole_number(
                 env, "CONSENT_WARNING_DAYS", DEFAULT_CONSENT_WARNING_DAYS
             ),
+            stores_per_task=_whole_number(env, "STORES_PER_TASK", 0) or None,
         )
 
     def required(self, field: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -17,6 +18,26 @@ from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.store_run import run_store
 from include.tiktok_sync.sync_log import SyncLog
 
+STORES_WITH_A_TASK_EACH = 1_000
+"""Up to here a task has one store: it is the simplest to watch and to retry."""
+
+MOST_TASKS = 500
+"""Above it: enough tasks for any pool to stay full to the end, few enough for the scheduler."""
+
+
+def cut(codes: Sequence[str], per_task: int | None = None) -> list[list[str]]:
+    """The stores of each task.
+
+    Args:
+        codes: All stores of the run.
+        per_task: How many share a task; ``None`` = one up to 1,000 stores, above it as many as
+            give 500 tasks, so that the cost of a task is shared by more stores as they grow.
+    """
+    if per_task is None:
+        alone = len(codes) <= STORES_WITH_A_TASK_EACH
+        per_task = 1 if alone else math.ceil(len(codes) / MOST_TASKS)
+    return [list(codes[at : at + per_task]) for at in range(0, len(codes), per_task)]
+
 
 def run_batch(
     runs: Sequence[StoreRun],
@@ -26,8 +47,8 @@ def run_batch(
 ) -> None:
     """Do every store of the batch, whatever comes of the others.
 
-    A batch that is tried again does only the stores without success in this run; one that had
-    nothing left to do was asked for again on purpose, and is done again.
+    Several stores that are tried again are only those without success in this run; where nothing
+    was left to do, they were asked for again on purpose, and all are done again.
 
     Args:
         runs: The stores' parts of one run; at least one.
@@ -35,28 +56,38 @@ def run_batch(
         repository: The database.
 
     Raises:
+        SkippableError: There was nothing to be done for any of them.
         RetriableError: Some stores failed, and one of them at least can succeed later.
         SyncError: Some stores failed; none can succeed by trying again.
         Exception: The first failure from outside the tree; all stores were tried.
     """
-    codes = [run.store_code for run in runs]
-    done = SyncLog(repository.conn).succeeded(runs[0].key, codes)
-    left = [run for run in runs if run.store_code not in done] or runs
+    left = _left(runs, repository) if len(runs) > 1 else runs
+    skips: list[SkippableError] = []
     failures: list[tuple[str, Exception]] = []
     for run in left:
         try:
             run_store(run, open_client=partial(open_client, run.store_code), repository=repository)
-        except SkippableError:
-            continue  # recorded, with its reason
+        except SkippableError as error:
+            skips.append(error)
         except DatabaseUnavailableError:
             raise  # the others could not even be recorded
         except Exception as error:  # noqa: BLE001 - raised again below, after the other stores
             failures.append((run.store_code, error))
     if failures:
         raise _together(failures, len(runs))
+    if len(skips) == len(runs):
+        raise skips[0]
+
+
+def _left(runs: Sequence[StoreRun], repository: StoreRepository) -> Sequence[StoreRun]:
+    codes = [run.store_code for run in runs]
+    done = SyncLog(repository.conn).succeeded(runs[0].key, codes)
+    return [run for run in runs if run.store_code not in done] or runs
 
 
 def _together(failures: Sequence[tuple[str, Exception]], total: int) -> Exception:
+    if total == 1:
+        return failures[0][1]
     expected = [error for _, error in failures if isinstance(error, SyncError)]
     if len(expected) < len(failures):
         return next(error for _, error in failures if not isinstance(error, SyncError))

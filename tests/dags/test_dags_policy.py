@@ -7,6 +7,7 @@ import re
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from airflow.sdk import DAG, Asset
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
+from jinja2 import Template
 
 from data_check_operator import DataCheckOperator
 from sync_dag import MAX_ACTIVE_TASKS, TAGS
@@ -125,7 +127,7 @@ def test_mapped_task_is_in_its_pool(sync: tuple[Any, Any], pools: dict[str, int]
     assert {other.pool for other in dag.tasks if other is not task} == {"default_pool"}
 
 
-def test_mapped_task_gets_a_store_code_and_nothing_else(sync: tuple[Any, Any]) -> None:
+def test_mapped_task_gets_store_codes_and_nothing_else(sync: tuple[Any, Any]) -> None:
     dag, task = sync
     assert isinstance(task, MappedOperator)
     assert [other for other in dag.tasks if isinstance(other, MappedOperator)] == [task]
@@ -135,8 +137,8 @@ def test_mapped_task_gets_a_store_code_and_nothing_else(sync: tuple[Any, Any]) -
     fields = by_id[task.task_id]
 
     mapped = fields["op_kwargs_expand_input"]["value"]["__var"]
-    assert list(mapped) == ["store_code"]
-    assert mapped["store_code"]["__var"] == {"task_id": "list_stores", "key": "return_value"}
+    assert list(mapped) == ["store_codes"]
+    assert mapped["store_codes"]["__var"] == {"task_id": "list_stores", "key": "return_value"}
     assert fields["partial_kwargs"]["op_args"] == []
     assert fields["partial_kwargs"]["op_kwargs"]["__var"] == {}
     assert task.upstream_task_ids == {"list_stores"}
@@ -145,9 +147,13 @@ def test_mapped_task_gets_a_store_code_and_nothing_else(sync: tuple[Any, Any]) -
 def test_instances_are_labelled_with_their_store(sync: tuple[Any, Any]) -> None:
     _, task = sync
 
-    template = task.partial_kwargs["map_index_template"]
+    template = Template(task.partial_kwargs["map_index_template"])
 
-    assert template == "{{ task.op_kwargs['store_code'] }}"
+    def label(*codes: str) -> str:
+        return str(template.render(task=SimpleNamespace(op_kwargs={"store_codes": codes})))
+
+    assert label("S001") == "S001"
+    assert label("S001", "S002", "S009") == "S001 to S009 (3)"
 
 
 def test_summary_is_the_only_leaf_and_runs_whatever_happened(sync: tuple[Any, Any]) -> None:
@@ -230,16 +236,10 @@ def test_the_refresh_goes_by_batches_ahead_of_the_night(
     work = dag.get_task("refresh_store_tokens")
     assert isinstance(work, MappedOperator)
     assert pools[work.pool] == 30
-    assert work.upstream_task_ids == {"make_batches"}
+    assert work.upstream_task_ids == {"list_stores"}
     assert work.downstream_task_ids == {"data_checks.grants_end_soon"}
     assert [leaf.task_id for leaf in dag.leaves] == ["record_summary"]
     assert not dag.get_task("record_summary").outlets
-    make_batches: Any = dag.get_task("make_batches")
-    codes = [f"S{number:03d}" for number in range(1, 121)]
-    batches = make_batches.python_callable(codes)
-    assert [len(batch) for batch in batches] == [50, 50, 20]
-    assert [code for batch in batches for code in batch] == codes
-    assert make_batches.python_callable([]) == []
 
 
 @pytest.mark.parametrize("file", DAG_FILES, ids=lambda file: file.stem)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from include.tiktok_sync import store_run
 from include.tiktok_sync.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
+    NeedsConsentError,
     RetriableError,
     SyncError,
     TikTokUnavailableError,
 )
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
-from include.tiktok_sync.store_batch import run_batch
+from include.tiktok_sync.store_batch import cut, run_batch
 from include.tiktok_sync.store_run import REFRESH_JOB
 from tests.database.bench import Bench, today
 
@@ -85,6 +88,37 @@ def test_a_second_try_does_only_what_is_left_and_a_third_by_hand_does_all(bench:
     }
     _run(bench, CODES)
     assert {attempts for _, attempts in _outcomes(bench).values()} == {2, 3}
+
+
+def test_a_batch_of_one_ends_as_its_store_does(bench: Bench) -> None:
+    bench.import_stores(DEAD)
+    bench.grant(DEAD, revoke=True)
+    with pytest.raises(NeedsConsentError, match="has ended at TikTok"):
+        _run(bench, [DEAD])
+    bench.conn.execute("INSERT INTO stores (store_code, store_name) VALUES ('X', 'x')")
+    with pytest.raises(ConfigurationError, match=r"^Store X has no tokens"):
+        _run(bench, ["X"])
+
+
+@pytest.mark.parametrize(
+    ("stores", "per_task", "lengths"),
+    [
+        (0, None, {}),
+        (1, None, {1: 1}),
+        (1000, None, {1: 1000}),
+        (1001, None, {3: 333, 2: 1}),
+        (10_000, None, {20: 500}),
+        (7, 3, {3: 2, 1: 1}),
+        (120, 50, {50: 2, 20: 1}),
+    ],
+)
+def test_every_store_is_in_one_task_and_they_grow_past_a_thousand(
+    stores: int, per_task: int | None, lengths: dict[int, int]
+) -> None:
+    codes = [f"S{number}" for number in range(stores)]
+    batches = cut(codes, per_task)
+    assert [code for batch in batches for code in batch] == codes
+    assert Counter(map(len, batches)) == lengths
 
 
 def test_what_no_other_try_can_mend_is_raised_as_it_is(bench: Bench) -> None:
