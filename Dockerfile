@@ -6,7 +6,7 @@ RUN pip install --no-cache-dir -r /opt/airflow/requirements.txt -c /opt/airflow/
 
 COPY --chown=airflow:0 dags /opt/airflow/dags
 COPY --chown=airflow:0 plugins /opt/airflow/plugins
-COPY --chown=airflow:0 include/__init__.py /opt/airflow/include/__init__.py
+COPY --chown=airflow:0 include/__init__.py include/airflow_settings.py /opt/airflow/include/
 COPY --chown=airflow:0 include/data_checks /opt/airflow/include/data_checks
 COPY --chown=airflow:0 include/tiktok_sync /opt/airflow/include/tiktok_sync
 COPY --chown=airflow:0 include/migrations /opt/airflow/include/migrations

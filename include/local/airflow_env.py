@@ -66,6 +66,9 @@ def airflow_env(workspace: Workspace, settings: Settings) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         # 50 tasks starting at once on 2 cores make the API slower than the default 5 s.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+        # A store takes seconds: at the default 5 s every task would report twice that it lives, and
+        # a dead one is missed after 5 minutes only (task_instance_heartbeat_timeout).
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "20",
         # An edited Dag shows after seconds, not after the default 5 minutes.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(workspace.task_logs),

@@ -11,8 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
+from airflow.sdk import Connection
 
-from load_airflow_settings import SETTINGS_FILE, SettingsFileError, main, read_settings
+from include.airflow_settings import (
+    SETTINGS_FILE,
+    SettingsFileError,
+    connection_variables,
+    read_settings,
+)
+from load_airflow_settings import main
 
 ASTRO_FIELDS = {
     "pools": {"pool_name", "pool_slot", "pool_description"},
@@ -271,3 +278,31 @@ def test_command_says_what_is_wrong_and_fails(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(f"error: {file} cannot be read: ")
+
+
+def test_connections_as_variables_are_what_airflow_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = {
+        "TIKTOK_API_URL": "http://127.0.0.1:9",
+        "TIKTOK_CLIENT_KEY": "key",
+        "TIKTOK_CLIENT_SECRET": "se/c:r@t%",
+        "STORE_DB_URL": "postgresql://me:p%40ss@db:6000/tiktok?sslmode=require",
+    }
+
+    variables = connection_variables(project(env))
+
+    assert sorted(variables) == ["AIRFLOW_CONN_STORE_DB", "AIRFLOW_CONN_TIKTOK_DEFAULT"]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    tiktok = Connection.get("tiktok_default")
+    assert (tiktok.host, tiktok.login, tiktok.password) == (
+        "http://127.0.0.1:9",
+        "key",
+        "se/c:r@t%",
+    )
+    assert tiktok.extra_dejson == {"connect_timeout_s": 5, "read_timeout_s": 30}
+    store = Connection.get("store_db")
+    assert (store.conn_type, store.host, store.port, store.schema) == (
+        *("postgres", "db", 6000, "tiktok"),
+    )
+    assert (store.login, store.password) == ("me", "p@ss")
+    assert store.extra_dejson == {"connect_timeout": 10, "sslmode": "require"}
