@@ -74,7 +74,8 @@ class Meaning:
 _UNAVAILABLE = Meaning(
     Action.RETRY,
     TikTokUnavailableError,
-    "TikTok had trouble of its own and did not answer usefully. Nothing to do; it is tried again.",
+    "TikTok had trouble of its own and did not answer usefully. It is tried again while the run has"
+    " tries left; if it still fails then, sync the store again once TikTok has recovered.",
     "5xx come in bursts of minutes to hours and say nothing about the request",
 )
 _RATE_LIMITED = Meaning(
@@ -101,7 +102,8 @@ _REFUSED = Meaning(
 _MALFORMED = Meaning(
     Action.RETRY,
     TikTokUnavailableError,
-    "TikTok's answer could not be read (not the documented JSON).",
+    "TikTok's answer could not be read (not the documented JSON). It is tried again while the run"
+    " has tries left; if it persists, see whether a proxy answers in TikTok's place.",
     "a 200 without the envelope: a gateway's page, or a body that was cut",
 )
 _CURSOR_REJECTED = Meaning(

@@ -6,7 +6,7 @@ fields come back, new ones appear over time, counts may be absent: absent is ``N
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -53,6 +53,14 @@ VIDEO_FIELDS: tuple[str, ...] = (
     "share_count",
     "view_count",
 )
+
+USER_COUNTERS: tuple[str, ...] = (
+    "follower_count",
+    "following_count",
+    "likes_count",
+    "video_count",
+)
+VIDEO_COUNTERS: tuple[str, ...] = ("view_count", "like_count", "comment_count", "share_count")
 
 KNOWN_SCOPES = frozenset({*USER_FIELD_SCOPES.values(), VIDEO_SCOPE})
 """What this product asks for; a store may hold more (TikTok adds scopes), which is kept."""
@@ -195,6 +203,11 @@ class VideoPage:
             raise DataError(message)
         videos, problems = parse_videos(items)
         return cls(videos, problems, _count(data, "cursor"), has_more, observed_at)
+
+
+def figures_missing(item: UserProfile | Video, asked: Iterable[str]) -> int:
+    """How many of the counters that were asked for TikTok left out."""
+    return sum(getattr(item, name) is None for name in asked)
 
 
 def parse_videos(items: list[Any]) -> tuple[tuple[Video, ...], tuple[str, ...]]:

@@ -93,7 +93,7 @@ def test_the_outcome_is_recorded_with_its_costs(bench: Bench) -> None:
     assert (log["job_name"], log["run_id"], log["status"]) == (USER_JOB, "u", "success")
     assert (log["message"], log["snapshot_date"]) == (outcome.message, today().date)
     assert (log["attempts"], log["duration_ms"] >= 0) == (1, True)
-    costs = {"calls": 1, "refreshes": 1, "rate_limited": 0, "waited_s": 0.0}
+    costs = {"calls": 1, "repeats": 0, "refreshes": 1, "rate_limited": 0, "waited_s": 0.0}
     assert log["details"] == {"rows": 1, "late": False, **costs}
     bench.conn.execute("TRUNCATE sync_logs")
     outcome = bench.sync(VIDEO_JOB, "S004", run_id="v")
@@ -103,6 +103,37 @@ def test_the_outcome_is_recorded_with_its_costs(bench: Bench) -> None:
     details = bench.log_row("S004")["details"]
     assert (details["videos"], details["pages"], details["calls"]) == (count, pages, pages)
     assert (details["rows"], details["removed"]) == (count, 0)
+
+
+def test_a_success_tells_what_it_went_through_and_what_it_did_not_get(bench: Bench) -> None:
+    code = bench.code_with_videos(at_least=21)
+    bench.import_stores(code)
+    rules = [
+        {"fault": "internal_error", "times_per_store": 2, "endpoints": ["video_list"]},
+        {"fault": "counter_absent", "endpoints": ["video_list", "user_info"]},
+    ]
+    bench.sandbox.admin("POST", "/faults", json={"rules": rules})
+    bench.sync(USER_JOB, code, run_id="u")
+    outcome = bench.sync(VIDEO_JOB, code, run_id="v")
+    blanks = bench.row(
+        "SELECT sum(num_nulls(view_count, like_count, comment_count, share_count)) AS of_videos,"
+        " (SELECT num_nulls(follower_count, following_count, likes_count, video_count)"
+        " FROM user_daily_stats) AS of_profile FROM video_daily_stats"
+    )
+    assert blanks["of_videos"] > 0
+    assert blanks["of_profile"] > 0
+    assert outcome.details["figures_missing"] == blanks["of_videos"]
+    found = bench.rows("SELECT details FROM sync_logs ORDER BY run_id")
+    user, video = (line["details"] for line in found)
+    assert (user["figures_missing"], user["repeats"]) == (blanks["of_profile"], 0)
+    assert (video["figures_missing"], video["repeats"]) == (blanks["of_videos"], 2)
+
+
+def test_a_figure_that_was_not_granted_is_not_a_missing_one(bench: Bench) -> None:
+    bench.grant("S001", scope="user.info.basic,video.list")
+    bench.import_stores("S001")
+    assert "figures_missing" not in bench.sync(USER_JOB, "S001").details
+    assert "figures_missing" not in bench.sync(VIDEO_JOB, "S001").details
 
 
 def test_a_grant_of_the_basics_alone_still_gets_its_row(bench: Bench) -> None:
@@ -219,7 +250,8 @@ def test_a_retry_updates_the_row_of_its_run(bench: Bench) -> None:
         bench.sync(USER_JOB, "S001", app=nowhere)
     first = bench.log_row("S001")
     assert (first["status"], first["details"]["kind"]) == ("failed", "unavailable")
-    assert first["details"]["calls"] == 4  # the client's own tries of one call
+    # The client's own tries of one call.
+    assert (first["details"]["calls"], first["details"]["repeats"]) == (4, 3)
     bench.sync(USER_JOB, "S001")
     second = bench.log_row("S001")
     assert (second["id"], second["attempts"]) == (first["id"], 2)

@@ -85,7 +85,7 @@ def test_two_blips_and_then_an_answer(
 ) -> None:
     server.replies = [TROUBLE, refusal(500, "internal_error"), USER]
     assert client.user_info(["open_id"])[0].open_id == "o"
-    assert (client.counts.calls, len(waits)) == (3, 2)
+    assert (client.counts.calls, client.counts.repeats, len(waits)) == (3, 2, 2)
     assert limiter.acquired == ["user/info"] * 3  # each try has its place under the limit
     assert limiter.pauses == []
 
@@ -110,7 +110,7 @@ def test_blips_end_after_some_tries_within_seconds(
     with pytest.raises(TikTokUnavailableError):
         client.user_info(["open_id"])
     assert len(server.seen) == BLIP_ATTEMPTS
-    assert len(waits) == BLIP_ATTEMPTS - 1
+    assert len(waits) == client.counts.repeats == BLIP_ATTEMPTS - 1
     assert sum(waits) <= 24
 
 
@@ -148,6 +148,7 @@ def test_a_429_pauses_the_endpoint_for_everyone_and_goes_on(
     assert [endpoint for endpoint, _ in limiter.pauses] == ["user/info"] * 2
     assert limiter.pauses[0][1] == pause_s
     assert (client.counts.calls, client.counts.rate_limited, waits) == (3, 2, [])
+    assert client.counts.repeats == 0  # a pause is told as such
 
 
 def test_a_429_without_end_is_given_up(
