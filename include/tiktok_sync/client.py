@@ -166,6 +166,8 @@ class TikTokClient:
                     return read(_data(answer, request.endpoint), answer.observed_at)
                 except DataError as error:
                     # A success without what belongs in it is as a rule gone with the next call.
+                    error.detail = f"{request.endpoint}: HTTP {answer.status}, {code}"
+                    error.log_id = _said(answer).get("log_id")
                     raise _BlipError(error) from None
             if meaning.action is Action.REFRESH and not request.refreshed:
                 request.token = self.tokens.replace_rejected(request.token)

@@ -6,6 +6,7 @@ fields come back, new ones appear over time, counts may be absent: absent is ``N
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -284,6 +285,8 @@ def _rest(source: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]
 def _clean_json(value: Any) -> Any:
     if isinstance(value, str):
         return _clean(value)
+    if isinstance(value, float) and not math.isfinite(value):  # 1e999 is JSON and no jsonb
+        return None
     if isinstance(value, list):
         return [_clean_json(item) for item in value]
     if isinstance(value, dict):

@@ -105,37 +105,6 @@ def test_the_outcome_is_recorded_with_its_costs(bench: Bench) -> None:
     assert (details["rows"], details["removed"]) == (count, 0)
 
 
-def test_a_success_tells_what_it_went_through_and_what_it_did_not_get(bench: Bench) -> None:
-    code = bench.code_with_videos(at_least=21)
-    bench.import_stores(code)
-    rules = [
-        {"fault": "internal_error", "times_per_store": 2, "endpoints": ["video_list"]},
-        {"fault": "counter_absent", "endpoints": ["video_list", "user_info"]},
-    ]
-    bench.sandbox.admin("POST", "/faults", json={"rules": rules})
-    bench.sync(USER_JOB, code, run_id="u")
-    outcome = bench.sync(VIDEO_JOB, code, run_id="v")
-    blanks = bench.row(
-        "SELECT sum(num_nulls(view_count, like_count, comment_count, share_count)) AS of_videos,"
-        " (SELECT num_nulls(follower_count, following_count, likes_count, video_count)"
-        " FROM user_daily_stats) AS of_profile FROM video_daily_stats"
-    )
-    assert blanks["of_videos"] > 0
-    assert blanks["of_profile"] > 0
-    assert outcome.details["figures_missing"] == blanks["of_videos"]
-    found = bench.rows("SELECT details FROM sync_logs ORDER BY run_id")
-    user, video = (line["details"] for line in found)
-    assert (user["figures_missing"], user["repeats"]) == (blanks["of_profile"], 0)
-    assert (video["figures_missing"], video["repeats"]) == (blanks["of_videos"], 2)
-
-
-def test_a_figure_that_was_not_granted_is_not_a_missing_one(bench: Bench) -> None:
-    bench.grant("S001", scope="user.info.basic,video.list")
-    bench.import_stores("S001")
-    assert "figures_missing" not in bench.sync(USER_JOB, "S001").details
-    assert "figures_missing" not in bench.sync(VIDEO_JOB, "S001").details
-
-
 def test_a_grant_of_the_basics_alone_still_gets_its_row(bench: Bench) -> None:
     bench.grant("S001", scope="user.info.basic")
     bench.import_stores("S001")
