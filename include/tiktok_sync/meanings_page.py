@@ -15,7 +15,7 @@ from include.tiktok_sync.meanings import (
     meaning_of_oauth_answer,
 )
 
-OTHER_STATUSES: Mapping[str, range | tuple[int, ...]] = {
+OTHER_STATUSES: Mapping[str, tuple[int, ...]] = {
     "HTTP 408 or 5xx": (408, *range(500, 600)),
     "HTTP 429": (429,),
     "another HTTP status": (*range(100, 408), *range(409, 429), *range(430, 500)),
