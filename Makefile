@@ -9,7 +9,7 @@ LOCAL := $(RUN) -m include.local
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import dictionary test lint bench constraints
+.PHONY: help sync up down status db-url stores-import dictionary meanings test lint bench constraints
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,10 @@ stores-import: $(INSTALLED) ## Import stores and tokens from a CSV: make stores-
 dictionary: $(INSTALLED) ## Write docs/data-dictionary.md anew, from the running stack
 	@$(LOCAL) run -- python -m include.tiktok_sync db dictionary > docs/.data-dictionary.md
 	@mv docs/.data-dictionary.md docs/data-dictionary.md
+
+meanings: $(INSTALLED) ## Write docs/meanings.md anew
+	@$(RUN) -m include.tiktok_sync meanings > docs/.meanings.md
+	@mv docs/.meanings.md docs/meanings.md
 
 test: lint ## Everything that CI runs: lint, types, tests
 	$(RUN) -m mypy

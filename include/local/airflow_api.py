@@ -126,6 +126,16 @@ class AirflowApi:
         tasks: list[dict[str, Any]] = self._get(path, parameters)["task_instances"]
         return tasks
 
+    def waiting_retries(self, dag_id: str, run_id: str) -> int:
+        """How many task instances of a run failed and wait for their next try.
+
+        Raises:
+            AirflowApiError: No answer, or a refusal.
+        """
+        parameters = {"state": ["up_for_retry"], "limit": 1}
+        path = f"{_run_path(dag_id, run_id)}/taskInstances"
+        return int(self._get(path, parameters)["total_entries"])
+
     def run_page(self, dag_id: str, run_id: str) -> str:
         """Address of a run's page in the UI."""
         return f"{self._url}/dags/{dag_id}/runs/{quote(run_id, safe='')}"

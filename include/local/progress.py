@@ -27,6 +27,7 @@ class Count:
         skipped: Stores for which nothing was to be done.
         seconds: Since the run was started.
         state: Of the run, as Airflow names it.
+        retries: Tasks that wait for their next try.
     """
 
     total: int
@@ -35,6 +36,7 @@ class Count:
     skipped: int
     seconds: float
     state: str
+    retries: int = 0
 
     @property
     def finished(self) -> int:
@@ -58,9 +60,16 @@ class Count:
             parts.append(self.state)
         elif self.state == "queued":
             parts.append("queued")
+        elif self.total and self.finished >= self.total:
+            # Every store has an outcome, and a failed one may yet get a better one.
+            parts.append(f"waiting for {_retries(self.retries)}" if self.retries else "finishing")
         elif self.rate:
             parts.append(f"{clock((self.total - self.finished) / self.rate)} left")
         return ", ".join(parts)
+
+
+def _retries(count: int) -> str:
+    return "1 retry" if count == 1 else f"{count} retries"
 
 
 def clock(seconds: float) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from rich import box
@@ -48,7 +49,8 @@ def report(stack: Stack, runs: Mapping[str, str]) -> None:
 def _print_summaries(connection: psycopg.Connection, runs: Mapping[str, str]) -> set[str]:
     rows = connection.execute(
         """
-        SELECT job_name, status, message, duration_ms, run_time FROM sync_logs
+        SELECT job_name, status, message, duration_ms, run_time, details -> 'warnings'
+        FROM sync_logs
         WHERE store_code IS NULL AND run_id = ANY(%s) AND job_name = ANY(%s)
         ORDER BY job_name
         """,
@@ -56,11 +58,28 @@ def _print_summaries(connection: psycopg.Connection, runs: Mapping[str, str]) ->
     ).fetchall()
     if rows:
         result.print()
-        result.print(summary_table(rows))
+        result.print(summary_table(row[:5] for row in rows))
     for job, status, message, *_ in rows:
         if status != "success":  # a cell is too narrow for a cause and its next step
             result.print(f"\n{job} {status}: {message}", markup=False, soft_wrap=True)
+    for job, *_, warnings in rows:
+        print_warnings(job, warnings or ())
     return {row[0] for row in rows}
+
+
+def print_warnings(job: str, warnings: Sequence[Mapping[str, Any]]) -> None:
+    """Print what the data checks of a run found: which check, how much, where, what to do.
+
+    Args:
+        job: Dag id.
+        warnings: As the summary's ``details`` keep them
+            (:class:`include.tiktok_sync.data_checks.Outcome`).
+    """
+    if warnings:
+        result.print(f"\nWarnings of {job}:", markup=False)
+    for warning in warnings:
+        line = f"  {warning['check']}  {warning['message']}"
+        result.print(line, markup=False, soft_wrap=True)
 
 
 def summary_table(rows: Iterable[tuple[str, str, str, int | None, datetime]]) -> Table:

@@ -156,13 +156,17 @@ def _count(api: AirflowApi, connection: psycopg.Connection, run: Run, total: int
         [run.run_id, run.dag_id],
     )
     by_status: dict[str, int] = {row[0]: row[1] for row in rows}
+    failed = by_status.get("failed", 0)
     return Count(
         total=total,
         done=by_status.get("success", 0),
-        failed=by_status.get("failed", 0),
+        failed=failed,
         skipped=by_status.get("skipped", 0),
         seconds=time.monotonic() - run.started,
         state=state,
+        retries=api.waiting_retries(run.dag_id, run.run_id)
+        if failed and state not in _ENDED and sum(by_status.values()) >= total
+        else 0,
     )
 
 

@@ -20,6 +20,7 @@ from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.database import connect, database_errors
 from include.tiktok_sync.dictionary import data_dictionary
 from include.tiktok_sync.errors import ConfigurationError, DataError, SkippableError, SyncError
+from include.tiktok_sync.meanings_page import meanings_page
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.settings import Settings
@@ -173,6 +174,12 @@ def db_dictionary() -> None:
             schema.check_schema(conn)
             text = data_dictionary(conn)
     typer.echo(text, nl=False)
+
+
+@app.command("meanings")
+def meanings() -> None:
+    """Print what is made of every answer of TikTok, as Markdown."""
+    typer.echo(meanings_page(), nl=False)
 
 
 @tokens_app.command("generate-key")

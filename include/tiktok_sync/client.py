@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from tenacity import (
+    RetryCallState,
     Retrying,
     retry_if_exception_type,
     stop_after_attempt,
@@ -60,9 +61,17 @@ class _BlipError(Exception):
 
 @dataclass
 class CallCounts:
-    """What the calls of one store cost; ``waited_s`` is time spent under the rate limit."""
+    """What the calls of one store cost.
+
+    Attributes:
+        calls: Requests sent to the data endpoints.
+        repeats: How many of them repeated one that had met passing trouble.
+        rate_limited: Answers 429.
+        waited_s: Seconds spent under the rate limit.
+    """
 
     calls: int = 0
+    repeats: int = 0
     rate_limited: int = 0
     waited_s: float = 0.0
 
@@ -130,6 +139,7 @@ class TikTokClient:
             retry=retry_if_exception_type(_BlipError),
             stop=stop_after_attempt(BLIP_ATTEMPTS),
             wait=wait_random_exponential(multiplier=0.5, max=8),
+            before_sleep=self._count_repeat,
             reraise=True,
         )
         try:
@@ -137,6 +147,9 @@ class TikTokClient:
         except _BlipError as blip:
             raise blip.error from None
         return result
+
+    def _count_repeat(self, _: RetryCallState) -> None:
+        self.counts.repeats += 1
 
     def _settle(self, request: _Request, read: Callable[[Mapping[str, Any], datetime], T]) -> T:
         """Send until the answer is neither "refresh" nor "wait"."""
@@ -153,6 +166,8 @@ class TikTokClient:
                     return read(_data(answer, request.endpoint), answer.observed_at)
                 except DataError as error:
                     # A success without what belongs in it is as a rule gone with the next call.
+                    error.detail = f"{request.endpoint}: HTTP {answer.status}, {code}"
+                    error.log_id = _said(answer).get("log_id")
                     raise _BlipError(error) from None
             if meaning.action is Action.REFRESH and not request.refreshed:
                 request.token = self.tokens.replace_rejected(request.token)

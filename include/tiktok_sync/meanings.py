@@ -74,7 +74,8 @@ class Meaning:
 _UNAVAILABLE = Meaning(
     Action.RETRY,
     TikTokUnavailableError,
-    "TikTok had trouble of its own and did not answer usefully. Nothing to do; it is tried again.",
+    "TikTok had trouble of its own and did not answer usefully. It is tried again while the run has"
+    " tries left; if it still fails then, sync the store again once TikTok has recovered.",
     "5xx come in bursts of minutes to hours and say nothing about the request",
 )
 _RATE_LIMITED = Meaning(
@@ -101,7 +102,8 @@ _REFUSED = Meaning(
 _MALFORMED = Meaning(
     Action.RETRY,
     TikTokUnavailableError,
-    "TikTok's answer could not be read (not the documented JSON).",
+    "TikTok's answer could not be read (not the documented JSON). It is tried again while the run"
+    " has tries left; if it persists, see whether a proxy answers in TikTok's place.",
     "a 200 without the envelope: a gateway's page, or a body that was cut",
 )
 _CURSOR_REJECTED = Meaning(
@@ -138,7 +140,8 @@ API_CODES: Mapping[str, Meaning] = {
 }
 """``error.code`` of the data endpoints: the documented list, and what else was seen there."""
 
-_CURSOR_CODES = frozenset({"invalid_params", "invalid_param", "invalid_request"})
+CURSOR_CODES = frozenset({"invalid_params", "invalid_param", "invalid_request"})
+"""``error.code`` values that refuse the cursor where one was sent."""
 
 _WRONG_APP = Meaning(
     Action.FAIL,
@@ -166,6 +169,14 @@ OAUTH_ERRORS: Mapping[str, Meaning] = {
     "temporarily_unavailable": _UNAVAILABLE,
 }
 """``error`` of the OAuth endpoints."""
+
+_REFRESH_LIMITED = Meaning(
+    Action.FAIL,
+    RateLimitedError,
+    "TikTok answered 429 (too many calls) to a token refresh. It is tried again while the run has"
+    " tries left; if it persists, see what else refreshes tokens of the same TikTok app.",
+    "no limit is documented for this endpoint, so calls of it are not spaced",
+)
 
 
 def _unreached(cause: str) -> Meaning:
@@ -204,7 +215,7 @@ def meaning_of_api_answer(status: int, code: str | None, *, with_cursor: bool = 
         code: ``error.code``; ``None`` when the body is not the documented envelope.
         with_cursor: Whether the call sent a cursor that TikTok had given.
     """
-    if with_cursor and code in _CURSOR_CODES:
+    if with_cursor and code in CURSOR_CODES:
         return _CURSOR_REJECTED
     if code is not None and code in API_CODES:
         return API_CODES[code]
@@ -221,6 +232,8 @@ def meaning_of_oauth_answer(status: int, error: str | None) -> Meaning:
         return OAUTH_ERRORS[error]
     if status == HTTP_OK and error is None:
         return _MALFORMED
+    if status == HTTP_TOO_MANY_REQUESTS:
+        return _REFRESH_LIMITED
     return _meaning_of_status(status)
 
 

@@ -6,7 +6,8 @@ fields come back, new ones appear over time, counts may be absent: absent is ``N
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -54,8 +55,19 @@ VIDEO_FIELDS: tuple[str, ...] = (
     "view_count",
 )
 
+USER_COUNTERS: tuple[str, ...] = (
+    "follower_count",
+    "following_count",
+    "likes_count",
+    "video_count",
+)
+VIDEO_COUNTERS: tuple[str, ...] = ("view_count", "like_count", "comment_count", "share_count")
+
 KNOWN_SCOPES = frozenset({*USER_FIELD_SCOPES.values(), VIDEO_SCOPE})
 """What this product asks for; a store may hold more (TikTok adds scopes), which is kept."""
+
+OTHER_SCOPES = frozenset({"video.publish", "video.upload"})
+"""What an app that also posts is granted beside (developers.tiktok.com, "Scopes overview")."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +209,11 @@ class VideoPage:
         return cls(videos, problems, _count(data, "cursor"), has_more, observed_at)
 
 
+def figures_missing(item: UserProfile | Video, asked: Iterable[str]) -> int:
+    """How many of the counters that were asked for TikTok left out."""
+    return sum(getattr(item, name) is None for name in asked)
+
+
 def parse_videos(items: list[Any]) -> tuple[tuple[Video, ...], tuple[str, ...]]:
     """The readable videos of ``items``, and one line for each unreadable element."""
     videos: list[Video] = []
@@ -271,6 +288,8 @@ def _rest(source: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]
 def _clean_json(value: Any) -> Any:
     if isinstance(value, str):
         return _clean(value)
+    if isinstance(value, float) and not math.isfinite(value):  # 1e999 is JSON and no jsonb
+        return None
     if isinstance(value, list):
         return [_clean_json(item) for item in value]
     if isinstance(value, dict):

@@ -10,7 +10,7 @@ from typing import Protocol, TextIO
 
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import DataError
-from include.tiktok_sync.models import KNOWN_SCOPES
+from include.tiktok_sync.models import KNOWN_SCOPES, OTHER_SCOPES
 from include.tiktok_sync.token_store import split_scope, status_for_scope
 from include.tiktok_sync.vault import TokenVault
 
@@ -176,7 +176,7 @@ def _problem_of_values(cells: Mapping[str, str]) -> str | None:
     for column in ("access_expires_at", "refresh_expires_at"):
         if _time(cells[column]) is None:
             return f"{column} is not an ISO 8601 time: {cells[column]}"
-    unknown = sorted(split_scope(cells["scope"]) - KNOWN_SCOPES)
+    unknown = sorted(split_scope(cells["scope"]) - KNOWN_SCOPES - OTHER_SCOPES)
     if unknown:
         return f"scope holds {', '.join(unknown)}; known are {', '.join(sorted(KNOWN_SCOPES))}"
     return None

@@ -12,7 +12,17 @@ from include.tiktok_sync.sync_log import RunKey, StoreResult, SummaryStatus, Syn
 FAILURES_NAMED = 100
 """Failed and skipped stores that the summary's details name; all have their own row."""
 
-_COSTS = ("calls", "rate_limited", "waited_s", "refreshes", "rows", "videos", "removed")
+_COSTS = (
+    "calls",
+    "repeats",
+    "rate_limited",
+    "waited_s",
+    "refreshes",
+    "rows",
+    "videos",
+    "removed",
+    "figures_missing",
+)
 
 
 @dataclass(frozen=True)

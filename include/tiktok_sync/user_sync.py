@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.errors import MissingScopeError
-from include.tiktok_sync.models import BASIC_SCOPE, USER_FIELD_SCOPES
+from include.tiktok_sync.models import (
+    BASIC_SCOPE,
+    USER_COUNTERS,
+    USER_FIELD_SCOPES,
+    figures_missing,
+)
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.store_job import StoreOutcome
@@ -36,6 +41,8 @@ def sync_user(run: StoreRun, *, client: TikTokClient, repository: StoreRepositor
         profile, observed_at = client.user_info(_fields(scopes))
     rows = repository.save_user(run.store_code, run.day, profile, observed_at)
     missing = sorted({scope for scope in USER_FIELD_SCOPES.values() if scope not in scopes})
+    granted = [name for name in USER_COUNTERS if USER_FIELD_SCOPES[name] in scopes]
+    blanks = figures_missing(profile, granted)
     followers = "unknown" if profile.follower_count is None else f"{profile.follower_count:,}"
     return StoreOutcome(
         message=f"Profile of the day: {followers} followers"
@@ -44,6 +51,7 @@ def sync_user(run: StoreRun, *, client: TikTokClient, repository: StoreRepositor
             "rows": rows,
             "late": run.day.is_late(observed_at),
             **({"scopes_not_granted": missing} if missing else {}),
+            **({"figures_missing": blanks} if blanks else {}),
         },
     )
 

@@ -9,7 +9,12 @@ from itertools import islice
 from include.tiktok_sync.client import PAGE_SIZE, TikTokClient
 from include.tiktok_sync.errors import DataError, ListingError, MissingScopeError
 from include.tiktok_sync.listing_progress import ListingProgress
-from include.tiktok_sync.models import VIDEO_SCOPE, Video
+from include.tiktok_sync.models import (
+    VIDEO_COUNTERS,
+    VIDEO_SCOPE,
+    Video,
+    figures_missing,
+)
 from include.tiktok_sync.paginator import SECOND_MS, all_pages
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
@@ -67,6 +72,7 @@ def sync_videos(
             "late": listing.late,
             **({"resumed": True} if listing.resumed else {}),
             **({"unlisted": unlisted} if unlisted else {}),
+            **({"figures_missing": listing.blanks} if listing.blanks else {}),
         },
     )
 
@@ -81,7 +87,7 @@ class _Listing:
         self._problems: list[str] = []
         self._edges: list[int] = []
         self.seen: set[str] = set()
-        self.pages = self.rows = 0
+        self.pages = self.rows = self.blanks = 0
         self.late = self.resumed = False
 
     def walk(self) -> None:
@@ -164,4 +170,5 @@ class _Listing:
             self._run, list(fresh.values()), observed_at, progress
         )
         self.seen.update(fresh)
+        self.blanks += sum(figures_missing(video, VIDEO_COUNTERS) for video in fresh.values())
         self.late = self.late or self._run.day.is_late(observed_at)

@@ -58,6 +58,19 @@ def test_each_store_has_its_own_row_and_a_dead_grant_stops_nobody(bench: Bench) 
     assert bench.log_row("S004")["message"].startswith("Token refreshed, valid until ")
 
 
+def test_a_token_that_is_good_now_but_not_all_night_is_refreshed_ahead(bench: Bench) -> None:
+    bench.import_stores("S001", "S002")
+    bench.conn.execute(
+        "UPDATE store_tokens SET access_expires_at = now() + interval '1 hour'"
+        " WHERE store_code = 'S001'"
+    )
+    with bench.client("S001") as client:
+        client.tokens.access_token()
+        assert client.tokens.refreshes == 0  # for a sync alone it would do
+    _run(bench, ["S001", "S002"])
+    assert bench.stats()["refreshes"] == {"S001": 1}
+
+
 def test_a_second_try_does_only_what_is_left_and_a_third_by_hand_does_all(bench: Bench) -> None:
     bench.import_stores(*CODES)
 

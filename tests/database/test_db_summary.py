@@ -23,7 +23,9 @@ def _record(conn: Connection, letters: str, *, run: RunKey = RUN, reason: str = 
     for number, (code, letter) in enumerate(zip(codes, letters, strict=True)):
         conn.execute("INSERT INTO stores VALUES (%s, 'x') ON CONFLICT DO NOTHING", [code])
         if letter in _STATUS:
-            details: dict[str, Any] = {"calls": 2, "waited_s": 0.25}
+            details: dict[str, Any] = {"calls": 2, "waited_s": 0.25, "repeats": 1}
+            if letter == "s":
+                details["figures_missing"] = 3  # only rows that miss some have it
             if letter != "s":
                 details["kind"] = "fatal"
             message = reason or f"{letter} of {code}"
@@ -102,6 +104,7 @@ def test_the_reason_is_not_called_the_only_one_when_another_is_beyond_those_name
 def test_costs_are_added_up_and_the_stores_to_look_at_are_named(conn: Connection) -> None:
     details = _sum(conn, "sfk").details
     assert (details["calls"], details["waited_s"]) == (6, 0.75)
+    assert (details["repeats"], details["figures_missing"]) == (3, 3)
     assert "videos" not in details
     assert (details["slowest_store"], details["slowest_store_ms"]) == ("S003", 102)
     assert details["failures"] == [{"store_code": "S002", "kind": "fatal", "message": "f of S002"}]

@@ -93,7 +93,7 @@ def test_the_outcome_is_recorded_with_its_costs(bench: Bench) -> None:
     assert (log["job_name"], log["run_id"], log["status"]) == (USER_JOB, "u", "success")
     assert (log["message"], log["snapshot_date"]) == (outcome.message, today().date)
     assert (log["attempts"], log["duration_ms"] >= 0) == (1, True)
-    costs = {"calls": 1, "refreshes": 1, "rate_limited": 0, "waited_s": 0.0}
+    costs = {"calls": 1, "repeats": 0, "refreshes": 1, "rate_limited": 0, "waited_s": 0.0}
     assert log["details"] == {"rows": 1, "late": False, **costs}
     bench.conn.execute("TRUNCATE sync_logs")
     outcome = bench.sync(VIDEO_JOB, "S004", run_id="v")
@@ -219,7 +219,8 @@ def test_a_retry_updates_the_row_of_its_run(bench: Bench) -> None:
         bench.sync(USER_JOB, "S001", app=nowhere)
     first = bench.log_row("S001")
     assert (first["status"], first["details"]["kind"]) == ("failed", "unavailable")
-    assert first["details"]["calls"] == 4  # the client's own tries of one call
+    # The client's own tries of one call.
+    assert (first["details"]["calls"], first["details"]["repeats"]) == (4, 3)
     bench.sync(USER_JOB, "S001")
     second = bench.log_row("S001")
     assert (second["id"], second["attempts"]) == (first["id"], 2)

@@ -18,7 +18,7 @@ from include.local.errors import NotReadyError, PortInUseError, StartError
 from include.local.health import Check, has_ended, wait_until_ready
 from include.local.migrate import Step, run_together
 from include.local.progress import Count, clock
-from include.local.report import summary_table
+from include.local.report import print_warnings, summary_table
 from include.local.stack import Stack
 from include.local.supervisor import ProgramState, Supervisor
 
@@ -173,6 +173,24 @@ def test_progress_line(state: str, ends_with: str) -> None:
     assert count.text() == f"    8/40 stores, 1 failed, 1 skipped, {ends_with}"
 
 
+@pytest.mark.parametrize(
+    ("retries", "ends_with"),
+    [
+        (1, "0.1/s, waiting for 1 retry"),
+        (12, "0.1/s, waiting for 12 retries"),
+        (0, "0.1/s, finishing"),
+    ],
+)
+def test_progress_line_says_what_it_waits_for_when_every_store_has_an_outcome(
+    retries: int, ends_with: str
+) -> None:
+    count = Count(
+        total=10, done=8, failed=1, skipped=1, seconds=100.0, state="running", retries=retries
+    )
+
+    assert count.text() == f"    8/10 stores, 1 failed, 1 skipped, {ends_with}"
+
+
 def test_clock_never_runs_backwards() -> None:
     assert [clock(-3), clock(59.6), clock(125)] == ["0:00", "1:00", "2:05"]
 
@@ -190,3 +208,23 @@ def test_a_long_message_leaves_the_other_columns_whole(width: int) -> None:
     assert line.split()[:4] == ["sync_video_daily", "partial", "37", "of"]
     assert line.split()[-3:] == ["347.1", "s", "22:44:43"]
     assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_warnings_are_told_whole_on_a_narrow_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    finding = (
+        "Videos vanished: 7 stores: S001 (12 of 14), [S002] and 5 more. Look at them " + 20 * "x "
+    )
+    warnings: list[dict[str, Any]] = [
+        {"check": "videos_lost", "found": 7, "examples": ["S001"], "message": finding.strip()},
+        {"check": "user_rows_late", "found": None, "examples": [], "message": "It could not run."},
+    ]
+
+    print_warnings("sync_video_daily", warnings)
+    print_warnings("sync_user_daily", [])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "Warnings of sync_video_daily:",
+        f"  videos_lost  {finding.strip()}",
+        "  user_rows_late  It could not run.",
+    ]

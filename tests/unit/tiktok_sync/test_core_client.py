@@ -17,27 +17,20 @@ from include.tiktok_sync.client import (
     TikTokClient,
 )
 from include.tiktok_sync.errors import (
-    ConfigurationError,
     DataError,
     FatalError,
     MissingScopeError,
-    NeedsConsentError,
     RateLimitedError,
     SyncError,
     TikTokUnavailableError,
 )
-from include.tiktok_sync.http import HttpTransport
 from include.tiktok_sync.models import VIDEO_FIELDS
-from include.tiktok_sync.oauth import OAuthClient
 from tests.unit.tiktok_sync.scripted import Limiter, Reply, ScriptedServer, Tokens, ok, refusal
 
 USER = ok({"user": {"open_id": "o", "follower_count": 5}})
 REJECTED = refusal(401, "access_token_invalid")
 LIMITED = refusal(429, "rate_limit_exceeded")
 TROUBLE = Reply(500, b"<h1>500</h1>")
-OLD = "rft.old"
-SECRET = "s3cret"
-PAIR = {"access_token": "act.n", "expires_in": 7200, "refresh_token": "rft.n"}
 
 
 def _sent(server: ScriptedServer) -> list[str]:
@@ -85,7 +78,7 @@ def test_two_blips_and_then_an_answer(
 ) -> None:
     server.replies = [TROUBLE, refusal(500, "internal_error"), USER]
     assert client.user_info(["open_id"])[0].open_id == "o"
-    assert (client.counts.calls, len(waits)) == (3, 2)
+    assert (client.counts.calls, client.counts.repeats, len(waits)) == (3, 2, 2)
     assert limiter.acquired == ["user/info"] * 3  # each try has its place under the limit
     assert limiter.pauses == []
 
@@ -110,7 +103,7 @@ def test_blips_end_after_some_tries_within_seconds(
     with pytest.raises(TikTokUnavailableError):
         client.user_info(["open_id"])
     assert len(server.seen) == BLIP_ATTEMPTS
-    assert len(waits) == BLIP_ATTEMPTS - 1
+    assert len(waits) == client.counts.repeats == BLIP_ATTEMPTS - 1
     assert sum(waits) <= 24
 
 
@@ -148,6 +141,7 @@ def test_a_429_pauses_the_endpoint_for_everyone_and_goes_on(
     assert [endpoint for endpoint, _ in limiter.pauses] == ["user/info"] * 2
     assert limiter.pauses[0][1] == pause_s
     assert (client.counts.calls, client.counts.rate_limited, waits) == (3, 2, [])
+    assert client.counts.repeats == 0  # a pause is told as such
 
 
 def test_a_429_without_end_is_given_up(
@@ -226,6 +220,37 @@ def test_an_ok_without_a_user_is_an_error(
     assert client.user_info(["open_id"])[0].open_id == "o"
 
 
+def test_a_success_without_its_content_tells_which_call_and_its_log_id(
+    server: ScriptedServer, client: TikTokClient
+) -> None:
+    server.replies = [ok({"user": None})]
+    with pytest.raises(DataError) as caught:
+        client.user_info(["open_id"])
+    assert (caught.value.detail, caught.value.log_id) == ("user/info: HTTP 200, ok", "LOG0")
+
+
+def test_good_data_under_a_500_is_used(server: ScriptedServer, client: TikTokClient) -> None:
+    server.replies = [Reply(500, USER.body)]
+    assert client.user_info(["open_id"])[0].open_id == "o"
+    assert len(server.seen) == 1
+
+
+_ERROR = {"code": "invalid_params", "message": "why", "log_id": "LOG9"}
+
+
+@pytest.mark.parametrize(
+    "body", [{"error": _ERROR}, {"error": _ERROR, "data": None}, _ERROR], ids=["no", "null", "bare"]
+)
+def test_an_error_is_understood_without_data_and_without_its_envelope(
+    server: ScriptedServer, client: TikTokClient, body: Any
+) -> None:
+    server.replies = [Reply(400, body)]
+    with pytest.raises(FatalError) as caught:
+        client.user_info(["open_id"])
+    assert caught.value.log_id == "LOG9"
+    assert (caught.value.detail or "").startswith("user/info: HTTP 400, invalid_params: why")
+
+
 @pytest.mark.parametrize("data", [{}, {"videos": None}, {"videos": [{"title": "no id"}]}])
 def test_an_unclear_query_confirms_nothing(
     server: ScriptedServer, client: TikTokClient, data: Any
@@ -233,69 +258,3 @@ def test_an_unclear_query_confirms_nothing(
     server.replies = [ok(data)]
     with pytest.raises(DataError):
         client.query_videos(["1"])
-
-
-@pytest.fixture
-def oauth(http: HttpTransport, waits: list[float]) -> OAuthClient:
-    del waits  # its pauses pass at once
-    return OAuthClient(http, "key", SECRET)
-
-
-def test_a_refresh_is_read_whole(server: ScriptedServer, oauth: OAuthClient) -> None:
-    server.replies = [
-        Reply(200, {**PAIR, "refresh_expires_in": "99", "open_id": "o", "scope": "a,b"})
-    ]
-    grant = oauth.refresh(OLD)
-    assert (grant.access_token, grant.expires_in_s) == ("act.n", 7200)
-    assert (grant.refresh_token, grant.refresh_expires_in_s) == ("rft.n", 99)
-    assert (grant.open_id, grant.scope) == ("o", "a,b")
-    assert "act.n" not in repr(grant)
-    assert "rft.n" not in repr(grant)
-    assert server.seen[0].body == (
-        b"client_key=key&client_secret=s3cret&grant_type=refresh_token&refresh_token=rft.old"
-    )
-
-
-def test_what_a_refresh_leaves_out_is_none(server: ScriptedServer, oauth: OAuthClient) -> None:
-    server.replies = [Reply(200, {"access_token": "act.n", "expires_in": 60, "scope": ""})]
-    grant = oauth.refresh(OLD)
-    assert (grant.refresh_token, grant.refresh_expires_in_s) == (None, None)
-    assert (grant.open_id, grant.scope) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("reply", "error", "calls"),
-    [
-        (Reply(400, {"error": "invalid_grant", "log_id": "L"}), NeedsConsentError, 1),
-        (Reply(200, {"error": "invalid_grant"}), NeedsConsentError, 1),
-        (Reply(401, {"error": "invalid_client"}), ConfigurationError, 1),
-        (Reply(400, {"error": "invalid_request"}), FatalError, 1),
-        (Reply(500, b"<h1>"), TikTokUnavailableError, 2),
-        (Reply(200, b"<h1>Welcome to the hotel</h1>"), TikTokUnavailableError, 2),
-        (Reply(429, {}), RateLimitedError, 1),
-    ],
-)
-def test_a_refresh_that_fails(
-    server: ScriptedServer, oauth: OAuthClient, reply: Reply, error: type[SyncError], calls: int
-) -> None:
-    server.replies = [reply]
-    with pytest.raises(error) as caught:
-        oauth.refresh(OLD)
-    assert len(server.seen) == calls
-    shown = "".join(traceback.format_exception(caught.value)) + str(caught.value.detail)
-    assert OLD not in shown
-    assert SECRET not in shown
-
-
-def test_a_lost_answer_is_asked_for_again_with_the_same_token(
-    server: ScriptedServer, oauth: OAuthClient
-) -> None:
-    server.replies = [Reply(502, b""), Reply(200, PAIR)]
-    assert oauth.refresh(OLD).access_token == "act.n"
-    assert len({seen.body for seen in server.seen}) == 1
-
-
-def test_the_check_of_the_app_touches_no_store(server: ScriptedServer, oauth: OAuthClient) -> None:
-    server.replies = [Reply(200, {"access_token": "clt.x", "expires_in": 7200})]
-    oauth.check_app()
-    assert server.seen[0].body.endswith(b"grant_type=client_credentials")

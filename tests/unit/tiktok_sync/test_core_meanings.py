@@ -168,6 +168,17 @@ def test_the_engineer_reads_more_than_the_person() -> None:
     assert "per app and endpoint" not in str(found)
 
 
+def test_a_message_that_promises_another_try_is_true_after_the_last_one_too() -> None:
+    meanings = [
+        *(meaning_of_api_answer(status, code) for status, code, *_ in API),
+        *(meaning_of_oauth_answer(status, name) for status, name, _ in OAUTH),
+    ]
+    promising = {found.message for found in meanings if "tried again" in found.message}
+    assert promising
+    for message in promising:  # and it says what to do when none of them helped
+        assert "tried again while the run has tries left; if it " in message
+
+
 @pytest.mark.parametrize(("status", "name", "error"), OAUTH)
 def test_an_oauth_answer(status: int, name: str | None, error: type[SyncError]) -> None:
     meaning = meaning_of_oauth_answer(status, name)

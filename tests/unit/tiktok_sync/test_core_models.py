@@ -83,6 +83,9 @@ def test_fields_of_tomorrow_are_kept_and_cleaned() -> None:
     assert profile.extra == {"badge": {"a?": ["b", 1, None]}}
     video = Video.from_api({"id": "1", "is_aigc": True, "title": "t"})
     assert video.extra == {"is_aigc": True}
+    # Numbers that JSON can write and Postgres cannot keep.
+    odd = Video.from_api({"id": "1", "score": float("inf"), "list": [float("nan"), 1.5]})
+    assert odd.extra == {"score": None, "list": [None, 1.5]}
 
 
 def test_text_that_postgres_refuses_is_cleaned() -> None:
