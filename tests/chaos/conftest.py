@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +80,21 @@ class ChaosStack:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosStack]:
+def folder() -> Iterator[str]:
+    """The stack's state folder.
+
+    Not below pytest's own: every other pytest on the machine closes that for the user whom
+    Postgres runs as, which then cannot start again.
+    """
+    with tempfile.TemporaryDirectory(prefix="chaos-") as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def stack(folder: str) -> Iterator[ChaosStack]:
     """The stack, up; down at the end."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    env |= {"LOCAL_STATE_DIR": str(tmp_path_factory.mktemp("chaos")), **SIZE}
+    env |= {"LOCAL_STATE_DIR": folder, **SIZE}
     local = Stack.load(env)
     local.workspace.create_folders()
     (local.workspace.airflow_home / "airflow.cfg").write_text(AIRFLOW_CFG, encoding="utf-8")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from include.local.health import DAGS
 from tests.chaos.conftest import ChaosStack
@@ -82,6 +83,7 @@ def play(
     plan = list(kinds)
     chance.shuffle(plan)
     moments = sorted(chance.uniform(1, WINDOW_S) for _ in plan)
+    given_up = Event()
     with (
         tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".log") as output,
         ThreadPoolExecutor(max_workers=max(1, len(plan))) as waiting,
@@ -99,9 +101,14 @@ def play(
                         blow = strike(stack.local, kind, chance)
                 if blow:
                     now = time.monotonic()
-                    done.append((blow, now - started, waiting.submit(_time_back, blow, now)))
+                    done.append(
+                        (blow, now - started, waiting.submit(_time_back, blow, now, given_up))
+                    )
             exit_status = sync.wait(_ROUND_S)
             seconds = time.monotonic() - started
+        except BaseException:
+            given_up.set()
+            raise
         finally:
             sync.kill()
             sync.wait()
@@ -121,8 +128,8 @@ def _running(stack: ChaosStack) -> dict[str, str]:
     raise AssertionError(message)
 
 
-def _time_back(blow: Strike, struck: float) -> float | None:
-    while time.monotonic() - struck < _BACK_S:
+def _time_back(blow: Strike, struck: float, given_up: Event) -> float | None:
+    while time.monotonic() - struck < _BACK_S and not given_up.is_set():
         time.sleep(_POLL_S)
         try:
             if blow.is_back():

@@ -56,16 +56,18 @@ def test_every_kill_is_got_over_and_all_data_is_right(stack: ChaosStack) -> None
         return played
 
     tokens = 0
-    calm = one_round()
-    assert calm.problems == []
-    tokens = count_refresh_tokens(stack.local)
     counts: Counter[str] = Counter()
-    while len(rounds) <= MOST_ROUNDS and (missing := [k for k in KINDS if counts[k] < ROUNDS]):
-        if len(rounds) % 2:
-            empty_figures(stack.local)
-        counts.update(kill.kind for kill in one_round(*missing).kills)
-    after = one_round()
-    show(rounds)
+    try:
+        calm = one_round()
+        assert calm.problems == []
+        tokens = count_refresh_tokens(stack.local)
+        while len(rounds) <= MOST_ROUNDS and (missing := [k for k in KINDS if counts[k] < ROUNDS]):
+            if len(rounds) % 2:
+                empty_figures(stack.local)
+            counts.update(kill.kind for kill in one_round(*missing).kills)
+        after = one_round()
+    finally:
+        show(rounds)
     assert [problem for played in rounds for problem in played.problems] == []
     assert all(counts[kind] >= ROUNDS for kind in KINDS)
     assert most_tries(stack.local, after) == 1
