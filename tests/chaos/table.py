@@ -32,7 +32,7 @@ def show(rounds: Iterable[Round]) -> None:
     ends = Table("round", "kills", "lasted", "tries", "outcome", box=box.SIMPLE)
     for played in rounds:
         for kill in played.kills:
-            back = "never" if kill.back_s is None else f"{kill.back_s:.0f} s"
+            back = "never" if kill.back_s is None else f"{kill.back_s:.1f} s"
             kills.add_row(str(played.number), kill.kind, kill.what, f"{kill.at_s:.0f} s", back)
         kills.add_section()
         ends.add_row(
