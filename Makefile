@@ -9,7 +9,8 @@ LOCAL := $(RUN) -m include.local
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import dictionary meanings test lint bench constraints
+.PHONY: help sync up down status db-url stores-import dictionary meanings test lint bench chaos \
+  constraints
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -56,6 +57,9 @@ bench: $(INSTALLED) ## Measure the sync against its targets
 	@find tests/benchmarks -name 'test_*.py' 2>/dev/null | grep -q . \
 	  || { echo "There are no benchmarks in tests/benchmarks yet." >&2; exit 1; }
 	$(RUN) -m pytest tests/benchmarks
+
+chaos: $(INSTALLED) ## Kill every kind of process during syncs; show how each was got over (20 min)
+	$(RUN) -m pytest tests/chaos -s
 
 constraints: $(RUN) ## Compile constraints.txt from the requirements
 	$(RUN) -m pip install --quiet --disable-pip-version-check pip-tools

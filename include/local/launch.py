@@ -13,12 +13,21 @@ import pwd
 import sys
 from pathlib import Path
 
+from include.local.processes import end_left_behind
 from include.local.workspace import STACK_MARKER
 
 
 def main(program: str) -> None:
-    """Replace this process by the program that the launch file describes."""
+    """Replace this process by the program that the launch file describes.
+
+    What an earlier life of it left behind is ended first: supervisord starts a killed program
+    again, but knows nothing of the children that have survived it.
+    """
     state = Path(os.environ[STACK_MARKER])
+    left = end_left_behind(str(state), program)
+    if left:
+        note = f"{program}: ended {left} processes that its killed predecessor had left behind\n"
+        sys.stderr.write(note)
     spec = json.loads((state / "launch" / f"{program}.json").read_text(encoding="utf-8"))
     if spec["user"]:
         account = pwd.getpwnam(spec["user"])

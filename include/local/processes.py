@@ -17,6 +17,7 @@ import psutil
 from include.local.errors import StopError
 from include.local.workspace import STACK_MARKER, Workspace
 
+_PROGRAM = "SUPERVISOR_PROCESS_NAME"  # supervisord sets it for each program
 _PATIENCE_SECONDS = 15.0
 _POSTGRES_PATIENCE_SECONDS = 30.0
 _KILL_SECONDS = 5.0
@@ -67,6 +68,29 @@ def stop_all(workspace: Workspace) -> int:
     return len(found)
 
 
+def end_left_behind(state: str, program: str) -> int:
+    """Kill what an earlier life of a program left behind, as the end of a container would.
+
+    A scheduler that is killed leaves its LocalExecutor workers: they would wait for ever for a
+    queue that nobody fills, and some would go on with tasks that Airflow gives to others.
+
+    Args:
+        state: The stack's marker, see ``STACK_MARKER``.
+        program: Its name in supervisor, which its children inherit.
+
+    Returns:
+        How many processes were ended.
+    """
+    ended: set[int] = set()
+    deadline = time.monotonic() + _KILL_SECONDS
+    while left := _left_behind(state, program):
+        ended |= {process.pid for process in left}
+        _end(left, signal.SIGKILL, max(0.0, deadline - time.monotonic()))
+        if time.monotonic() > deadline:
+            break  # its successor must start all the same; `down` names what cannot be ended
+    return len(ended)
+
+
 def is_postmaster(process: psutil.Process, workspace: Workspace) -> bool:
     """Whether a process is the Postgres server of this stack's data folder."""
     command = _command(process)
@@ -83,6 +107,20 @@ def _belongs(process: psutil.Process, workspace: Workspace) -> bool:
     except (psutil.Error, OSError):
         marker = None  # another user's process, or gone
     return marker == str(workspace.state) or is_postmaster(process, workspace)
+
+
+def _left_behind(state: str, program: str) -> list[psutil.Process]:
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            environ = process.environ()
+            if (environ.get(STACK_MARKER), environ.get(_PROGRAM)) == (state, program):
+                # A task's own environment may be closed to us; its parent's is not.
+                children = process.children(recursive=True)
+                found |= {relative.pid: relative for relative in (process, *children)}
+        except (psutil.Error, OSError):
+            continue
+    return [process for pid, process in found.items() if pid != os.getpid() and _alive(process)]
 
 
 def _command(process: psutil.Process) -> list[str]:

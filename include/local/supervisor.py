@@ -253,7 +253,9 @@ def _program_options(program: Program) -> dict[str, Any]:
         "autostart": "false",  # started in order, Postgres and the migrations first
         "autorestart": "true",
         "startsecs": program.settle_seconds,
-        "startretries": 3,
+        # The wait before each grows by a second: Airflow's parts come back by themselves when
+        # Postgres was away for minutes. `up` gives up at the first failed start (see health).
+        "startretries": 20,
         "stopsignal": program.stop_signal,
         "stopasgroup": str(program.stop_group).lower(),
         "killasgroup": "true",

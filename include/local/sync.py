@@ -124,18 +124,17 @@ def _follow(stack: Stack, runs: list[Run], total: int) -> dict[str, Count]:
     """
     watch = _Watch(stack)
     counts: dict[str, Count] = {}
-    with (
-        ProgressView(tuple(run.dag_id for run in runs)) as view,
-        psycopg.connect(stack.settings.store_db_url, autocommit=True) as connection,
-    ):
+    with ProgressView(tuple(run.dag_id for run in runs)) as view:
         while True:
             try:
                 for run in runs:
                     before = counts.get(run.dag_id)
                     if before is None or before.state not in _ENDED:
-                        counts[run.dag_id] = _count(stack.api, connection, run, total)
+                        counts[run.dag_id] = _count(stack, run, total)
             except AirflowApiError as error:
-                watch.trouble(str(error))
+                watch.trouble(str(error), "api-server")
+            except psycopg.OperationalError as error:
+                watch.trouble(f"Postgres does not answer ({type(error).__name__})", "postgres")
             else:
                 ended = all(count.state in _ENDED for count in counts.values())
                 view.show(counts, final=ended)
@@ -145,16 +144,18 @@ def _follow(stack: Stack, runs: list[Run], total: int) -> dict[str, Count]:
             time.sleep(_POLL_SECONDS)
 
 
-def _count(api: AirflowApi, connection: psycopg.Connection, run: Run, total: int) -> Count:
+def _count(stack: Stack, run: Run, total: int) -> Count:
     # The state first: the counts are then those of the state or newer, never older.
-    state = api.run_state(run.dag_id, run.run_id)
-    rows = connection.execute(
-        """
-        SELECT status, count(*) FROM sync_logs
-        WHERE run_id = %s AND job_name = %s AND store_code IS NOT NULL GROUP BY 1
-        """,
-        [run.run_id, run.dag_id],
-    )
+    state = stack.api.run_state(run.dag_id, run.run_id)
+    # A connection each time: one that is kept does not outlive a restart of Postgres.
+    with psycopg.connect(stack.settings.store_db_url) as connection:
+        rows = connection.execute(
+            """
+            SELECT status, count(*) FROM sync_logs
+            WHERE run_id = %s AND job_name = %s AND store_code IS NOT NULL GROUP BY 1
+            """,
+            [run.run_id, run.dag_id],
+        ).fetchall()
     by_status: dict[str, int] = {row[0]: row[1] for row in rows}
     failed = by_status.get("failed", 0)
     return Count(
@@ -164,7 +165,7 @@ def _count(api: AirflowApi, connection: psycopg.Connection, run: Run, total: int
         skipped=by_status.get("skipped", 0),
         seconds=time.monotonic() - run.started,
         state=state,
-        retries=api.waiting_retries(run.dag_id, run.run_id)
+        retries=stack.api.waiting_retries(run.dag_id, run.run_id)
         if failed and state not in _ENDED and sum(by_status.values()) >= total
         else 0,
     )
@@ -179,6 +180,7 @@ class _Watch:
         self._deadline = time.monotonic() + self._minutes * 60
         self._seen: object = None
         self._moved = time.monotonic()
+        self._trouble_since: float | None = None
 
     def look(self, counts: dict[str, Count]) -> None:
         """Note the progress.
@@ -189,25 +191,34 @@ class _Watch:
         seen = [(count.finished, count.state) for count in counts.values()]
         if seen != self._seen:
             self._seen, self._moved = seen, time.monotonic()
-        elif time.monotonic() - self._moved > _STALL_SECONDS:
-            try:
-                alive = self._stack.api.heartbeats()["scheduler"]
-            except AirflowApiError as error:
-                self.trouble(str(error))
-                return
-            if not alive:
-                self._give_up("Airflow's scheduler has no heartbeat", "scheduler")
+        if time.monotonic() - self._moved < _STALL_SECONDS or self._scheduler_lives():
+            self._trouble_since = None
         self._check_time()
 
-    def trouble(self, reason: str) -> None:
-        """Airflow did not answer.
+    def trouble(self, reason: str, program: str) -> None:
+        """A part did not answer.
+
+        Runs may wait for minutes between their tries, and supervisord starts again what ended: so
+        the patience begins with the trouble, not with the last progress.
 
         Raises:
             SyncError: It has not for too long.
         """
-        if time.monotonic() - self._moved > _STALL_SECONDS:
-            self._give_up(reason, "api-server")
+        now = time.monotonic()
+        self._trouble_since = self._trouble_since or now
+        if now - self._trouble_since > _STALL_SECONDS:
+            self._give_up(reason, program)
         self._check_time()
+
+    def _scheduler_lives(self) -> bool:
+        try:
+            alive = self._stack.api.heartbeats()["scheduler"] is not None
+        except AirflowApiError as error:
+            self.trouble(str(error), "api-server")
+            return False
+        if not alive:
+            self.trouble("Airflow's scheduler has no heartbeat", "scheduler")
+        return alive
 
     def _check_time(self) -> None:
         if time.monotonic() > self._deadline:
