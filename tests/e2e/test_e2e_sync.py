@@ -283,14 +283,6 @@ def test_tokens_are_refreshed_in_batches_ahead_of_the_night(synced: RunningStack
     assert said[0][0].startswith("Token refreshed, valid until ")
 
 
-def task_logs(stack: RunningStack, dag_id: str = "*") -> dict[str, str]:
-    logs = Path(stack.env["LOCAL_STATE_DIR"]) / "airflow" / "logs"
-    return {
-        str(log.relative_to(logs)): log.read_text(encoding="utf-8")
-        for log in logs.glob(f"dag_id={dag_id}/**/*.log")
-    }
-
-
 def test_no_secret_is_anywhere_but_encrypted(synced: RunningStack) -> None:
     secrets = [
         secret
