@@ -41,8 +41,6 @@ USER_COUNTERS = ("follower_count", "following_count", "likes_count", "video_coun
 # Too long for a test of many worlds; tests of their own pin what these do.
 _SLOW = {"huge_body", "stall", "slow", "oauth_slow"}
 
-# Faults that change the world while it is listed: what a listing shows depends on the moment.
-_MOVING = {name for name in FAULT_TEXTS if name.endswith("_between_pages")}
 
 # Faults that leave a figure out: NULL is then right beside the figure.
 _BLANKING = {"counter_absent", "counter_null"}
