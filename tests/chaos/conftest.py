@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from typing import IO
 import pytest
 
 from include.local.stack import Stack
+from tests.e2e.conftest import own_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = 40
@@ -36,17 +36,6 @@ task_queued_timeout_check_interval = 15
 """
 
 _COMMAND_SECONDS = 300
-_FOREIGN = (
-    "AIRFLOW",
-    "LOCAL_",
-    "POSTGRES_",
-    "SANDBOX_",
-    "STORE",
-    "SYNC_",
-    "TIKTOK_",
-    "VIDEO_",
-)
-"""What the shell may hold of another stack."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +82,7 @@ def folder() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def stack(folder: str) -> Iterator[ChaosStack]:
     """The stack, up; down at the end."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    env |= {"LOCAL_STATE_DIR": folder, **SIZE}
+    env = own_environment() | {"LOCAL_STATE_DIR": folder, **SIZE}
     local = Stack.load(env)
     local.workspace.create_folders()
     (local.workspace.airflow_home / "airflow.cfg").write_text(AIRFLOW_CFG, encoding="utf-8")

@@ -31,6 +31,11 @@ _OF_THE_STACK = (
 )
 
 
+def own_environment() -> dict[str, str]:
+    """The test's environment without any setting of the user's stack."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_STACK)}
+
+
 @dataclass(frozen=True)
 class RunningStack:
     """A stack that is up.
@@ -60,8 +65,7 @@ class RunningStack:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """The whole stack with 40 stores, started once for all tests."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_STACK)}
-    env |= {
+    env = own_environment() | {
         "LOCAL_STATE_DIR": str(tmp_path_factory.mktemp("stack")),
         "STORES": str(STORES),
         "SANDBOX_LATENCY": LATENCY,
