@@ -21,13 +21,13 @@ syncs refresh for themselves what this Dag did not.
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, get_current_context, task
+from airflow.sdk import DAG
 
+from store_sync_operator import STORES_LABEL, StoreSyncOperator
 from sync_dag import (
     BEFORE_THE_NIGHT,
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
-    STORES_LABEL,
     TAGS,
     data_checks,
     list_stores,
@@ -50,16 +50,12 @@ with DAG(
     tags=TAGS,
     doc_md=__doc__,
 ):
-
-    @task(
+    refresh_store_tokens = StoreSyncOperator.partial(
+        task_id="refresh_store_tokens",
+        doc_md="Refresh one batch of stores, one after the other.",
         pool="tiktok_users",
         map_index_template=STORES_LABEL,
     )
-    def refresh_store_tokens(store_codes: list[str]) -> None:
-        """Refresh one batch."""
-        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
-
-        sync_tasks.sync_stores("refresh_tokens", store_codes, get_current_context())
 
     (
         refresh_store_tokens.expand(store_codes=list_stores(BATCH))

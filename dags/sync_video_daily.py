@@ -26,12 +26,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, get_current_context, task
+from airflow.sdk import DAG
 
+from store_sync_operator import STORES_LABEL, StoreSyncOperator
 from sync_dag import (
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
-    STORES_LABEL,
     TAGS,
     data_checks,
     list_stores,
@@ -51,17 +51,16 @@ with DAG(
     tags=TAGS,
     doc_md=__doc__,
 ):
-
-    @task(
+    sync_store_video = StoreSyncOperator.partial(
+        task_id="sync_store_video",
+        doc_md="Sync one store's videos; above 1,000 stores, several one after the other.",
         pool="tiktok_videos",
         map_index_template=STORES_LABEL,
+        # The longer of the two syncs: its free slots are filled first.
+        priority_weight=2,
+        weight_rule="absolute",
         execution_timeout=timedelta(minutes=30),
     )
-    def sync_store_video(store_codes: list[str]) -> None:
-        """Sync one store's videos; above 1,000 stores, several one after the other."""
-        import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
-
-        sync_tasks.sync_stores("sync_video_daily", store_codes, get_current_context())
 
     (
         sync_store_video.expand(store_codes=list_stores())

@@ -18,6 +18,7 @@ from airflow.sdk import (
 )
 
 from data_check_operator import DataCheckOperator
+from store_sync_operator import STORES_LABEL, StoreSyncOperator
 from sync_retry_policy import SyncRetryPolicy
 
 TAGS = ["tiktok", "stores", "nightly"]
@@ -28,14 +29,10 @@ BEFORE_THE_NIGHT = "30 1 * * *"
 MAX_ACTIVE_TASKS = 512
 """Above any sensible pool: the limit is the pool, which can be changed while Airflow runs."""
 
-STORES_LABEL = (
-    "{% set codes = task.op_kwargs['store_codes'] %}{{ codes[0] }}"
-    "{% if codes | length > 1 %} to {{ codes[-1] }} ({{ codes | length }}){% endif %}"
-)
-"""Name of a mapped task in the UI: its store, or the first and last of them and how many."""
-
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "marketing-data",
+    # What lists, checks and sums up goes before hundreds of stores that wait for their pool.
+    "priority_weight": 10,
     "retries": 3,
     "retry_delay": timedelta(seconds=30),
     "retry_exponential_backoff": 2.0,
@@ -127,14 +124,10 @@ def warm_up() -> None:
     its first template and not 17.
     """
     with DAG("warm_up", schedule=nightly(), params=params(), default_args=DEFAULT_ARGS) as dag:
-
-        @task(map_index_template=STORES_LABEL)
-        def sync_stores(store_codes: list[str]) -> None:
-            """Nothing."""
-
+        sync_stores = StoreSyncOperator.partial(task_id="sync_stores")
         sync_stores.expand(store_codes=list_stores()) >> data_checks("any") >> record_summary()
     label = dag.get_template_env().from_string(STORES_LABEL)
-    label.render(task=SimpleNamespace(op_kwargs={"store_codes": ["S001", "S002"]}))
+    label.render(task=SimpleNamespace(store_codes=["S001", "S002"]))
 
 
 def record_summary(*tables: str) -> Any:

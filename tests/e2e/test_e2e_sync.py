@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ import pytest
 import requests
 from psycopg import sql
 
+from include.local.stack import Stack
 from tests.e2e.conftest import STORES, RunningStack
 from tests.sandbox_server import running_sandbox
 from tests.truth import COUNTERS, USER_COLUMNS, VIDEO_COLUMNS, differences
@@ -115,6 +117,18 @@ def test_a_first_sync_leaves_two_successful_summaries(synced: RunningStack) -> N
         ("sync_user_daily", "success"),
         ("sync_video_daily", "success"),
     ]
+
+
+def test_a_store_costs_the_api_server_no_superfluous_call(synced: RunningStack) -> None:
+    log = Stack.load(dict(synced.env)).workspace.log_file("api-server").read_text(encoding="utf-8")
+    calls: dict[str, list[str]] = {}
+    for task, call in re.findall(r"path=/execution/task-instances/([-0-9a-f]{36})/(\S+)", log):
+        calls.setdefault(task, []).append(call)
+    stores = [sorted(asked) for asked in calls.values() if "rendered-map-index" in asked]
+
+    # Besides these there is the XCom with the store; connections and template fields cost none.
+    assert stores == [["heartbeat", "rendered-map-index", "run", "state"]] * (2 * STORES)
+    assert "/execution/connections/" not in log
 
 
 def test_every_figure_is_the_sandboxs_own(synced: RunningStack) -> None:
