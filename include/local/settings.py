@@ -17,7 +17,14 @@ PROFILES = ("default", "reference", "reference-limited")
 FAULTS = ("storm",)
 
 _MAX_PORT = 65_535
-_MAX_POOL = 500  # LocalExecutor forks one process per slot
+
+LOCAL_SLOTS = 120
+"""Most store tasks at once on Airflow's LocalExecutor.
+
+Its workers report over a pipe of 64 KiB, two messages of some 222 bytes a task. Once that is full
+while the scheduler writes to the workers, both wait for ever (Airflow issue 70526); 120 stores and
+14 other tasks leave it unfilled even if the scheduler reads nothing.
+"""
 
 
 @dataclass(frozen=True)
@@ -68,13 +75,22 @@ class Settings:
             raise ConfigError(message)
         _check_latency(env)
         _check_faults(env)
+        users_pool = _whole_number(env, "SYNC_CONCURRENCY", DEFAULT_USERS_POOL, 1, LOCAL_SLOTS)
+        videos_pool = _whole_number(
+            env, "VIDEO_SYNC_CONCURRENCY", DEFAULT_VIDEOS_POOL, 1, LOCAL_SLOTS
+        )
+        if users_pool + videos_pool > LOCAL_SLOTS:
+            message = (
+                f"SYNC_CONCURRENCY and VIDEO_SYNC_CONCURRENCY are {users_pool + videos_pool} stores"
+                f" at once; Airflow's LocalExecutor can hang above {LOCAL_SLOTS}. Lower them, or"
+                " run the Dags on Airflow's CeleryExecutor."
+            )
+            raise ConfigError(message)
         return cls(
             env=env,
             stores=_whole_number(env, "STORES", DEFAULT_STORES, 0, 100_000),
-            users_pool=_whole_number(env, "SYNC_CONCURRENCY", DEFAULT_USERS_POOL, 1, _MAX_POOL),
-            videos_pool=_whole_number(
-                env, "VIDEO_SYNC_CONCURRENCY", DEFAULT_VIDEOS_POOL, 1, _MAX_POOL
-            ),
+            users_pool=users_pool,
+            videos_pool=videos_pool,
             sync_timeout_minutes=_whole_number(env, "SYNC_TIMEOUT_MINUTES", 60, 1, 24 * 60),
             profile=profile,
             faults=env.get("FAULTS"),

@@ -60,6 +60,14 @@ def test_a_real_tiktok_cannot_be_made_to_fail(bench: Bench) -> None:
         bench.settings({**REAL_TIKTOK, "FAULTS": "storm"})
 
 
+def test_pools_stay_below_what_hangs_the_local_executor(bench: Bench) -> None:
+    most = bench.settings({"SYNC_CONCURRENCY": "70", "VIDEO_SYNC_CONCURRENCY": "50"})
+    assert (most.users_pool, most.videos_pool) == (70, 50)
+
+    with pytest.raises(ConfigError, match=r"are 121 stores at once; .* can hang above 120"):
+        bench.settings({"SYNC_CONCURRENCY": "70", "VIDEO_SYNC_CONCURRENCY": "51"})
+
+
 def test_no_stores_is_a_choice(bench: Bench) -> None:
     assert bench.settings({"STORES": "0"}).stores == 0
     assert bench.settings().stores == 300
