@@ -66,9 +66,8 @@ class Settings:
         if profile not in PROFILES:
             message = f"SANDBOX_PROFILE={profile} is unknown. Use one of: {', '.join(PROFILES)}."
             raise ConfigError(message)
-        _check_number(
-            env, "SANDBOX_LATENCY", 60, "seconds for each call"
-        )  # more is beyond any test
+        # More than a minute a call is beyond any test.
+        _check_number(env, "SANDBOX_LATENCY", 60, "seconds for each call")
         _check_number(env, "SANDBOX_LATENCY_SPREAD", 2, "a number")
         _check_faults(env)
         return cls(

@@ -103,6 +103,10 @@ class Stack:
             processes.stop_all(self.workspace)
             return before
 
+    def wanted_programs(self) -> dict[str, Program]:
+        """Every program of this stack by name, in the order in which they start."""
+        return programs(self.workspace, self.settings)
+
     def states(self) -> dict[str, ProgramState]:
         """What supervisor says of each program; empty if it does not run."""
         return self._supervisor.states() if self._supervisor.is_running() else {}
@@ -120,7 +124,7 @@ class Stack:
         """Hold the lock with a running supervisord that knows the present configuration."""
         with self._locked():
             self.workspace.create_folders()
-            self._programs = programs(self.workspace, self.settings)
+            self._programs = self.wanted_programs()
             if self._supervisor.is_running():
                 self._take_over(names)
             else:

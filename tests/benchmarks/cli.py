@@ -1,0 +1,103 @@
+"""What can be measured? ``python -m tests.benchmarks --help``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from include.local.console import say
+from include.local.errors import LocalStackError
+from include.local.settings import DEFAULT_STORES
+from tests.benchmarks import compare as comparison
+from tests.benchmarks import growth as growing
+from tests.benchmarks import results, variants
+from tests.benchmarks.errors import BenchError
+
+app = typer.Typer(
+    help="Measure the sync on a local stack of its own. The machine should do nothing else.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a rich traceback prints local variables: secrets
+)
+
+
+def _explained(command: Callable[..., None]) -> Callable[..., None]:
+    """Print an expected failure as its message alone, and exit 1."""
+
+    @wraps(command)
+    def run(*args: object, **kwargs: object) -> None:
+        try:
+            command(*args, **kwargs)
+        except (BenchError, LocalStackError) as error:
+            say(f"Error: {error}")
+            raise typer.Exit(1) from None
+
+    return run
+
+
+@app.command()
+@_explained
+def compare(
+    *,
+    stores: Annotated[int, typer.Option(min=1, help="Stores to sync.")] = DEFAULT_STORES,
+    only: Annotated[
+        str, typer.Option(help="Variants, such as a-user,c-both; empty = all. See variants.py.")
+    ] = "",
+    latency: Annotated[str, typer.Option(help="constant or lognormal; empty = both.")] = "",
+    timeout: Annotated[int, typer.Option(min=1, help="Minutes after which one is given up.")] = 30,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where the figures go; default: the results, if nothing is left out."),
+    ] = None,
+) -> None:
+    """Compare this package with the first Dag, with batches and with a loop (about 40 minutes)."""
+    try:
+        chosen = variants.chosen([name for name in only.split(",") if name], latency or None)
+    except ValueError as error:
+        raise BenchError(str(error)) from None
+    is_whole = stores == DEFAULT_STORES and len(chosen) == len(variants.VARIANTS)
+    file = output or (results.COMPARE if is_whole else results.PARTIAL)
+    found = comparison.compare(chosen, stores, timeout * 60)
+    results.write(file, found)
+    comparison.show(found)
+    say(f"Figures: {file}")
+    if any(one["problem"] for one in found["variants"]):
+        raise typer.Exit(1)
+
+
+@app.command()
+@_explained
+def growth(
+    *,
+    stores: Annotated[str, typer.Option(help="Numbers of stores.")] = ",".join(
+        map(str, growing.SIZES)
+    ),
+    timeout: Annotated[int, typer.Option(min=1, help="Minutes after which one is given up.")] = 30,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where the figures go; default: the results, if nothing is left out."),
+    ] = None,
+) -> None:
+    """Sync ever more stores from a TikTok that answers at once (about 40 minutes)."""
+    try:
+        sizes = tuple(int(number) for number in stores.split(","))
+    except ValueError:
+        message = f"--stores is a list of numbers such as 300,1000, not {stores}."
+        raise BenchError(message) from None
+    file = output or (results.GROWTH if sizes == growing.SIZES else results.PARTIAL)
+    found = growing.grow(sizes, timeout * 60)
+    results.write(file, found)
+    growing.show(found)
+    say(f"Figures: {file}")
+    if any(point["measured"]["problem"] for point in found["points"]):
+        raise typer.Exit(1)
+
+
+@app.command()
+@_explained
+def page() -> None:
+    """Write docs/performance.md and its charts from the stored figures."""

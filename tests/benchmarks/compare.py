@@ -1,0 +1,119 @@
+"""This package beside the Dag one writes first, batches and a loop: all in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from include.local.console import result, say
+from include.local.errors import LocalStackError
+from include.local.progress import clock
+from include.local.seed import seed_stores
+from tests.benchmarks import machine
+from tests.benchmarks.airflow_runs import run_dags
+from tests.benchmarks.bench_stack import BenchStack, SetUp, bench_stack
+from tests.benchmarks.errors import BenchError
+from tests.benchmarks.measure import Measurement, measure
+from tests.benchmarks.variants import BOTH, LATENCIES, WAYS, Variant
+
+WARM_UP_STORES = 20
+_QUICK = {"user_info": 0.1, "video_list": 0.05}
+
+
+def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> dict[str, Any]:
+    """Measure variants one after the other on one stack.
+
+    Args:
+        variants: Those without Airflow first.
+        stores: Stores of the reference workload.
+        timeout_s: When to give a variant up.
+
+    Returns:
+        Ready for ``results.write``.
+
+    Raises:
+        LocalStackError: Postgres or the sandbox does not come up.
+    """
+    found: list[Measurement] = []
+    with bench_stack({"STORES": str(stores), "SANDBOX_PROFILE": "reference"}) as stack:
+        stack.up_without_airflow()
+        seed_stores(stack)
+        about = machine.describe(stack)
+        warm: SetUp | None = None
+        for number, variant in enumerate(variants, 1):
+            say(f"{number} of {len(variants)}: {title(variant)}")
+            problem = None
+            if variant.uses_airflow and variant.set_up != warm:
+                problem = _prepare(stack, variant.set_up, stores, timeout_s)
+                warm = variant.set_up
+            measured = measure(stack, variant, stores, timeout_s)
+            measured.problem = problem or measured.problem
+            found.append(measured)
+            say(f"  {_outcome(measured)}")
+    return {
+        "machine": about,
+        "stores": stores,
+        "latency_spread": LATENCIES["lognormal"],
+        "variants": [asdict(measured) for measured in found],
+    }
+
+
+def title(variant: Variant) -> str:
+    """A variant in words."""
+    parts = [WAYS[variant.way], " and ".join(job.name for job in variant.jobs)]
+    if variant.stores_per_task > 1:
+        parts.append(f"{variant.stores_per_task} stores a task")
+    if variant.latency != "constant":
+        parts.append(f"{variant.latency} latency")
+    if variant.sample:
+        parts.append(f"extrapolated from {variant.sample} stores")
+    return ", ".join(parts)
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the figures of a comparison."""
+    table = Table("variant", "wall", "floor", "ratio", "CPU", "memory", "calls", box=box.SIMPLE)
+    for one in results["variants"]:
+        done = (one["sample"] or one["stores"]) * len(one["jobs"])
+        calls = one["execution_calls"] / one["task_tries"] if one["task_tries"] else None
+        table.add_row(
+            one["key"],
+            f"{one['wall_s']:.1f} s",
+            f"{one['floor_s']:.1f} s",
+            f"{one['wall_s'] / one['floor_s']:.2f}",
+            f"{sum(one['cpu_s'].values()) / done:.3f} s/store",
+            f"{one['memory_mb']:.0f} MB",
+            f"{calls:.1f}/task" if calls else "",
+        )
+        if one["problem"]:
+            table.add_row("", f"failed: {one['problem']}")
+    result.print(table)
+
+
+def _prepare(stack: BenchStack, set_up: SetUp, stores: int, timeout_s: float) -> str | None:
+    """Start Airflow and run both Dags for some stores: a night finds it warm.
+
+    Returns:
+        What went wrong.
+    """
+    try:
+        stack.switch(set_up)
+        stack.begin_anew(latency=_QUICK)
+        few = min(stores, WARM_UP_STORES)
+        say(f"  warming up with {few} stores")
+        with stack.only(few):
+            run_dags(stack, BOTH, few, timeout_s)
+    except (BenchError, LocalStackError) as error:
+        return str(error)
+    return None
+
+
+def _outcome(measured: Measurement) -> str:
+    if measured.problem:
+        return f"failed: {measured.problem}"
+    ratio = measured.wall_s / measured.floor_s
+    return f"{clock(measured.wall_s)}, {ratio:.2f} times the floor"
