@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from typing_extensions import Self
+
 from include.local import health, migrate, postgres, processes
 from include.local.airflow_api import AirflowApi
 from include.local.airflow_env import write_password_file
@@ -41,7 +43,7 @@ class Stack:
         self._programs: dict[str, Program] = {}
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] = os.environ) -> Stack:
+    def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """The stack of this checkout, its ``.env`` made if there is none.
 
         Raises:

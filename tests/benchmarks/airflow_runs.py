@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
 
+from include.local.console import say
+from include.local.errors import LocalStackError
 from include.local.progress import Count, ProgressView
 from include.local.stack import Stack
+from include.sandbox.settings import DEFAULT_LATENCY
+from tests.benchmarks.bench_stack import BenchStack
 from tests.benchmarks.errors import BenchError
-from tests.benchmarks.workload import Job
+from tests.benchmarks.workload import JOBS, Job
 
 _POLL_SECONDS = 1.0
+_LAST_WORDS_SECONDS = 30.0
+"""Until the tasks of a run that was given up hear of it, with their next heartbeat."""
+
+_WARM_UP_STORES = 20
+_QUICK = dict.fromkeys(DEFAULT_LATENCY, 0.05)
 _ENDED = frozenset({"success", "failed"})
 
 _TIMES = """
@@ -75,9 +85,25 @@ def run_dags(
         _follow(stack, runs, stores, timeout_s)
     except BaseException:
         for dag_id, run_id in runs.items():
-            stack.api.end_run(dag_id, run_id)
+            with suppress(LocalStackError):
+                stack.api.end_run(dag_id, run_id)
+        time.sleep(_LAST_WORDS_SECONDS)
         raise
     return {job.name: (runs[job.dag_id], _times(stack, job, runs[job.dag_id])) for job in jobs}
+
+
+def warm_up(stack: BenchStack, stores: int, timeout_s: float) -> None:
+    """Run both Dags for some stores: a night finds Airflow warm.
+
+    Raises:
+        BenchError: The time is over.
+        LocalStackError: Airflow refuses.
+    """
+    few = min(stores, _WARM_UP_STORES)
+    say(f"  warming up with {few} stores")
+    stack.begin_anew(latency=_QUICK)
+    with stack.only(few):
+        run_dags(stack, list(JOBS.values()), few, timeout_s)
 
 
 def _follow(stack: Stack, runs: dict[str, str], stores: int, timeout_s: float) -> None:

@@ -203,7 +203,6 @@ def bench_stack(environ: Mapping[str, str]) -> Iterator[BenchStack]:
             **environ,
         }
         stack = BenchStack.load(env)
-        assert isinstance(stack, BenchStack)
         try:
             yield stack
         finally:

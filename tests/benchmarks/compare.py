@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import psycopg
 from rich import box
 from rich.table import Table
 
@@ -14,14 +15,12 @@ from include.local.errors import LocalStackError
 from include.local.progress import clock
 from include.local.seed import seed_stores
 from tests.benchmarks import machine
-from tests.benchmarks.airflow_runs import run_dags
-from tests.benchmarks.bench_stack import BenchStack, SetUp, bench_stack
+from tests.benchmarks.airflow_runs import warm_up
+from tests.benchmarks.bench_stack import SetUp, bench_stack
 from tests.benchmarks.errors import BenchError
-from tests.benchmarks.measure import Measurement, measure
-from tests.benchmarks.variants import BOTH, LATENCIES, WAYS, Variant
-
-WARM_UP_STORES = 20
-_QUICK = {"user_info": 0.1, "video_list": 0.05}
+from tests.benchmarks.measure import Measurement, fill
+from tests.benchmarks.variants import LATENCIES, WAYS, Variant
+from tests.benchmarks.workload import barrier_floor_seconds, floor_seconds
 
 
 def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> dict[str, Any]:
@@ -46,13 +45,17 @@ def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> dict[
         warm: SetUp | None = None
         for number, variant in enumerate(variants, 1):
             say(f"{number} of {len(variants)}: {title(variant)}")
-            problem = None
-            if variant.uses_airflow and variant.set_up != warm:
-                problem = _prepare(stack, variant.set_up, stores, timeout_s)
-                warm = variant.set_up
-            measured = measure(stack, variant, stores, timeout_s)
-            measured.problem = problem or measured.problem
+            measured = blank(variant, stores)
             found.append(measured)
+            try:
+                if variant.uses_airflow and variant.set_up != warm:
+                    stack.switch(variant.set_up)
+                    warm_up(stack, stores, timeout_s)
+                    warm = variant.set_up
+                stack.begin_anew(spread=variant.spread)
+                fill(stack, measured, variant.jobs, timeout_s)
+            except (BenchError, LocalStackError, psycopg.Error) as error:
+                measured.problem = str(error)
             say(f"  {_outcome(measured)}")
     return {
         "machine": about,
@@ -60,6 +63,21 @@ def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> dict[
         "latency_spread": LATENCIES["lognormal"],
         "variants": [asdict(measured) for measured in found],
     }
+
+
+def blank(variant: Variant, stores: int) -> Measurement:
+    """A measurement that is still to be made."""
+    return Measurement(
+        key=variant.key,
+        way=variant.way,
+        jobs=[job.name for job in variant.jobs],
+        latency=variant.latency,
+        stores=stores,
+        stores_per_task=variant.stores_per_task,
+        sample=variant.sample,
+        floor_s=floor_seconds(variant.jobs, stores, variant.spread),
+        barrier_floor_s=barrier_floor_seconds(variant.jobs, stores, variant.spread),
+    )
 
 
 def title(variant: Variant) -> str:
@@ -92,24 +110,6 @@ def show(results: dict[str, Any]) -> None:
         if one["problem"]:
             table.add_row("", f"failed: {one['problem']}")
     result.print(table)
-
-
-def _prepare(stack: BenchStack, set_up: SetUp, stores: int, timeout_s: float) -> str | None:
-    """Start Airflow and run both Dags for some stores: a night finds it warm.
-
-    Returns:
-        What went wrong.
-    """
-    try:
-        stack.switch(set_up)
-        stack.begin_anew(latency=_QUICK)
-        few = min(stores, WARM_UP_STORES)
-        say(f"  warming up with {few} stores")
-        with stack.only(few):
-            run_dags(stack, BOTH, few, timeout_s)
-    except (BenchError, LocalStackError) as error:
-        return str(error)
-    return None
 
 
 def _outcome(measured: Measurement) -> str:

@@ -16,6 +16,7 @@ from include.local.seed import seed_stores
 from include.sandbox.settings import DEFAULT_LATENCY
 from include.tiktok_sync.store_batch import cut
 from tests.benchmarks import machine
+from tests.benchmarks.airflow_runs import warm_up
 from tests.benchmarks.bench_stack import BenchStack, SetUp, bench_stack
 from tests.benchmarks.errors import BenchError
 from tests.benchmarks.loop_times import LoopTimes, LoopTimesListener
@@ -69,6 +70,7 @@ def grow(sizes: Sequence[int], timeout_s: float) -> dict[str, Any]:
             stack.switch(SetUp(extra=listener.airflow_env))
             about = about or machine.describe(stack)
             seed_stores(stack)
+            warm_up(stack, size, timeout_s)
             stack.begin_anew(latency=dict.fromkeys(DEFAULT_LATENCY, 0.0))
             # On empty tables, and the second without emptying them: that is one night.
             points.extend(_point(stack, listener, job, size, timeout_s) for job in (USER, VIDEO))

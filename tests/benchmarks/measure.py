@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import psycopg
 
 from include.local.airflow_env import product_env
-from include.local.errors import LocalStackError
 from include.local.migrate import tail
 from include.local.sandbox_admin import ask
 from include.local.supervisor import base_env
@@ -19,8 +18,8 @@ from tests.benchmarks.airflow_runs import run_dags, statuses
 from tests.benchmarks.bench_stack import BenchStack
 from tests.benchmarks.errors import BenchError
 from tests.benchmarks.meter import PLAIN, ExecutionCalls, MemoryWatch, cpu_seconds
-from tests.benchmarks.variants import Variant
-from tests.benchmarks.workload import Job, barrier_floor_seconds, floor_seconds
+from tests.benchmarks.variants import AIRFLOW_WAYS
+from tests.benchmarks.workload import Job
 
 _PLAIN_LOG = "plain"
 
@@ -93,39 +92,14 @@ class Measurement:
     task_tries: int = 0
 
 
-def measure(stack: BenchStack, variant: Variant, stores: int, timeout_s: float) -> Measurement:
-    """Measure a variant from equal conditions.
-
-    Args:
-        stack: With Airflow as the variant needs it, or without.
-        variant: What to measure.
-        stores: Active stores.
-        timeout_s: When to give up.
-
-    Returns:
-        The figures; a failure is its `problem`.
-    """
-    found = Measurement(
-        key=variant.key,
-        way=variant.way,
-        jobs=[job.name for job in variant.jobs],
-        latency=variant.latency,
-        stores=stores,
-        stores_per_task=variant.stores_per_task,
-        sample=variant.sample,
-        floor_s=floor_seconds(variant.jobs, stores, variant.spread),
-        barrier_floor_s=barrier_floor_seconds(variant.jobs, stores, variant.spread),
-    )
-    try:
-        stack.begin_anew(spread=variant.spread)
-        fill(stack, found, variant.jobs, timeout_s)
-    except (BenchError, LocalStackError, psycopg.Error) as error:
-        found.problem = str(error)
-    return found
-
-
 def fill(stack: BenchStack, found: Measurement, jobs: tuple[Job, ...], timeout_s: float) -> None:
     """Run it and enter what it took.
+
+    Args:
+        stack: With Airflow as wanted, or without; tables empty.
+        found: What is known before.
+        jobs: Which syncs.
+        timeout_s: When to give up.
 
     Raises:
         BenchError: It did not succeed for every store.
@@ -133,7 +107,7 @@ def fill(stack: BenchStack, found: Measurement, jobs: tuple[Job, ...], timeout_s
     """
     before = cpu_seconds(stack)
     with MemoryWatch(stack) as memory:
-        if stack.is_up:
+        if found.way in AIRFLOW_WAYS:
             _by_airflow(stack, found, jobs, timeout_s)
         else:
             _plainly(stack, found, jobs, memory, timeout_s)
@@ -183,8 +157,7 @@ def _plainly(
     memory: MemoryWatch,
     timeout_s: float,
 ) -> None:
-    way = "loop" if found.sample else "batches"
-    command = [sys.executable, "-m", "tests.benchmarks.plain_sync", way]
+    command = [sys.executable, "-m", "tests.benchmarks.plain_sync", found.way]
     command += [",".join(job.name for job in jobs), "--sample", str(found.sample or found.stores)]
     log = stack.workspace.log_file(_PLAIN_LOG)
     with log.open("w", encoding="utf-8") as output:

@@ -18,6 +18,8 @@ WAYS: dict[Way, str] = {
     "loop": "loop, no Airflow",
 }
 
+AIRFLOW_WAYS: frozenset[Way] = frozenset({"package", "first"})
+
 SPREAD = 0.8
 """Sigma of the long tail: one call in a hundred takes 4.7 times the mean."""
 
@@ -50,7 +52,7 @@ class Variant:
     @property
     def uses_airflow(self) -> bool:
         """Whether Airflow runs it."""
-        return self.way in {"package", "first"}
+        return self.way in AIRFLOW_WAYS
 
     @property
     def set_up(self) -> SetUp:

@@ -16,7 +16,6 @@ from tests.benchmarks.variants import FIRST, VARIANTS, chosen
 @pytest.fixture
 def stack(tmp_path: Path) -> BenchStack:
     stack = BenchStack.load({"LOCAL_STATE_DIR": str(tmp_path)})
-    assert isinstance(stack, BenchStack)
     stack.workspace.create_folders()
     return stack
 
