@@ -64,6 +64,7 @@ class BenchStack(Stack):
     """A local stack that is measured."""
 
     set_up = OURS
+    _ready: SetUp | None = None
 
     def wanted_programs(self) -> dict[str, Program]:
         """The stack's programs, with Airflow's set up as wanted."""
@@ -82,20 +83,15 @@ class BenchStack(Stack):
             LocalStackError: It does not come up.
             BenchError: A Dag is not parsed.
         """
-        if self.is_up and set_up == self.set_up:
+        if set_up == self._ready:
             return
-        self.set_up = set_up
+        self.set_up, self._ready = set_up, None
         since = datetime.now(timezone.utc)
         self.up()
         self._await_parse(since)
         for dag_id in DAGS:
             self.api.unpause(dag_id)
-
-    @property
-    def is_up(self) -> bool:
-        """Whether Airflow runs."""
-        states = self.states()
-        return all(name in states and states[name].pid for name in AIRFLOW)
+        self._ready = set_up
 
     def up_without_airflow(self) -> None:
         """Have Postgres and the sandbox, and nothing of Airflow.
@@ -108,6 +104,7 @@ class BenchStack(Stack):
             started = self._start([SANDBOX])
             self._migrate(migrate.product_migration(self.workspace, self.settings))
             self._supervisor.stop(AIRFLOW)
+            self._ready = None
             self._wait_for_sandbox(started)
 
     def begin_anew(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,6 +39,16 @@ def _explained(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _kept(states: Iterable[dict[str, Any]], file: Path) -> dict[str, Any]:
+    """The last state, in its file; those before are kept aside, should it be broken off."""
+    found: dict[str, Any] = {}
+    for found in states:
+        results.write(results.PARTIAL, found)
+    results.write(file, found)
+    say(f"Figures: {file}")
+    return found
+
+
 @app.command()
 @_explained
 def compare(
@@ -59,12 +69,12 @@ def compare(
         chosen = variants.chosen([name for name in only.split(",") if name], latency or None)
     except ValueError as error:
         raise BenchError(str(error)) from None
+    if not chosen:
+        message = f"None of {only} is measured with {latency} latency."
+        raise BenchError(message)
     is_whole = stores == DEFAULT_STORES and len(chosen) == len(variants.VARIANTS)
     file = output or (results.COMPARE if is_whole else results.PARTIAL)
-    found = comparison.compare(chosen, stores, timeout * 60)
-    results.write(file, found)
-    comparison.show(found)
-    say(f"Figures: {file}")
+    comparison.show(_kept(comparison.compare(chosen, stores, timeout * 60), file))
 
 
 @app.command()
@@ -87,10 +97,7 @@ def growth(
         message = f"--stores is a list of numbers such as 300,1000, not {stores}."
         raise BenchError(message) from None
     file = output or (results.GROWTH if sizes == growing.SIZES else results.PARTIAL)
-    found = growing.grow(sizes, timeout * 60)
-    results.write(file, found)
-    growing.show(found)
-    say(f"Figures: {file}")
+    growing.show(_kept(growing.grow(sizes, timeout * 60), file))
 
 
 @app.command()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import psutil
 import psycopg
 from rich import box
 from rich.table import Table
@@ -23,7 +24,7 @@ from tests.benchmarks.variants import LATENCIES, WAYS, Variant
 from tests.benchmarks.workload import barrier_floor_seconds, floor_seconds
 
 
-def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> dict[str, Any]:
+def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> Iterator[dict[str, Any]]:
     """Measure variants one after the other on one stack.
 
     Args:
@@ -31,8 +32,8 @@ def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> dict[
         stores: Stores of the reference workload.
         timeout_s: When to give a variant up.
 
-    Returns:
-        Ready for ``results.write``.
+    Yields:
+        After each, all figures so far, ready for ``results.write``.
 
     Raises:
         LocalStackError: Postgres or the sandbox does not come up.
@@ -54,15 +55,15 @@ def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> dict[
                     warm = variant.set_up
                 stack.begin_anew(spread=variant.spread)
                 fill(stack, measured, variant.jobs, timeout_s)
-            except (BenchError, LocalStackError, psycopg.Error) as error:
+            except (BenchError, LocalStackError, psycopg.Error, psutil.Error) as error:
                 measured.problem = str(error)
             say(f"  {_outcome(measured)}")
-    return {
-        "machine": about,
-        "stores": stores,
-        "latency_spread": LATENCIES["lognormal"],
-        "variants": [asdict(measured) for measured in found],
-    }
+            yield {
+                "machine": about,
+                "stores": stores,
+                "latency_spread": LATENCIES["lognormal"],
+                "variants": [asdict(measured) for measured in found],
+            }
 
 
 def blank(variant: Variant, stores: int) -> Measurement:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import psutil
 import psycopg
 from rich import box
 from rich.table import Table
@@ -48,15 +49,15 @@ class Point:
     rows: int = 0
 
 
-def grow(sizes: Sequence[int], timeout_s: float) -> dict[str, Any]:
+def grow(sizes: Sequence[int], timeout_s: float) -> Iterator[dict[str, Any]]:
     """Sync each number of stores on a fresh stack: users alone, then videos alone.
 
     Args:
         sizes: Numbers of stores.
         timeout_s: When to give a sync up.
 
-    Returns:
-        Ready for ``results.write``.
+    Yields:
+        After each size, all figures so far, ready for ``results.write``.
 
     Raises:
         LocalStackError: A stack does not come up.
@@ -74,7 +75,7 @@ def grow(sizes: Sequence[int], timeout_s: float) -> dict[str, Any]:
             stack.begin_anew(latency=dict.fromkeys(DEFAULT_LATENCY, 0.0))
             # On empty tables, and the second without emptying them: that is one night.
             points.extend(_point(stack, listener, job, size, timeout_s) for job in (USER, VIDEO))
-    return {"machine": about, "points": [asdict(point) for point in points]}
+        yield {"machine": about, "points": [asdict(point) for point in points]}
 
 
 def show(results: dict[str, Any]) -> None:
@@ -116,7 +117,7 @@ def _point(
     listener.begin()
     try:
         fill(stack, measured, (job,), timeout_s)
-    except (BenchError, LocalStackError, psycopg.Error) as error:
+    except (BenchError, LocalStackError, psycopg.Error, psutil.Error) as error:
         measured.problem = str(error)
         say(f"  failed: {error}")
     point.loops = listener.times()

@@ -11,7 +11,7 @@ FOLDER = Path(__file__).resolve().parent / "results"
 COMPARE = FOLDER / "compare.json"
 GROWTH = FOLDER / "growth.json"
 PARTIAL = FOLDER / "partial.json"
-"""Of a run that left something out; not committed."""
+"""Of a run that left something out or was broken off; not committed."""
 
 
 def write(file: Path, content: Mapping[str, Any]) -> None:
