@@ -190,7 +190,7 @@ def bench_stack(environ: Mapping[str, str]) -> Iterator[BenchStack]:
     Args:
         environ: The stack's variables, such as ``STORES``.
     """
-    # Not below /tmp/pytest-…, which is closed to the user whom Postgres runs as.
+    # Not below pytest's folder, which is closed to the user whom Postgres runs as.
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as state:
         env = own_environment() | {
             "LOCAL_STATE_DIR": state,
