@@ -9,8 +9,8 @@ LOCAL := $(RUN) -m include.local
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import dictionary meanings test lint bench chaos \
-  constraints
+.PHONY: help sync up down status db-url stores-import dictionary meanings test lint bench \
+  bench-growth chaos constraints
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -53,10 +53,13 @@ lint: $(INSTALLED) ## Check style and formatting
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
-bench: $(INSTALLED) ## Measure the sync against its targets
-	@find tests/benchmarks -name 'test_*.py' 2>/dev/null | grep -q . \
-	  || { echo "There are no benchmarks in tests/benchmarks yet." >&2; exit 1; }
-	$(RUN) -m pytest tests/benchmarks
+bench: $(INSTALLED) ## Compare the sync with other ways to do it; write docs/performance.md (40 min)
+	$(RUN) -m tests.benchmarks compare
+	$(RUN) -m tests.benchmarks page
+
+bench-growth: $(INSTALLED) ## Measure 300 to 10,000 stores; write docs/performance.md (40 min)
+	$(RUN) -m tests.benchmarks growth
+	$(RUN) -m tests.benchmarks page
 
 chaos: $(INSTALLED) ## Kill every kind of process during syncs; show how each was got over (20 min)
 	$(RUN) -m pytest tests/chaos -s

@@ -94,6 +94,14 @@ class AirflowApi:
         """
         return str(self._get(_run_path(dag_id, run_id))["state"])
 
+    def end_run(self, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed; Airflow ends its tasks.
+
+        Raises:
+            AirflowApiError: No answer, or a refusal.
+        """
+        self._authorized("PATCH", _run_path(dag_id, run_id), {"state": "failed"})
+
     def active_runs(self, dag_id: str) -> list[str]:
         """Ids of the runs that are queued or running, the oldest first.
 

@@ -109,6 +109,7 @@ def _sandbox(workspace: Workspace, settings: Settings) -> Program:
                 "SANDBOX_PROFILE": settings.profile,
                 **settings.chosen(
                     "SANDBOX_LATENCY",
+                    "SANDBOX_LATENCY_SPREAD",
                     "SANDBOX_RATE_LIMIT_PER_MINUTE",
                     "SANDBOX_SEED",
                     "SANDBOX_TOKEN_REGIME",

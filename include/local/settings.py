@@ -73,7 +73,9 @@ class Settings:
         if profile not in PROFILES:
             message = f"SANDBOX_PROFILE={profile} is unknown. Use one of: {', '.join(PROFILES)}."
             raise ConfigError(message)
-        _check_latency(env)
+        # More than a minute a call is beyond any test.
+        _check_number(env, "SANDBOX_LATENCY", 60, "seconds for each call")
+        _check_number(env, "SANDBOX_LATENCY_SPREAD", 2, "a number")
         _check_faults(env)
         users_pool = _whole_number(env, "SYNC_CONCURRENCY", DEFAULT_USERS_POOL, 1, LOCAL_SLOTS)
         videos_pool = _whole_number(
@@ -169,14 +171,14 @@ def _require_client(env: Mapping[str, str]) -> None:
         raise ConfigError(message)
 
 
-def _check_latency(env: Mapping[str, str]) -> None:
-    text = env.get("SANDBOX_LATENCY", "0")
+def _check_number(env: Mapping[str, str], name: str, largest: float, what: str) -> None:
+    text = env.get(name, "0")
     try:
-        valid = 0 <= float(text) <= 60  # noqa: PLR2004 - a minute a call is beyond any test
+        valid = 0 <= float(text) <= largest
     except ValueError:
         valid = False
     if not valid:
-        message = f"SANDBOX_LATENCY={text} must be seconds for each call, from 0 to 60."
+        message = f"{name}={text} must be {what}, from 0 to {largest:g}."
         raise ConfigError(message)
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from typing_extensions import Self
+
 from include.local import health, migrate, postgres, processes
 from include.local.airflow_api import AirflowApi
 from include.local.airflow_env import write_password_file
@@ -41,7 +43,7 @@ class Stack:
         self._programs: dict[str, Program] = {}
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] = os.environ) -> Stack:
+    def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """The stack of this checkout, its ``.env`` made if there is none.
 
         Raises:
@@ -103,6 +105,10 @@ class Stack:
             processes.stop_all(self.workspace)
             return before
 
+    def wanted_programs(self) -> dict[str, Program]:
+        """Every program of this stack by name, in the order in which they start."""
+        return programs(self.workspace, self.settings)
+
     def states(self) -> dict[str, ProgramState]:
         """What supervisor says of each program; empty if it does not run."""
         return self._supervisor.states() if self._supervisor.is_running() else {}
@@ -120,7 +126,7 @@ class Stack:
         """Hold the lock with a running supervisord that knows the present configuration."""
         with self._locked():
             self.workspace.create_folders()
-            self._programs = programs(self.workspace, self.settings)
+            self._programs = self.wanted_programs()
             if self._supervisor.is_running():
                 self._take_over(names)
             else:

@@ -120,7 +120,7 @@ async def _answer(sandbox: Sandbox, call: Call, now: float, handler: Handler) ->
         # A limiter stands in front of the service: it answers at once.
         return _too_many(sandbox, call, wait)
     answer = await sandbox.faults.around(call, proceed)
-    latency = sandbox.latencies[call.endpoint]
+    latency = sandbox.latencies.draw(call.endpoint, call.entry.store_code)
     if latency:
         await asyncio.sleep(latency)
     return answer

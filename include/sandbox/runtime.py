@@ -10,6 +10,7 @@ from include.sandbox.content import seeded
 from include.sandbox.fault_file import FaultFile
 from include.sandbox.fault_plan import RulePlan
 from include.sandbox.faults import FaultPlan, NoFaults
+from include.sandbox.latency import Latencies
 from include.sandbox.rate_limit import SlidingWindow
 from include.sandbox.request_log import RequestLog
 from include.sandbox.settings import SettingsError
@@ -49,7 +50,7 @@ class Sandbox:
         self.tokens = Tokens(TokenFile(self._state))
         self.changes = Changes(self._state)
         self.world = World(settings, self.changes)
-        self.latencies = settings.latencies
+        self.latencies = Latencies(settings)
         self._seed_stores()
         self._fault_file = FaultFile(self._state)
         self._faults: FaultPlan = self._restored_faults()
@@ -94,7 +95,8 @@ class Sandbox:
         """
         settings = self.settings.patched(changes)
         self.settings = settings
-        self.latencies = settings.latencies
+        if {"latency", "latency_spread"} & changes.keys():
+            self.latencies = Latencies(settings)
         self.limiter.limit = settings.rate_limit
         self.limiter.window = self.log.window = settings.window_seconds
         if {"nul_in_captions", "same_second_ties"} & changes.keys():

@@ -47,6 +47,9 @@ LAST_DAY = dt.date(2099, 12, 31)
 MAX_STORES = 100_000
 MAX_LATENCY = 3_600.0
 
+#: At 2, one answer in fifty takes more than eight times the mean: worse than any API worth calling.
+MAX_LATENCY_SPREAD = 2.0
+
 #: Variable of the environment, field of the settings, meaning: `from_env` and `--help` read this.
 VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("SANDBOX_CLIENT_KEY", "client_key", "client key that callers must send (required)"),
@@ -58,6 +61,11 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("SANDBOX_SEED", "seed", "seed of the stores and their videos (1)"),
     ("SANDBOX_PROFILE", "profile", f"one of {', '.join(PROFILES)} (default)"),
     ("SANDBOX_LATENCY", "latency", "seconds per call, for all endpoints (by profile)"),
+    (
+        "SANDBOX_LATENCY_SPREAD",
+        "latency_spread",
+        "sigma of a lognormal latency of the same mean, such as 0.8; 0 = always the same (0)",
+    ),
     (
         "SANDBOX_RATE_LIMIT_PER_MINUTE",
         "rate_limit_per_minute",
@@ -72,6 +80,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
 CHANGEABLE = (
     "stores",
     "latency",
+    "latency_spread",
     "rate_limit_per_minute",
     "window_seconds",
     "token_regime",
@@ -113,6 +122,7 @@ class SandboxSettings:
         profile: A key of `PROFILES`.
         latency: Seconds for all endpoints, or per endpoint (the rest as `DEFAULT_LATENCY`), or
             None for `DEFAULT_LATENCY`.
+        latency_spread: Sigma of a lognormal distribution with these means, 0 = always the same.
         rate_limit_per_minute: Calls per window and Display endpoint, 0 = unlimited, None = by
             profile.
         window_seconds: Length of the sliding window (60; shorter only for tests).
@@ -139,6 +149,7 @@ class SandboxSettings:
     seed: int = 1
     profile: str = "default"
     latency: float | Mapping[str, float] | None = None
+    latency_spread: float = 0.0
     rate_limit_per_minute: int | None = None
     window_seconds: float = 60.0
     token_regime: str = "2h"  # noqa: S105 (a name, not a token)
@@ -170,6 +181,7 @@ class SandboxSettings:
         _check_seconds("window_seconds", self.window_seconds, MAX_LATENCY)
         _check(self.window_seconds > 0, "window_seconds", "must be more than 0")
         self._check_latency()
+        _check_number("latency_spread", self.latency_spread, MAX_LATENCY_SPREAD, "a number")
         if self.date is not None:
             in_range = isinstance(self.date, dt.date) and FIRST_DAY <= self.date <= LAST_DAY
             _check(in_range, "date", f"must be a day from {FIRST_DAY} to {LAST_DAY}")
@@ -276,9 +288,13 @@ def _check_integer(field: str, value: object, low: int, high: int) -> None:
 
 
 def _check_seconds(field: str, value: object, high: float) -> None:
+    _check_number(field, value, high, "seconds")
+
+
+def _check_number(field: str, value: object, high: float, what: str) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     ok = is_number and math.isfinite(value) and 0 <= value <= high  # type: ignore[arg-type,operator]  # is_number proves it
-    _check(ok, field, f"must be seconds from 0 to {high:g}")
+    _check(ok, field, f"must be {what} from 0 to {high:g}")
 
 
 def _check_choice(field: str, value: object, choices: Iterable[str]) -> None:
@@ -306,7 +322,7 @@ def _parse(variable: str, field: str, text: str) -> Any:
     try:
         if field in {"port", "stores", "seed", "rate_limit_per_minute"}:
             return int(text)
-        if field == "latency":
+        if field in {"latency", "latency_spread"}:
             return float(text)
     except ValueError:
         raise SettingsError(variable, "must be a number") from None

@@ -91,6 +91,7 @@ def test_everything_listens_on_the_loopback_interface_only(bench: Bench) -> None
     [
         ({}, set()),
         ({"SANDBOX_LATENCY": "0.5"}, {"sandbox"}),
+        ({"SANDBOX_LATENCY_SPREAD": "0.8"}, {"sandbox"}),
         ({"SYNC_CONCURRENCY": "10"}, set(AIRFLOW)),
         ({"STORES": "40"}, set()),
         ({"FAULTS": "storm"}, set()),

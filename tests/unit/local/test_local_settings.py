@@ -32,6 +32,8 @@ REAL_TIKTOK = {
         ("SANDBOX_PROFILE", "fast", "default, reference, reference-limited"),
         ("SANDBOX_LATENCY", "-1", "from 0 to 60"),
         ("SANDBOX_LATENCY", "nan", "from 0 to 60"),
+        ("SANDBOX_LATENCY_SPREAD", "wide", "a number, from 0 to 2"),
+        ("SANDBOX_LATENCY_SPREAD", "2.5", "a number, from 0 to 2"),
         ("FAULTS", "hurricane", "Use one of: storm"),
     ],
 )

@@ -104,6 +104,9 @@ def test_settings_can_be_read_and_changed(sandbox: SandboxServer) -> None:
     assert sandbox.admin("PATCH", "/settings", json={"date": None})["date"] is None
     everywhere = sandbox.admin("PATCH", "/settings", json={"latency": 0})["latency"]
     assert set(everywhere.values()) == {0.0}
+    assert (
+        sandbox.admin("PATCH", "/settings", json={"latency_spread": 0.5})["latency_spread"] == 0.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,6 +121,8 @@ def test_settings_can_be_read_and_changed(sandbox: SandboxServer) -> None:
         ({"latency": {"nowhere": 1}}, "latency"),
         ({"latency": -1}, "latency"),
         ({"latency": None}, "latency"),
+        ({"latency_spread": 2.1}, "latency_spread"),
+        ({"latency_spread": "0.5"}, "latency_spread"),
         ({"rate_limit_per_minute": -1}, "rate_limit_per_minute"),
         ({"window_seconds": 0}, "window_seconds"),
         ({"token_regime": "1h"}, "token_regime"),

@@ -88,6 +88,7 @@ def test_every_variable_is_read() -> None:
             "SANDBOX_STORES": "40",
             "SANDBOX_SEED": "5",
             "SANDBOX_LATENCY": "0.25",
+            "SANDBOX_LATENCY_SPREAD": "0.8",
             "SANDBOX_PROFILE": "reference",
             "SANDBOX_RATE_LIMIT_PER_MINUTE": "77",
             "SANDBOX_TOKEN_REGIME": "24h",
@@ -99,10 +100,11 @@ def test_every_variable_is_read() -> None:
     assert (settings.host, settings.port, settings.stores, settings.seed) == ("::1", 9, 40, 5)
     assert settings.state == Path("somewhere/state.db")
     assert set(settings.latencies.values()) == {0.25}
+    assert settings.latency_spread == 0.8
     assert (settings.profile, settings.rate_limit) == ("reference", 77)
     assert settings.token_regime == "24h"
     assert settings.today.isoformat() == "2026-11-24"
-    assert len(VARIABLES) == 13
+    assert len(VARIABLES) == 14
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,8 @@ def test_profiles(profile: str, limit: int) -> None:
         ("SANDBOX_STORES", "1e3"),
         ("SANDBOX_SEED", "-1"),
         ("SANDBOX_LATENCY", "fast"),
+        ("SANDBOX_LATENCY_SPREAD", "wide"),
+        ("SANDBOX_LATENCY_SPREAD", "-0.1"),
         ("SANDBOX_LATENCY", "-0.1"),
         ("SANDBOX_LATENCY", "nan"),
         ("SANDBOX_PROFILE", "turbo"),

@@ -1,0 +1,41 @@
+"""What is kept of a run of the benchmark: JSON files beside this module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent / "results"
+COMPARE = FOLDER / "compare.json"
+GROWTH = FOLDER / "growth.json"
+PARTIAL = FOLDER / "partial.json"
+"""Of a run that left something out or was broken off; not committed."""
+
+
+def write(file: Path, content: Mapping[str, Any]) -> None:
+    """Replace a file of results."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(_rounded(content), indent=1) + "\n", encoding="utf-8")
+
+
+def read(file: Path) -> dict[str, Any]:
+    """What `write` wrote.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def _rounded(value: Any) -> Any:
+    """Milliseconds are all that was measured."""
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, Mapping):
+        return {key: _rounded(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(part) for part in value]
+    return value
