@@ -90,7 +90,7 @@ def sync_stores(job_name: str, store_codes: Sequence[str], context: Mapping[str,
     params, day = context["params"], _day(context, settings)
     with StoreDbHook.for_task(context).session() as conn, app.transport() as http:
         repository = DryRunRepository(conn) if params["dry_run"] else StoreRepository(conn)
-        total = len(set(params["stores"])) or repository.count_active_stores()
+        total = len(set(params["stores"])) or None
         try:
             run_batch(
                 [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes],

@@ -12,6 +12,10 @@ from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableEr
 
 Connection = psycopg.Connection[Any]
 
+PREPARE_AFTER = 1
+"""A statement's second execution on a connection is prepared (psycopg's own figure is 5, which a
+store of seven pages hardly reaches; docs/decisions/0009)."""
+
 
 @contextmanager
 def connect(url: str, *, application_name: str) -> Iterator[Connection]:
@@ -27,7 +31,11 @@ def connect(url: str, *, application_name: str) -> Iterator[Connection]:
     """
     try:
         conn = psycopg.connect(
-            url, autocommit=True, application_name=application_name, connect_timeout=10
+            url,
+            autocommit=True,
+            prepare_threshold=PREPARE_AFTER,
+            application_name=application_name,
+            connect_timeout=10,
         )
     except psycopg.ProgrammingError as error:
         message = "STORE_DB_URL is not a libpq URL (postgresql://user:password@host:port/database)."

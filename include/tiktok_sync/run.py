@@ -17,14 +17,15 @@ class StoreRun:
         run_id: Airflow's run id, or the CLI's.
         store_code: Which store.
         day: The snapshot day.
-        stores_in_run: How many stores the whole run has, for the progress line.
+        stores_in_run: How many stores the whole run has, for the progress line; ``None`` = as many
+            as are active.
     """
 
     job_name: str
     run_id: str
     store_code: str
     day: SnapshotDay
-    stores_in_run: int
+    stores_in_run: int | None = None
 
     @property
     def key(self) -> RunKey:

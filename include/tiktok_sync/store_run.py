@@ -102,14 +102,15 @@ def _record(
             duration_ms=duration_ms,
             details={**details, **cost},
         )
-        processed = sync_log.stores_done(run.key)
+        progress = sync_log.progress(run.key)
     except psycopg.Error:
         if status == "success":
             raise
         # The failure that is being recorded is the one to be raised and seen.
         log.exception("The store's row in sync_logs could not be written")
         return
-    _log_progress(processed, run.stores_in_run)
+    total = progress.active if run.stores_in_run is None else run.stores_in_run
+    _log_progress(progress.done, total)
 
 
 def _log_progress(processed: int, total: int) -> None:

@@ -47,6 +47,14 @@ class StoreResult:
     details: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is: its stores that have a row, and those that a run of all stores has."""
+
+    done: int
+    active: int
+
+
 class SyncLog:
     """Access to ``sync_logs`` on one autocommit connection."""
 
@@ -84,14 +92,19 @@ class SyncLog:
             if result.status == "success"
         }
 
-    def stores_done(self, run: RunKey) -> int:
-        """How many stores of the run have a row."""
-        row = self.conn.execute(
-            "SELECT count(*) FROM sync_logs"
-            " WHERE job_name = %s AND run_id = %s AND store_code IS NOT NULL",
-            [run.job_name, run.run_id],
-        ).fetchone()
-        return int(row[0]) if row else 0
+    def progress(self, run: RunKey) -> RunProgress:
+        """How far the run is.
+
+        Not part of :meth:`record`: of two stores that end at once neither statement would see the
+        other's row, and no line would ever say 100 %.
+        """
+        with self.conn.cursor(row_factory=class_row(RunProgress)) as cursor:
+            return cursor.execute(
+                "SELECT count(*) AS done,"
+                " (SELECT count(*) FROM stores WHERE is_active) AS active FROM sync_logs"
+                " WHERE job_name = %s AND run_id = %s AND store_code IS NOT NULL",
+                [run.job_name, run.run_id],
+            ).fetchall()[0]
 
     def results(self, run: RunKey, store_codes: Sequence[str]) -> list[StoreResult]:
         """The rows of these stores in this run, by store code."""

@@ -54,12 +54,12 @@ def sync_videos(
     try:
         listing.walk()
     except ListingError:
-        repository.forget_listing(run.store_code)
+        listing.forget()
         raise
     listing.refuse_problems()
     removed = listing.settle_missing()
     unlisted = listing.look_behind_edges()
-    repository.forget_listing(run.store_code)
+    listing.forget()
     return StoreOutcome(
         message=f"{len(listing.seen)} videos on {listing.pages} pages"
         + (f", {removed} gone" if removed else "")
@@ -108,6 +108,11 @@ class _Listing:
                 if not self._problems:
                     progress = ListingProgress(started_at, self.pages, self._edges)
             self._save(page.videos, page.observed_at, progress)
+
+    def forget(self) -> None:
+        """The listing ended, or must start afresh; one of a single page left no position."""
+        if self._edges:
+            self._repository.forget_listing(self._run.store_code)
 
     def refuse_problems(self) -> None:
         """Fail for the videos that could not be read, now that all others are written."""

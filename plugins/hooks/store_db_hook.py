@@ -11,7 +11,7 @@ import psycopg
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from include.tiktok_sync.database import Connection, unreachable
+from include.tiktok_sync.database import PREPARE_AFTER, Connection, unreachable
 from include.tiktok_sync.errors import ConfigurationError
 
 APPLICATION_NAME_BYTES = 63
@@ -69,6 +69,9 @@ class StoreDbHook(PostgresHook):
     def session(self) -> Iterator[Connection]:
         """One autocommit connection, closed at the end.
 
+        A pooler that does not know prepared statements (PgBouncer before 1.21 in transaction mode)
+        needs ``"prepare_threshold": null`` among the connection's extras.
+
         Raises:
             ConfigurationError: The connection does not exist in Airflow.
             DatabaseUnavailableError: The server cannot be reached or refuses the login.
@@ -85,6 +88,8 @@ class StoreDbHook(PostgresHook):
             raise unreachable(error) from error
         with conn:
             conn.autocommit = True
+            if "prepare_threshold" not in self.connection.extra_dejson:
+                conn.prepare_threshold = PREPARE_AFTER
             yield conn
 
 

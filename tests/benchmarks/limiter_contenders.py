@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import pwd
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,14 +19,12 @@ from typing import Any
 import psycopg
 
 from include.local.ports import HOST, choose_port
-from include.local.postgres import create_cluster, server_command, system_user
-from include.local.workspace import Workspace
 from include.tiktok_sync import rate_limit
 from include.tiktok_sync.schema import upgrade
+from tests.postgres_server import running_postgres
 
 Acquire = Callable[[], object]
 
-_PASSWORD = "benchmark"  # the server lives on the loopback interface for some minutes
 _PATIENCE_S = 60
 _ENDPOINT = "video/list"
 
@@ -148,31 +144,9 @@ def local_servers(folder: Path) -> Iterator[Servers]:
 
 @contextmanager
 def _postgres(folder: Path) -> Iterator[str]:
-    workspace = Workspace(root=folder, state=folder, env_file=folder / ".env")
-    workspace.create_folders()
-    port = choose_port(())
-    create_cluster(workspace, _PASSWORD)
-    user = system_user()
-    log = workspace.log_file("postgres")
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - fixed arguments, no shell
-            server_command(workspace, port),
-            user=user,
-            group=pwd.getpwnam(user).pw_gid if user else None,
-            extra_groups=[] if user else None,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        url = f"postgresql://postgres:{_PASSWORD}@{HOST}:{port}/postgres"
-        _wait_for(lambda: psycopg.connect(url).close(), psycopg.OperationalError)
-        upgrade(url)
-        yield url
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(_PATIENCE_S)
+    with running_postgres(folder) as server:
+        upgrade(server.url())
+        yield server.url()
 
 
 @contextmanager

@@ -2,101 +2,40 @@
 
 from __future__ import annotations
 
-import itertools
-import pwd
-import secrets
-import signal
-import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
-from psycopg import sql
 
-from include.local.ports import HOST, choose_port
-from include.local.postgres import create_cluster, server_command, system_user
-from include.local.workspace import Workspace
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.schema import upgrade
 from include.tiktok_sync.settings import Settings
 from tests.database.bench import Bench
+from tests.postgres_server import PostgresServer, running_postgres
 from tests.sandbox_server import SandboxServer, running_sandbox
 
-_PATIENCE_SECONDS = 60.0
 _TEMPLATE = "migrated"
-_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB")
-
-
-@dataclass
-class PostgresServer:
-    """The session's server; `url` names a database on it."""
-
-    port: int
-    password: str
-    counter: Iterator[int]
-
-    def url(self, database: str) -> str:
-        return f"postgresql://postgres:{self.password}@{HOST}:{self.port}/{database}"
-
-    def run(self, statement: str, *names: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as conn:
-            conn.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
-
-    def new_database(self, template: str) -> str:
-        name = f"test_{next(self.counter)}"
-        self.run("CREATE DATABASE {} TEMPLATE {}", name, template)
-        return name
-
-    def wait_until_ready(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                psycopg.connect(self.url("postgres"), connect_timeout=3).close()
-            except psycopg.OperationalError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(log.read_text(encoding="utf-8")) from None
-                time.sleep(0.05)
-            else:
-                return
+_SETTINGS = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "shared_buffers=32MB",
+    "log_connections=on",  # read by statement_log
+)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """The embedded Postgres in a folder of its own, without the safety that tests do not need."""
-    with tempfile.TemporaryDirectory(prefix="tiktok-sync-db-", ignore_cleanup_errors=True) as name:
-        state = Path(name).resolve()
-        workspace = Workspace(root=state, state=state, env_file=state / ".env")
-        workspace.create_folders()
-        server = PostgresServer(choose_port(()), secrets.token_hex(8), itertools.count(1))
-        create_cluster(workspace, server.password)
-        command = list(server_command(workspace, server.port))
-        for setting in _FAST:
-            command += ["-c", setting]
-        user = system_user()
-        log = workspace.log_file("postgres")
-        with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603 - fixed arguments, no shell
-                command,
-                user=user,
-                group=pwd.getpwnam(user).pw_gid if user else None,
-                extra_groups=[] if user else None,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-        try:
-            server.wait_until_ready(process, log)
-            yield server
-        finally:
-            process.send_signal(signal.SIGINT)  # fast shutdown: rolls back and disconnects
-            process.wait(_PATIENCE_SECONDS)
+    with (
+        tempfile.TemporaryDirectory(prefix="tiktok-sync-db-", ignore_cleanup_errors=True) as name,
+        running_postgres(Path(name), *_SETTINGS) as server,
+    ):
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.database.bench import UTC, Bench
-from tests.database.conftest import PostgresServer
+from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSED, FOUND, BROKEN = "success", "skipped", "failed"

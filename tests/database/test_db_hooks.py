@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from hooks.store_db_hook import StoreDbHook
-from include.tiktok_sync.database import database_errors
+from include.tiktok_sync.database import PREPARE_AFTER, database_errors
 from include.tiktok_sync.errors import DatabaseUnavailableError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +75,21 @@ def test_options_of_the_connection_and_of_the_hook_both_hold(
         ).fetchone()
 
     assert row == ("public,extensions", "10min")
+
+
+def test_a_repeated_statement_is_prepared_unless_the_connection_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, store_db: str
+) -> None:
+    del store_db
+    with StoreDbHook().session() as conn:
+        assert conn.prepare_threshold == PREPARE_AFTER
+
+    fields = json.loads(os.environ["AIRFLOW_CONN_STORE_DB"])
+    fields["extra"] = {"prepare_threshold": None}  # for a pooler that knows none
+    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(fields))
+
+    with StoreDbHook().session() as conn:
+        assert conn.prepare_threshold is None
 
 
 def test_statement_that_outlives_its_task_is_ended_by_the_server(store_db: str) -> None:

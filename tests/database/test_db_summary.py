@@ -153,7 +153,7 @@ def test_the_summary_row_is_one_a_run_and_the_last_word_stands(conn: Connection)
         2,
     )
     assert (found["duration_ms"], found["details"]) == (2**31, {"a": 1})
-    assert log.stores_done(RUN) == 0
+    assert log.progress(RUN).done == 0
 
 
 def test_a_store_row_cannot_be_partial(conn: Connection) -> None:
