@@ -33,17 +33,10 @@ def sync_one_store(job_name: str, store_code: str) -> None:
     settings = Settings.from_env()
     app = TikTokHook().app()
     with StoreDbHook().session() as conn, app.transport() as http:
-        repository = StoreRepository(conn)
         run_store(
-            StoreRun(
-                job_name,
-                get_current_context()["dag_run"].run_id,
-                store_code,
-                _day(),
-                repository.count_active_stores(),
-            ),
+            StoreRun(job_name, get_current_context()["dag_run"].run_id, store_code, _day()),
             open_client=partial(app.client, store_code, http=http, conn=conn, settings=settings),
-            repository=repository,
+            repository=StoreRepository(conn),
         )
 
 
