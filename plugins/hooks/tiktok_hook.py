@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.tiktok_sync.app import TikTokApp
@@ -17,11 +17,13 @@ EXTRAS = frozenset({"connect_timeout_s", "read_timeout_s"})
 """Extras the connection may have; the stock hook would send unknown ones as request headers."""
 
 
-class TikTokHook(HttpHook):
+class TikTokHook(BaseHook):
     """Builds the TikTok app from a connection of type ``http``.
 
-    The calls themselves are made by ``include.tiktok_sync``: the stock ``run()`` opens a session
-    and looks the connection up for every call, has no time-out and loses status and headers.
+    The calls themselves are made by ``include.tiktok_sync``: the stock ``HttpHook.run()`` opens a
+    session and looks the connection up for every call, has no time-out and loses status and
+    headers. Not a subclass of it either: its module imports aiohttp, which makes two TLS contexts
+    on import, and so in the parent of all tasks.
 
     :param tiktok_conn_id: host = API base URL, login = client key, password = client secret;
         extras ``connect_timeout_s`` and ``read_timeout_s`` in seconds.
@@ -34,7 +36,7 @@ class TikTokHook(HttpHook):
     default_host = DEFAULT_API_URL
 
     def __init__(self, tiktok_conn_id: str = default_conn_name) -> None:
-        super().__init__(http_conn_id=tiktok_conn_id)
+        super().__init__()
         self.tiktok_conn_id = tiktok_conn_id
 
     def app(self) -> TikTokApp:
@@ -51,12 +53,14 @@ class TikTokHook(HttpHook):
                 " airflow_settings.yaml (python plugins/load_airflow_settings.py) or create it."
             )
             raise ConfigurationError(message) from error
-        if "://" not in (connection.host or self.default_host) and not connection.schema:
+        url = connection.host or self.default_host
+        if "://" not in url:
             # The stock default, http, would send the secret unencrypted.
-            connection.schema = "https"
-        self._set_base_url(connection)
+            url = f"{connection.schema or 'https'}://{url}"
+        if connection.port:
+            url += f":{connection.port}"
         return TikTokApp(
-            api_url=self.base_url.rstrip("/"),
+            api_url=url.rstrip("/"),
             client_key=connection.login or "",
             client_secret=connection.password or "",
             timeouts=self._timeouts(connection.extra_dejson),

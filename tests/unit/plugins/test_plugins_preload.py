@@ -76,7 +76,19 @@ def test_celery_worker_does_the_same(probe: Probe) -> None:
 def test_nothing_comes_to_life_before_the_fork(scheduler: Any) -> None:
     # A thread or a connection that many forks share is broken in all of them.
     assert scheduler["threads"] == ["MainThread"]
+    assert scheduler["native_threads"] == 1
     assert scheduler["new_sockets"] == []
+    # TLS contexts, sessions, clients, connections, event loops, child processes.
+    assert scheduler["unshareable"] == []
+    # Nobody would release it in a fork (Airflow issue 71707).
+    assert scheduler["held_locks"] == []
+
+
+def test_forks_share_no_random_state(scheduler: Any) -> None:
+    assert scheduler["generators"] == []
+    assert set(scheduler["drawn"]) == {"random", "OpenSSL", "the system", "the client's jitter"}
+    for source, (one, other) in scheduler["drawn"].items():
+        assert one != other, source
 
 
 def test_a_task_finds_everything_loaded(scheduler: Any) -> None:

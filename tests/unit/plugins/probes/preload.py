@@ -8,34 +8,51 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import random
+import ssl
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[4]
 
 # The console script of Airflow; a task's process sees the arguments of its scheduler.
 sys.argv = ["airflow", *sys.argv[1:]]
 
+import alive  # type: ignore[import-not-found]  # noqa: E402 - a neighbour of this script
 
-def sockets() -> list[str]:
-    """Sockets this process holds open."""
-    links = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        try:
-            link = str(descriptor.readlink())
-        except FileNotFoundError:  # the descriptor of the listing itself
-            continue
-        if link.startswith("socket:"):
-            links.append(link)
-    return links
+LOOKS = (alive.unshareable, alive.generators, alive.held_locks)
 
 
-sockets_before = sockets()
+def jitter() -> str:
+    """A wait between the tries of a call, as the product's client draws it."""
+    client = sys.modules["include.tiktok_sync.client"]
+    wait = client.wait_random_exponential(multiplier=0.5, max=8)
+    return str(wait(SimpleNamespace(attempt_number=4)))
+
+
+sockets_before = alive.sockets()
+before = [look() for look in LOOKS]
 importlib.import_module("airflow")  # initialises Airflow, which imports airflow_local_settings
 preloaded = set(sys.modules)
-alive = [thread.name for thread in threading.enumerate()]
-sockets_after = sockets()
+threads = [thread.name for thread in threading.enumerate()]
+native_threads = alive.native_threads()
+new_sockets = sorted(alive.sockets() - sockets_before)
+appeared = [
+    sorted(text for identity, text in look().items() if identity not in known)
+    for look, known in zip(LOOKS, before, strict=True)
+]
+draws: dict[str, Any] = {
+    "random": random.random,
+    "OpenSSL": lambda: ssl.RAND_bytes(8).hex(),
+    "the system": lambda: os.urandom(8).hex(),
+}
+if "include.tiktok_sync.client" in sys.modules:
+    draws["the client's jitter"] = jitter
+drawn = {name: alive.drawn_in_forks(draw) for name, draw in draws.items()}
 
 # The scheduler and its executor load these themselves before any worker is forked.
 for name in (
@@ -70,8 +87,13 @@ print(  # noqa: T201 - a probe's answer
     json.dumps(
         {
             "preloaded": sorted(preloaded),
-            "threads": alive,
-            "new_sockets": sorted(set(sockets_after) - set(sockets_before)),
+            "threads": threads,
+            "native_threads": native_threads,
+            "new_sockets": new_sockets,
+            "unshareable": appeared[0],
+            "generators": appeared[1],
+            "held_locks": appeared[2],
+            "drawn": drawn,
             "dags": sorted(bag.dags),
             "errors": bag.import_errors,
             "added_by_task": sorted(set(sys.modules) - forked),
