@@ -20,6 +20,7 @@ if {"scheduler", "celery"} & set(sys.argv[1:3]):
     import airflow.sdk.definitions.decorators
 
     # What the task runner imports around the task's own code.
+    import airflow.sdk.execution_time.cache  # at the first look-up of a connection
     import airflow.sdk.execution_time.task_mapping
     import airflow.sdk.execution_time.timeout
     import airflow.sdk.listener

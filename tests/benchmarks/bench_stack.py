@@ -40,7 +40,8 @@ TUNED = (
 )
 """What the local stack sets for speed: left out, Airflow's own defaults hold."""
 
-_ROWS = ("user_daily_stats", "videos", "video_daily_stats", "video_listings", "sync_logs")
+_PROFILES = "user_daily_stats"
+_ROWS = ("videos", "video_daily_stats", "video_listings", "sync_logs")
 _PARSE_SECONDS = 120
 
 
@@ -108,19 +109,25 @@ class BenchStack(Stack):
             self._wait_for_sandbox(started)
 
     def begin_anew(
-        self, *, latency: Mapping[str, float] = DEFAULT_LATENCY, spread: float = 0.0
+        self,
+        *,
+        latency: Mapping[str, float] = DEFAULT_LATENCY,
+        spread: float = 0.0,
+        keep_profiles: bool = False,
     ) -> None:
         """Empty tables, the sandbox's figures at nought, and its first latencies again.
 
         Args:
             latency: Seconds per endpoint from now on.
             spread: ``latency_spread`` of the sandbox from now on.
+            keep_profiles: Leave the rows of the user sync.
 
         Raises:
             LocalStackError: The sandbox does not answer.
         """
         with psycopg.connect(self.settings.store_db_url, autocommit=True) as conn:
-            conn.execute(f"TRUNCATE {', '.join(_ROWS)}")
+            tables = _ROWS if keep_profiles else (*_ROWS, _PROFILES)
+            conn.execute(f"TRUNCATE {', '.join(tables)}")
             conn.execute("ANALYZE")
         with psycopg.connect(self.settings.postgres_url, autocommit=True) as conn:
             conn.execute("CHECKPOINT")

@@ -14,7 +14,7 @@ from include.local.errors import LocalStackError
 from include.local.settings import DEFAULT_STORES
 from tests.benchmarks import compare as comparison
 from tests.benchmarks import growth as growing
-from tests.benchmarks import results, variants
+from tests.benchmarks import results, tuning, variants
 from tests.benchmarks.errors import BenchError
 
 app = typer.Typer(
@@ -103,14 +103,19 @@ def growth(
 @app.command()
 @_explained
 def page() -> None:
-    """Write docs/performance.md and its charts from the stored figures."""
+    """Write docs/performance.md, its charts and README's tuning table from the stored figures."""
     # matplotlib takes a second to import, and only this needs it.
     from tests.benchmarks.page import DOCS, pages  # noqa: PLC0415
 
     if not results.COMPARE.exists():
         message = f"There are no figures in {results.COMPARE} yet: make bench"
         raise BenchError(message)
+    compared = results.read(results.COMPARE)
     grown = results.read(results.GROWTH) if results.GROWTH.exists() else None
-    for name, text in pages(results.read(results.COMPARE), grown).items():
+    for name, text in pages(compared, grown).items():
         (DOCS / name).write_text(text, encoding="utf-8")
         say(f"Wrote docs/{name}")
+    tuning.README.write_text(
+        tuning.with_table(tuning.README.read_text(encoding="utf-8"), compared), encoding="utf-8"
+    )
+    say("Wrote the tuning table of README.md")

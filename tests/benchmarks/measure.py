@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 
@@ -14,12 +15,13 @@ from include.local.airflow_env import product_env
 from include.local.migrate import tail
 from include.local.sandbox_admin import ask
 from include.local.supervisor import base_env
+from include.sandbox.settings import DEFAULT_LATENCY
 from tests.benchmarks.airflow_runs import run_dags, statuses
 from tests.benchmarks.bench_stack import BenchStack
 from tests.benchmarks.errors import BenchError
 from tests.benchmarks.meter import PLAIN, ExecutionCalls, MemoryWatch, cpu_seconds
 from tests.benchmarks.variants import AIRFLOW_WAYS
-from tests.benchmarks.workload import Job
+from tests.benchmarks.workload import USER, Job
 
 _PLAIN_LOG = "plain"
 
@@ -150,6 +152,20 @@ def _by_airflow(
     found.wall_s = max(ends) - min(times.first_start for _, times in runs.values())
 
 
+def read_profiles(stack: BenchStack, timeout_s: float) -> None:
+    """Sync all users once, unmeasured and without waiting for TikTok.
+
+    The video sync takes a store's number of videos from there; where it is not known, every page
+    is read twice.
+
+    Raises:
+        BenchError: It failed.
+        LocalStackError: The stack fails.
+    """
+    stack.begin_anew(latency=dict.fromkeys(DEFAULT_LATENCY, 0.0))
+    _program(stack, "batches", (USER,), 0, timeout_s)
+
+
 def _plainly(
     stack: BenchStack,
     found: Measurement,
@@ -157,8 +173,27 @@ def _plainly(
     memory: MemoryWatch,
     timeout_s: float,
 ) -> None:
-    command = [sys.executable, "-m", "tests.benchmarks.plain_sync", found.way]
-    command += [",".join(job.name for job in jobs), "--sample", str(found.sample or found.stores)]
+    told = _program(stack, found.way, jobs, found.sample or found.stores, timeout_s, memory)
+    found.cpu_s[PLAIN] = told["cpu_s"]
+    times = found.stores / found.sample if found.sample else 1.0
+    for job in jobs:
+        begun, ended = told["spans"][job.name]
+        found.by_job[job.name] = JobFigures(
+            wall_s=(ended - begun) * times, succeeded=_succeeded(stack, job, told["run_id"])
+        )
+    found.wall_s = max(figures.wall_s for figures in found.by_job.values())
+
+
+def _program(
+    stack: BenchStack,
+    way: str,
+    jobs: tuple[Job, ...],
+    sample: int,
+    timeout_s: float,
+    memory: MemoryWatch | None = None,
+) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.benchmarks.plain_sync", way]
+    command += [",".join(job.name for job in jobs), "--sample", str(sample)]
     log = stack.workspace.log_file(_PLAIN_LOG)
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(  # noqa: S603 - fixed arguments
@@ -170,7 +205,8 @@ def _plainly(
             stderr=output,
             text=True,
         )
-        memory.add(process.pid)
+        if memory:
+            memory.add(process.pid)
         try:
             printed, _ = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -181,15 +217,8 @@ def _plainly(
     if process.returncode:
         message = f"the program ended with {process.returncode}:\n{tail(log)}"
         raise BenchError(message)
-    told = json.loads(printed)
-    found.cpu_s[PLAIN] = told["cpu_s"]
-    times = found.stores / found.sample if found.sample else 1.0
-    for job in jobs:
-        begun, ended = told["spans"][job.name]
-        found.by_job[job.name] = JobFigures(
-            wall_s=(ended - begun) * times, succeeded=_succeeded(stack, job, told["run_id"])
-        )
-    found.wall_s = max(figures.wall_s for figures in found.by_job.values())
+    told: dict[str, Any] = json.loads(printed)
+    return told
 
 
 def _succeeded(stack: BenchStack, job: Job, run_id: str) -> int:

@@ -102,6 +102,13 @@ def test_a_task_finds_everything_loaded(scheduler: Any) -> None:
     assert len(added) <= 5, added
 
 
+def test_a_task_finds_built_what_processes_build_once(scheduler: Any, probe: Probe) -> None:
+    # The listeners need every plugin scanned; a lexer is there once a Dag's template was compiled.
+    assert scheduler["built"]["listeners"] == 1
+    assert scheduler["built"]["template lexers"] >= 1
+    assert not any(probe(PROBE, "dags", "list")["built"].values())
+
+
 def test_other_commands_do_not_pay_for_it(probe: Probe) -> None:
     listing = probe(PROBE, "dags", "list")
 

@@ -54,6 +54,14 @@ if "include.tiktok_sync.client" in sys.modules:
     draws["the client's jitter"] = jitter
 drawn = {name: alive.drawn_in_forks(draw) for name, draw in draws.items()}
 
+# What a process builds at its first use and keeps: found here, or built anew by every task.
+built = {}
+if "airflow.sdk.listener" in sys.modules:
+    listener = sys.modules["airflow.sdk.listener"]
+    built["listeners"] = listener.get_listener_manager.cache_info().currsize
+if "jinja2.lexer" in sys.modules:
+    built["template lexers"] = len(sys.modules["jinja2.lexer"]._lexer_cache)
+
 # The scheduler and its executor load these themselves before any worker is forked.
 for name in (
     "airflow.executors.local_executor",
@@ -82,6 +90,11 @@ for name in (
 ):
     importlib.import_module(name)
 importlib.import_module("sync_tasks")
+# The connection, as the local stack gives it to tasks.
+os.environ["AIRFLOW_CONN_TIKTOK_DEFAULT"] = json.dumps(
+    {"conn_type": "http", "host": "http://127.0.0.1:1", "login": "key", "password": "secret"}
+)
+sys.modules["hooks.tiktok_hook"].TikTokHook().app()
 
 print(  # noqa: T201 - a probe's answer
     json.dumps(
@@ -94,6 +107,7 @@ print(  # noqa: T201 - a probe's answer
             "generators": appeared[1],
             "held_locks": appeared[2],
             "drawn": drawn,
+            "built": built,
             "dags": sorted(bag.dags),
             "errors": bag.import_errors,
             "added_by_task": sorted(set(sys.modules) - forked),
