@@ -6,7 +6,7 @@ a store and day to `user_daily_stats`. TikTok keeps no history: a day that is mi
 | task | what it does | red means |
 | --- | --- | --- |
 | `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced; its log names the setting to change |
-| `sync_store_user` | one store each (several above 1,000 stores), 30 tasks at once (pool `tiktok_users`) | this store failed; the reason is in its log and in `sync_logs` |
+| `sync_store_user` | one store each (several above 500 stores), 30 tasks at once (pool `tiktok_users`) | this store failed; the reason is in its log and in `sync_logs` |
 | `data_checks.user_rows_missing` | does every store have its row of the day? | the check itself could not run; the run goes on |
 | `data_checks.user_counts_negative` | is a count below zero? | the check itself could not run; the run goes on |
 | `data_checks.user_rows_late` | was a row observed after its day? | the check itself could not run; the run goes on |
@@ -51,7 +51,7 @@ with DAG(
 ):
     sync_store_user = StoreSyncOperator.partial(
         task_id="sync_store_user",
-        doc_md="Sync one store's profile; above 1,000 stores, several one after the other.",
+        doc_md="Sync one store's profile; above 500 stores, several one after the other.",
         pool="tiktok_users",
         map_index_template=STORES_LABEL,
         priority_weight=1,

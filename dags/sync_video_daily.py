@@ -7,7 +7,7 @@ Lists each active store's public videos and writes them to `videos`, and one row
 | task | what it does | red means |
 | --- | --- | --- |
 | `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced; its log names the setting to change |
-| `sync_store_video` | one store each (several above 1,000 stores), 20 tasks at once (pool `tiktok_videos`) | this store failed; the reason is in its log and in `sync_logs` |
+| `sync_store_video` | one store each (several above 500 stores), 20 tasks at once (pool `tiktok_videos`) | this store failed; the reason is in its log and in `sync_logs` |
 | `data_checks.video_syncs_missing` | was every store read, or the reason recorded? | the check itself could not run; the run goes on |
 | `data_checks.videos_lost` | did a store lose more than half of its videos? | the check itself could not run; the run goes on |
 | `data_checks.video_counts_negative` | is a count below zero? | the check itself could not run; the run goes on |
@@ -53,7 +53,7 @@ with DAG(
 ):
     sync_store_video = StoreSyncOperator.partial(
         task_id="sync_store_video",
-        doc_md="Sync one store's videos; above 1,000 stores, several one after the other.",
+        doc_md="Sync one store's videos; above 500 stores, several one after the other.",
         pool="tiktok_videos",
         map_index_template=STORES_LABEL,
         # The longer of the two syncs: its free slots are filled first.

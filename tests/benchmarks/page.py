@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL
-from include.tiktok_sync.store_batch import MOST_TASKS, STORES_WITH_A_TASK_EACH
+from include.tiktok_sync.store_batch import MOST_TASKS
 from tests.benchmarks.charts import compare_chart, cpu_chart, growth_chart
 from tests.benchmarks.figures import busy, by_workload, label_of, per_store_ms, points_of
 from tests.benchmarks.meter import PARTS, TASKS, WORKERS
@@ -78,7 +78,6 @@ def _text(compare: Mapping[str, Any], growth: Mapping[str, Any] | None) -> str:
         spread=compare["latency_spread"],
         users_at_once=DEFAULT_USERS_POOL,
         videos_at_once=DEFAULT_VIDEOS_POOL,
-        alone_up_to=f"{STORES_WITH_A_TASK_EACH:,}",
         most_tasks=MOST_TASKS,
         several=max(variant.stores_per_task for variant in VARIANTS),
         floor=lambda name: floor_seconds(jobs[name], stores, 0.0),

@@ -118,14 +118,15 @@ def test_a_batch_of_one_ends_as_its_store_does(bench: Bench) -> None:
     [
         (0, None, {}),
         (1, None, {1: 1}),
-        (1000, None, {1: 1000}),
-        (1001, None, {3: 333, 2: 1}),
+        (500, None, {1: 500}),
+        (501, None, {2: 250, 1: 1}),
+        (1000, None, {2: 500}),
         (10_000, None, {20: 500}),
         (7, 3, {3: 2, 1: 1}),
         (120, 50, {50: 2, 20: 1}),
     ],
 )
-def test_every_store_is_in_one_task_and_they_grow_past_a_thousand(
+def test_every_store_is_in_one_task_and_there_are_500_tasks_at_most(
     stores: int, per_task: int | None, lengths: dict[int, int]
 ) -> None:
     codes = [f"S{number}" for number in range(stores)]

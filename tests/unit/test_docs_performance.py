@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.benchmarks import results
 from tests.benchmarks.page import DOCS, pages
+from tests.benchmarks.tuning import README, with_table
 
 PREFIX = "performance"
 
 
-@pytest.mark.skipif(not results.COMPARE.exists(), reason="nothing was measured yet: make bench")
 def test_the_committed_page_is_the_figures_own() -> None:
     # When this fails: python -m tests.benchmarks page, and commit the files.
     growth = results.read(results.GROWTH) if results.GROWTH.exists() else None
@@ -21,3 +19,8 @@ def test_the_committed_page_is_the_figures_own() -> None:
     assert committed.keys() == found.keys()
     stale = [name for name, text in found.items() if committed[name].read_text("utf-8") != text]
     assert stale == []
+
+
+def test_readmes_tuning_table_is_the_figures_own() -> None:
+    readme = README.read_text("utf-8")
+    assert with_table(readme, results.read(results.COMPARE)) == readme
