@@ -7,10 +7,12 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LOCAL := $(RUN) -m include.local
 INSTALLED := $(VENV)/.installed
+# Program:its Debian packages.
+TEST_TOOLS := chromium:chromium,fonts-liberation
 
 .DEFAULT_GOAL := help
 .PHONY: help sync up down status db-url stores-import dictionary meanings test lint bench \
-  bench-growth chaos constraints
+  bench-growth chaos constraints test-tools
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -45,9 +47,20 @@ meanings: $(INSTALLED) ## Write docs/meanings.md anew
 	@$(RUN) -m include.tiktok_sync meanings > docs/.meanings.md
 	@mv docs/.meanings.md docs/meanings.md
 
-test: lint ## Everything that CI runs: lint, types, tests
+test: lint test-tools ## Everything that CI runs: lint, types, tests
 	$(RUN) -m mypy
 	$(RUN) -m pytest
+
+# What Python's registry does not have. Without root the tests that need it are skipped, and say so.
+test-tools: ## Install what tests need of Debian's packages, where that is possible
+	@missing=$$(for tool in $(TEST_TOOLS); do \
+	    command -v "$${tool%%:*}" >/dev/null || echo "$${tool##*:}" | tr , " "; done); \
+	  if test -z "$$missing"; then exit 0; fi; \
+	  if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
+	    echo "Not installed, tests that need it are skipped: $$missing" >&2; exit 0; fi; \
+	  echo "Installing for the tests: $$missing …" >&2; \
+	  apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
 lint: $(INSTALLED) ## Check style and formatting
 	$(RUN) -m ruff check .

@@ -12,11 +12,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from playwright.sync_api import Browser
+
+from tests.browser import running_browser
 
 ROOT = Path(__file__).resolve().parents[1]
 PROBE_SECONDS = 60
@@ -87,3 +90,10 @@ def probe() -> Probe:
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium for the session; pages are opened with ``tests.browser.open_page``."""
+    with running_browser() as found:
+        yield found
