@@ -55,13 +55,17 @@ def unshareable() -> dict[int, str]:
         for module, name in _UNSHAREABLE
         if isinstance(found := getattr(sys.modules.get(module), name, None), type)
     ]
-    main = threading.main_thread()
+    harmless = (
+        threading.main_thread(),
+        # Has no thread: it runs in its caller. Celery brings tornado, which tenacity then imports.
+        getattr(sys.modules.get("tornado.concurrent"), "dummy_executor", None),
+    )
     # By type(): isinstance() wakes up lazy objects of Airflow, which then import more.
     return {
         id(thing): label
         for thing in gc.get_objects()
         for kind, label in known
-        if issubclass(type(thing), kind) and thing is not main
+        if issubclass(type(thing), kind) and not any(thing is one for one in harmless)
     }
 
 
