@@ -49,7 +49,7 @@ meanings: $(INSTALLED) ## Write docs/meanings.md anew
 
 test: lint test-tools ## Everything that CI runs: lint, types, tests
 	$(RUN) -m mypy
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadgroup
 
 # What Python's registry does not have. Without root the tests that need it are skipped, and say so.
 test-tools: ## Install what tests need of Debian's packages, where that is possible
