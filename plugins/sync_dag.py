@@ -18,6 +18,7 @@ from airflow.sdk import (
 )
 
 from data_check_operator import DataCheckOperator
+from failure_log import say_why_failed, say_why_retried
 from store_sync_operator import STORES_LABEL, StoreSyncOperator
 from sync_retry_policy import SyncRetryPolicy
 
@@ -39,6 +40,8 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=5),
     "retry_policy": SyncRetryPolicy(),
     "execution_timeout": timedelta(minutes=10),
+    "on_failure_callback": say_why_failed,
+    "on_retry_callback": say_why_retried,
 }
 
 
@@ -127,7 +130,7 @@ def warm_up() -> None:
         sync_stores = StoreSyncOperator.partial(task_id="sync_stores")
         sync_stores.expand(store_codes=list_stores()) >> data_checks("any") >> record_summary()
     label = dag.get_template_env().from_string(STORES_LABEL)
-    label.render(task=SimpleNamespace(store_codes=["S001", "S002"]))
+    label.render(task=SimpleNamespace(store_label="S001"))
 
 
 def record_summary(*tables: str) -> Any:

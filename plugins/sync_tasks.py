@@ -22,6 +22,7 @@ from include.tiktok_sync.schema import check_schema
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import SnapshotDay, utc_now
 from include.tiktok_sync.store_batch import cut, run_batch
+from include.tiktok_sync.store_run import Report, to_nobody
 from include.tiktok_sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync_log import RunKey, SyncLog
 from include.tiktok_sync.vault import TokenVault
@@ -78,8 +79,19 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
     return batches
 
 
-def sync_stores(job_name: str, store_codes: Sequence[str], context: Mapping[str, Any]) -> None:
+def sync_stores(
+    job_name: str,
+    store_codes: Sequence[str],
+    context: Mapping[str, Any],
+    report: Report = to_nobody,
+) -> None:
     """One task's stores, one after the other, on one database connection and one HTTP session.
+
+    Args:
+        job_name: The Dag's id.
+        store_codes: The stores.
+        context: Airflow's.
+        report: Told what came of each store.
 
     Raises:
         AirflowSkipException: Nothing to be done for any of them; the reason is in ``sync_logs``.
@@ -96,6 +108,7 @@ def sync_stores(job_name: str, store_codes: Sequence[str], context: Mapping[str,
                 [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes],
                 open_client=partial(app.client, http=http, conn=conn, settings=settings),
                 repository=repository,
+                report=report,
             )
         except SkippableError as error:
             raise AirflowSkipException(str(error)) from error
