@@ -19,6 +19,7 @@ from airflow.sdk import (
 
 from data_check_operator import DataCheckOperator
 from failure_log import say_why_failed, say_why_retried
+from store_choices import store_choices
 from store_sync_operator import STORES_LABEL, StoreSyncOperator
 from sync_retry_policy import SyncRetryPolicy
 
@@ -64,15 +65,29 @@ def params(
     dry_run: str = "Call TikTok and write nothing; each store's log says what would have been"
     " written. Tokens that must be refreshed are refreshed.",
 ) -> dict[str, Param]:
-    """The trigger form; ``dry_run`` says what a dry run does."""
+    """The trigger form; ``dry_run`` says what a dry run does.
+
+    The stores are suggestions and no ``enum``: one that was added a moment ago must pass. What does
+    not exist is refused by the first task, with its name.
+    """
+    choices = store_choices()
+    offered: dict[str, Any] = (
+        {"examples": list(choices), "values_display": choices} if choices else {}
+    )
     return {
         "stores": Param(
             [],
             type="array",
             items={"type": "string"},
             title="Stores",
-            description="Codes of the stores to sync, as in the table stores."
-            " Empty = every active store.",
+            description="The stores to sync; none = every active store."
+            + (
+                " A store added less than a minute ago may not be offered yet: give its code"
+                " below, in the configuration JSON."
+                if choices
+                else " One store code a line, as in the table stores."
+            ),
+            **offered,
         ),
         "dry_run": Param(
             default=False,
