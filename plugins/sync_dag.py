@@ -77,13 +77,14 @@ def params(
     return {
         "stores": Param(
             [],
-            type="array",
+            # The form's list is null once it was filled and emptied again.
+            type=["array", "null"],
             items={"type": "string"},
             title="Stores",
             description="The stores to sync; none = every active store."
             + (
                 " A store added less than a minute ago may not be offered yet: give its code"
-                " below, in the configuration JSON."
+                " under Advanced Options, in the JSON."
                 if choices
                 else " One store code a line, as in the table stores."
             ),

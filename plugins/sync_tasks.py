@@ -75,7 +75,7 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
                 repository.ensure_partitions(_day(context, settings).date)
     except SyncError as error:
         context["ti"].xcom_push(ERROR_KEY, str(error))
-        raise
+        raise error.with_traceback(None) from None  # the message says it all
     batches = cut(codes, per_task or settings.stores_per_task)
     log.info("Stores listed", stores=len(codes), tasks=len(batches))
     return batches
@@ -109,7 +109,7 @@ def sync_stores(
 
     with StoreDbHook.for_task(context).session() as conn, app.transport() as http:
         repository = DryRunRepository(conn) if params["dry_run"] else StoreRepository(conn)
-        total = len(set(params["stores"])) or None
+        total = len(set(params["stores"] or [])) or None
         try:
             run_batch(
                 [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes],

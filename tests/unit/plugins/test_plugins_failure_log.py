@@ -36,7 +36,8 @@ def test_a_failure_ends_with_its_cause_and_the_next_step(lines: list[tuple[str, 
     # Outside of Airflow's last group, which the UI folds.
     assert lines == [
         ("info", "::endgroup::"),
-        ("error", f"{GRANT} (TikTok log_id 2026)"),
+        ("error", "The store's grant has ended at TikTok."),
+        ("error", "Its manager must connect the account again. (TikTok log_id 2026)"),
         ("info", "::endgroup::"),
         ("error", "2 of 3 stores failed"),
     ]
@@ -46,17 +47,17 @@ def test_a_try_that_is_followed_by_another_says_which(lines: list[tuple[str, str
     ti = SimpleNamespace(try_number=2, max_tries=3)
     failure_log.say_why_retried({"exception": RateLimitedError("TikTok answered 429."), "ti": ti})
 
-    assert lines[-1] == (
-        "warning",
-        "TikTok answered 429. Try 2 of 4: Airflow tries again by itself.",
-    )
+    assert lines[1:] == [
+        ("warning", "TikTok answered 429."),
+        ("warning", "Try 2 of 4: Airflow tries again by itself."),
+    ]
 
 
 def test_a_bug_points_to_its_traceback_and_repeats_nothing(lines: list[tuple[str, str]]) -> None:
     failure_log.say_why_failed({"exception": KeyError("act.secret")})
 
-    assert lines[-1][1].startswith("Unexpected KeyError: the traceback above says where. Clear")
-    assert "secret" not in lines[-1][1]
+    assert lines[1] == ("error", "Unexpected KeyError: the traceback above says where.")
+    assert not any("secret" in text for _, text in lines)
 
 
 def test_a_task_that_was_killed_has_no_log_to_end(lines: list[tuple[str, str]]) -> None:
