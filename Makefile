@@ -11,8 +11,8 @@ INSTALLED := $(VENV)/.installed
 TEST_TOOLS := chromium:chromium,fonts-liberation
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import dictionary meanings test lint bench \
-  bench-growth chaos constraints test-tools
+.PHONY: help sync up down status db-url stores-import dictionary meanings dags-doc metrics-doc test \
+  lint bench bench-growth chaos constraints test-tools
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,14 @@ dictionary: $(INSTALLED) ## Write docs/data-dictionary.md anew, from the running
 meanings: $(INSTALLED) ## Write docs/meanings.md anew
 	@$(RUN) -m include.tiktok_sync meanings > docs/.meanings.md
 	@mv docs/.meanings.md docs/meanings.md
+
+dags-doc: $(INSTALLED) ## Write docs/dags.md anew
+	@PYTHONPATH=.:plugins $(RUN) -m tests.pages dags > docs/.dags.md
+	@mv docs/.dags.md docs/dags.md
+
+metrics-doc: $(INSTALLED) ## Write docs/metrics.md anew
+	@PYTHONPATH=.:plugins $(RUN) -m tests.pages metrics > docs/.metrics.md
+	@mv docs/.metrics.md docs/metrics.md
 
 test: lint test-tools ## Everything that CI runs: lint, types, tests
 	$(RUN) -m mypy

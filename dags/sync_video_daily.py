@@ -4,22 +4,32 @@ Lists each active store's public videos and writes them to `videos`, and one row
 (views, likes, comments, shares) to `video_daily_stats`. A video that TikTok shows no more gets
 `removed_at`. TikTok keeps no history: a day that is missed is gone.
 
-| task | what it does | red means |
-| --- | --- | --- |
-| `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced; its log names the setting to change |
-| `sync_store_video` | one store each (several above 500 stores), 20 tasks at once (pool `tiktok_videos`) | this store failed; the reason is in its log and in `sync_logs` |
-| `data_checks.video_syncs_missing` | was every store read, or the reason recorded? | the check itself could not run; the run goes on |
-| `data_checks.videos_lost` | did a store lose more than half of its videos? | the check itself could not run; the run goes on |
-| `data_checks.video_counts_negative` | is a count below zero? | the check itself could not run; the run goes on |
-| `data_checks.video_rows_late` | was a row observed after its day? | the check itself could not run; the run goes on |
-| `record_summary` | writes the run's row to `sync_logs` | too many stores failed (`MIN_SUCCESS_RATE`), or none were listed |
+**Woken up?** Open the run and read the last line of the log of `record_summary`: how many stores
+failed, and why. A day can be saved as long as it lasts in `SYNC_TIMEZONE`; after midnight TikTok
+shows other figures, and what is read then is marked late.
 
-A **skipped** store (pink) needs its manager: the grant ended or does not cover `video.list`.
-A **skipped** check found something: its log and the summary's `details -> 'warnings'` name the
-stores and the next step. The run does not fail for it.
+| task | what it does | red means | what to do |
+| --- | --- | --- | --- |
+| `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced: a setting is wrong, `stores` names one that does not exist, or database or TikTok are away | do what the last line of its log says, then clear the run |
+| `sync_store_video` | one store each (several above 500 stores); a second try goes on where the first stopped (pool `tiktok_videos`) | a store failed after all its tries; the task's name says why | a few: clear them. Most, for one reason: see to that first (TikTok down? database? network?), then clear all that failed |
+| `data_checks.video_syncs_missing` | was every store read, or the reason recorded? | the check itself could not run; the figures are as they are | see its log; nothing is urgent |
+| `data_checks.videos_lost` | did a store lose more than half of its videos? | the check itself could not run; the figures are as they are | see its log; nothing is urgent |
+| `data_checks.video_counts_negative` | is a count below zero? | the check itself could not run; the figures are as they are | see its log; nothing is urgent |
+| `data_checks.video_rows_late` | was a row observed after its day? | the check itself could not run; the figures are as they are | see its log; nothing is urgent |
+| `record_summary` | writes the run's row to `sync_logs` | too many stores failed (`MIN_SUCCESS_RATE`), or none could be listed | clear what failed before it, with *Downstream*: it runs again after that |
 
-**What to do:** clear the failed tasks; that is always safe, stores already done today are only
-read again. To sync single stores, trigger with `stores`, for example `["S001"]`.
+Other colours: **orange** (up for retry) waits and goes on by itself, leave it. **Pink** (skipped)
+`sync_store_video`: nothing can be done for the store until its manager connects the account again;
+the task's name says why. **Pink** check: it found something; its log and the summary's
+`details -> 'warnings'` name the stores and the next step. The run does not fail for either.
+
+**Again:** clearing is always safe, also in a run that is still going: rows are replaced, never
+doubled. Leave *Downstream* on, so that the checks and the summary are made anew, and *Clear only
+failed tasks* off.
+
+- stores: open `sync_store_video`, tick those that failed (sort by *State*), *Clear Task Instances*
+- the whole run: open the run, *Clear*
+- a store beside the run: *Trigger*, and choose it under *Stores*
 """
 
 from __future__ import annotations

@@ -8,6 +8,10 @@ come to life before the fork: imports, and tables in memory.
 
 import sys
 
+# A parse in the Dag processor is a fork, too, and asks which stores the trigger form can offer.
+if sys.argv[1:2] == ["dag-processor"]:
+    import hooks.store_db_hook  # noqa: F401 - see above
+
 # Other commands (`airflow dags list`, the api-server) must not pay for it.
 if {"scheduler", "celery"} & set(sys.argv[1:3]):
     # The parsing of a Dag file, which every task does: Airflow imports these at its first use.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-STORES_LABEL = (
-    "{% set codes = task.store_codes %}{{ codes[0] }}"
-    "{% if codes | length > 1 %} to {{ codes[-1] }} ({{ codes | length }}){% endif %}"
-)
-"""Name of a mapped task in the UI: its store, or the first and last of them and how many."""
+from include.tiktok_sync.errors import SyncError
+from store_label import label
+
+if TYPE_CHECKING:  # heavy; preloaded in workers, not paid at parse
+    from include.tiktok_sync.store_job import StoreReport
+    from include.tiktok_sync.sync_log import StoreResult
+
+STORES_LABEL = "{{ task.store_label }}"
+"""``map_index_template`` of a :class:`StoreSyncOperator`."""
 
 
 class StoreSyncOperator(BaseOperator):
@@ -28,9 +32,16 @@ class StoreSyncOperator(BaseOperator):
     def __init__(self, *, store_codes: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.store_codes = store_codes
+        self._results: list[StoreResult] = []
+        self._failure: Exception | None = None
+
+    @property
+    def store_label(self) -> str:
+        """The task's name in the UI: its stores, and what came of them so far."""
+        return label(self.store_codes, self._results, self._failure)
 
     def execute(self, context: Any) -> None:
-        """Sync the stores.
+        """Sync the stores, and say in the task's name what came of them.
 
         Raises:
             AirflowSkipException: Nothing to be done for any of them.
@@ -38,4 +49,19 @@ class StoreSyncOperator(BaseOperator):
         """
         import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
 
-        sync_tasks.sync_stores(self.dag_id, self.store_codes, context)
+        try:
+            sync_tasks.sync_stores(self.dag_id, self.store_codes, context, self._note)
+        except SyncError as error:
+            self._failure = error
+            # An expected failure says all in its message; Airflow would print every frame.
+            raise error.with_traceback(None) from None
+        except Exception as error:
+            self._failure = error
+            raise
+        finally:
+            # Airflow renders the name again now and sends it where it differs from this one, one
+            # call of the API server more. The message that ends the task carries it anyway.
+            context["ti"].rendered_map_index = self.store_label
+
+    def _note(self, report: StoreReport) -> None:
+        self._results.append(report.result)

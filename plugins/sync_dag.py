@@ -18,6 +18,8 @@ from airflow.sdk import (
 )
 
 from data_check_operator import DataCheckOperator
+from failure_log import say_why_failed, say_why_retried
+from store_choices import store_choices
 from store_sync_operator import STORES_LABEL, StoreSyncOperator
 from sync_retry_policy import SyncRetryPolicy
 
@@ -39,6 +41,8 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=5),
     "retry_policy": SyncRetryPolicy(),
     "execution_timeout": timedelta(minutes=10),
+    "on_failure_callback": say_why_failed,
+    "on_retry_callback": say_why_retried,
 }
 
 
@@ -61,15 +65,30 @@ def params(
     dry_run: str = "Call TikTok and write nothing; each store's log says what would have been"
     " written. Tokens that must be refreshed are refreshed.",
 ) -> dict[str, Param]:
-    """The trigger form; ``dry_run`` says what a dry run does."""
+    """The trigger form; ``dry_run`` says what a dry run does.
+
+    The stores are suggestions and no ``enum``: one that was added a moment ago must pass. What does
+    not exist is refused by the first task, with its name.
+    """
+    choices = store_choices()
+    offered: dict[str, Any] = (
+        {"examples": list(choices), "values_display": choices} if choices else {}
+    )
     return {
         "stores": Param(
             [],
-            type="array",
+            # The form's list is null once it was filled and emptied again.
+            type=["array", "null"],
             items={"type": "string"},
             title="Stores",
-            description="Codes of the stores to sync, as in the table stores."
-            " Empty = every active store.",
+            description="The stores to sync; none = every active store."
+            + (
+                " A store added less than a minute ago may not be offered yet: give its code"
+                " under Advanced Options, in the JSON."
+                if choices
+                else " One store code a line, as in the table stores."
+            ),
+            **offered,
         ),
         "dry_run": Param(
             default=False,
@@ -127,7 +146,7 @@ def warm_up() -> None:
         sync_stores = StoreSyncOperator.partial(task_id="sync_stores")
         sync_stores.expand(store_codes=list_stores()) >> data_checks("any") >> record_summary()
     label = dag.get_template_env().from_string(STORES_LABEL)
-    label.render(task=SimpleNamespace(store_codes=["S001", "S002"]))
+    label.render(task=SimpleNamespace(store_label="S001"))
 
 
 def record_summary(*tables: str) -> Any:

@@ -22,9 +22,12 @@ from include.tiktok_sync.schema import check_schema
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import SnapshotDay, utc_now
 from include.tiktok_sync.store_batch import cut, run_batch
+from include.tiktok_sync.store_job import StoreReport
+from include.tiktok_sync.store_run import Report, to_nobody
 from include.tiktok_sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync_log import RunKey, SyncLog
 from include.tiktok_sync.vault import TokenVault
+from sync_metrics import tell_run, tell_store
 
 log = structlog.get_logger(__name__)
 
@@ -72,14 +75,25 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
                 repository.ensure_partitions(_day(context, settings).date)
     except SyncError as error:
         context["ti"].xcom_push(ERROR_KEY, str(error))
-        raise
+        raise error.with_traceback(None) from None  # the message says it all
     batches = cut(codes, per_task or settings.stores_per_task)
     log.info("Stores listed", stores=len(codes), tasks=len(batches))
     return batches
 
 
-def sync_stores(job_name: str, store_codes: Sequence[str], context: Mapping[str, Any]) -> None:
+def sync_stores(
+    job_name: str,
+    store_codes: Sequence[str],
+    context: Mapping[str, Any],
+    report: Report = to_nobody,
+) -> None:
     """One task's stores, one after the other, on one database connection and one HTTP session.
+
+    Args:
+        job_name: The Dag's id.
+        store_codes: The stores.
+        context: Airflow's.
+        report: Told what came of each store.
 
     Raises:
         AirflowSkipException: Nothing to be done for any of them; the reason is in ``sync_logs``.
@@ -88,14 +102,20 @@ def sync_stores(job_name: str, store_codes: Sequence[str], context: Mapping[str,
     settings = Settings.from_env()
     app = TikTokHook().app()
     params, day = context["params"], _day(context, settings)
+
+    def told(found: StoreReport) -> None:
+        tell_store(job_name, found)
+        report(found)
+
     with StoreDbHook.for_task(context).session() as conn, app.transport() as http:
         repository = DryRunRepository(conn) if params["dry_run"] else StoreRepository(conn)
-        total = len(set(params["stores"])) or None
+        total = len(set(params["stores"] or [])) or None
         try:
             run_batch(
                 [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes],
                 open_client=partial(app.client, http=http, conn=conn, settings=settings),
                 repository=repository,
+                report=told,
             )
         except SkippableError as error:
             raise AirflowSkipException(str(error)) from error
@@ -151,14 +171,16 @@ def record_summary(context: Mapping[str, Any]) -> None:
                 min_success_rate=_min_success_rate(settings),
                 warnings=_warnings(context),
             )
+        duration_ms = _milliseconds_since(dag_run.start_date)
         sync_log.record(
             run,
             None,
             summary.status,
             summary.message,
-            duration_ms=_milliseconds_since(dag_run.start_date),
+            duration_ms=duration_ms,
             details=summary.details,
         )
+    tell_run(run.job_name, summary.status, duration_ms)
     log.info("Run summary", status=summary.status, outcome=summary.message)
     if summary.status == "failed":
         raise AirflowFailException(summary.message)

@@ -6,8 +6,9 @@ the query string, everything else in the JSON body.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -61,7 +62,7 @@ class _BlipError(Exception):
 
 @dataclass
 class CallCounts:
-    """What the calls of one store cost.
+    """What the calls of one store cost, to one endpoint or to all.
 
     Attributes:
         calls: Requests sent to the data endpoints.
@@ -83,13 +84,21 @@ class TikTokClient:
         http: Transport to the API host.
         tokens: The store's access tokens.
         limiter: The limit shared by everyone.
+
+    Attributes:
+        calls: What they cost, by endpoint.
     """
 
     def __init__(self, http: HttpTransport, *, tokens: TokenSource, limiter: RateLimiter) -> None:
         self._http = http
         self._limiter = limiter
         self.tokens = tokens
-        self.counts = CallCounts()
+        self.calls: defaultdict[str, CallCounts] = defaultdict(CallCounts)
+
+    @property
+    def counts(self) -> CallCounts:
+        """What the calls cost, all endpoints together."""
+        return CallCounts(*map(sum, zip(*map(astuple, self.calls.values()), strict=True)))
 
     def user_info(self, fields: Iterable[str]) -> tuple[UserProfile, datetime]:
         """The account's profile and when TikTok answered.
@@ -148,8 +157,9 @@ class TikTokClient:
             raise blip.error from None
         return result
 
-    def _count_repeat(self, _: RetryCallState) -> None:
-        self.counts.repeats += 1
+    def _count_repeat(self, state: RetryCallState) -> None:
+        request: _Request = state.args[0]
+        self.calls[request.endpoint].repeats += 1
 
     def _settle(self, request: _Request, read: Callable[[Mapping[str, Any], datetime], T]) -> T:
         """Send until the answer is neither "refresh" nor "wait"."""
@@ -174,15 +184,16 @@ class TikTokClient:
                 request.refreshed = True
             elif meaning.action is Action.WAIT and request.refused < REFUSED_ATTEMPTS:
                 request.refused += 1
-                self.counts.rate_limited += 1
+                self.calls[request.endpoint].rate_limited += 1
                 pause_s = min(answer.retry_after_s or PAUSE_AFTER_429_S, MAX_PAUSE_S)
                 self._limiter.pause(request.endpoint, pause_s)
             else:
                 raise _failure(meaning, answer, request.endpoint)
 
     def _send(self, request: _Request) -> Answer:
-        self.counts.waited_s += self._limiter.acquire(request.endpoint)
-        self.counts.calls += 1
+        counts = self.calls[request.endpoint]
+        counts.waited_s += self._limiter.acquire(request.endpoint)
+        counts.calls += 1
         try:
             return self._http.send(
                 request.method,

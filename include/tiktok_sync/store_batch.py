@@ -15,7 +15,7 @@ from include.tiktok_sync.errors import (
 )
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
-from include.tiktok_sync.store_run import run_store
+from include.tiktok_sync.store_run import Report, run_store, to_nobody
 from include.tiktok_sync.sync_log import SyncLog
 
 MOST_TASKS = 500
@@ -41,6 +41,7 @@ def run_batch(
     *,
     open_client: Callable[[str], TikTokClient],
     repository: StoreRepository,
+    report: Report = to_nobody,
 ) -> None:
     """Do every store of the batch, whatever comes of the others.
 
@@ -51,6 +52,7 @@ def run_batch(
         runs: The stores' parts of one run; at least one.
         open_client: Makes the client of a store code.
         repository: The database.
+        report: Told what came of each store that was done.
 
     Raises:
         SkippableError: There was nothing to be done for any of them.
@@ -63,7 +65,12 @@ def run_batch(
     failures: list[tuple[str, Exception]] = []
     for run in left:
         try:
-            run_store(run, open_client=partial(open_client, run.store_code), repository=repository)
+            run_store(
+                run,
+                open_client=partial(open_client, run.store_code),
+                repository=repository,
+                report=report,
+            )
         except SkippableError as error:
             skips.append(error)
         except DatabaseUnavailableError:

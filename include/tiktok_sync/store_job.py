@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from include.tiktok_sync.client import TikTokClient
+from include.tiktok_sync.client import CallCounts, TikTokClient
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
+from include.tiktok_sync.sync_log import StoreResult
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,19 @@ class StoreOutcome:
 
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoreReport:
+    """What came of one store in one run, as it is recorded, for those who tell of it elsewhere.
+
+    Attributes:
+        result: Its row in ``sync_logs``; of a dry run, the row it would have had.
+        calls: What its calls cost, by endpoint.
+    """
+
+    result: StoreResult
+    calls: Mapping[str, CallCounts] = field(default_factory=dict)
 
 
 class StoreJob(Protocol):

@@ -12,12 +12,13 @@ import psycopg
 import structlog
 
 from include.tiktok_sync.client import TikTokClient
+from include.tiktok_sync.connections import connection_use
 from include.tiktok_sync.database import database_errors
 from include.tiktok_sync.errors import SkippableError, SyncError
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
-from include.tiktok_sync.store_job import StoreJob, StoreOutcome
-from include.tiktok_sync.sync_log import StoreStatus, SyncLog
+from include.tiktok_sync.store_job import StoreJob, StoreOutcome, StoreReport
+from include.tiktok_sync.sync_log import StoreResult, StoreStatus, SyncLog
 from include.tiktok_sync.token_refresh import refresh_token
 from include.tiktok_sync.user_sync import sync_user
 from include.tiktok_sync.video_sync import sync_videos
@@ -37,8 +38,21 @@ JOBS: Mapping[str, StoreJob] = {
 """Dag id -> the work of one store."""
 
 
+Report = Callable[[StoreReport], None]
+"""Told what came of each store, before its failure is raised."""
+
+
+def to_nobody(report: StoreReport) -> None:
+    """Where nobody listens."""
+    del report
+
+
 def run_store(
-    run: StoreRun, *, open_client: Callable[[], TikTokClient], repository: StoreRepository
+    run: StoreRun,
+    *,
+    open_client: Callable[[], TikTokClient],
+    repository: StoreRepository,
+    report: Report = to_nobody,
 ) -> StoreOutcome:
     """Sync the store and record the outcome, also of a failure, before it is raised again.
 
@@ -46,6 +60,7 @@ def run_store(
         run: What to do.
         open_client: Makes the store's client; its failure is the store's failure.
         repository: The database; a dry run records nothing and logs instead.
+        report: Told what came of it.
 
     Raises:
         SyncError: As the job raised it; recorded as ``skipped`` (:class:`SkippableError`) or
@@ -53,64 +68,73 @@ def run_store(
     """
     started = time.monotonic()
     client: TikTokClient | None = None
+
+    def record(status: StoreStatus, message: str, details: Mapping[str, Any]) -> None:
+        cost = asdict(client.counts) | {"refreshes": client.tokens.refreshes} if client else {}
+        duration_ms = round((time.monotonic() - started) * 1000)
+        result = StoreResult(run.store_code, status, message, duration_ms, {**details, **cost})
+        report(StoreReport(result, client.calls if client else {}))
+        _record(run, repository, result, details)
+
     try:
         with database_errors():
             client = open_client()
             outcome = JOBS[run.job_name](run, client=client, repository=repository)
     except SyncError as error:
         status: StoreStatus = "skipped" if isinstance(error, SkippableError) else "failed"
-        details = {"kind": error.kind, "detail": error.detail, "log_id": error.log_id}
-        _record(run, repository, status, str(error), started, client, details)
+        record(
+            status, str(error), {"kind": error.kind, "detail": error.detail, "log_id": error.log_id}
+        )
         raise
     except Exception as error:
         message = f"Unexpected {type(error).__name__}; see the task's log."
-        _record(run, repository, "failed", message, started, client, {"kind": "unexpected"})
+        record("failed", message, {"kind": "unexpected"})
         raise
-    _record(run, repository, "success", outcome.message, started, client, outcome.details)
+    record("success", outcome.message, outcome.details)
     return outcome
 
 
 def _record(
-    run: StoreRun,
-    repository: StoreRepository,
-    status: StoreStatus,
-    message: str,
-    started: float,
-    client: TikTokClient | None,
-    details: Mapping[str, Any],
+    run: StoreRun, repository: StoreRepository, result: StoreResult, found: Mapping[str, Any]
 ) -> None:
-    duration_ms = round((time.monotonic() - started) * 1000)
-    cost = asdict(client.counts) | {"refreshes": client.tokens.refreshes} if client else {}
-    event = "Store synced" if status == "success" else f"Store {status}"
+    event = "Store synced" if result.status == "success" else f"Store {result.status}"
     if repository.dry_run:
         log.info(
             "Dry run, nothing written",
             result=event,
-            store_code=run.store_code,
-            outcome=message,
-            **details,
+            store_code=result.store_code,
+            outcome=result.message,
+            **found,
         )
         return
-    log.info(event, store_code=run.store_code, outcome=message, duration_ms=duration_ms)
+    log.info(
+        event,
+        store_code=result.store_code,
+        outcome=result.message,
+        duration_ms=result.duration_ms,
+    )
     sync_log = SyncLog(repository.conn)
     try:
-        sync_log.record(
+        recorded_at = sync_log.record(
             run.key,
-            run.store_code,
-            status,
-            message,
-            duration_ms=duration_ms,
-            details={**details, **cost},
+            result.store_code,
+            result.status,
+            result.message,
+            duration_ms=result.duration_ms,
+            details=result.details,
         )
-        progress = sync_log.progress(run.key)
+        progress = sync_log.progress(run.key, recorded_at)
+        connections = connection_use(repository.conn) if progress.first_of_minute else None
     except psycopg.Error:
-        if status == "success":
+        if result.status == "success":
             raise
         # The failure that is being recorded is the one to be raised and seen.
         log.exception("The store's row in sync_logs could not be written")
         return
     total = progress.active if run.stores_in_run is None else run.stores_in_run
     _log_progress(progress.done, total)
+    if connections is not None:
+        log.info(connections.line())
 
 
 def _log_progress(processed: int, total: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal
 
 from psycopg.rows import class_row
@@ -24,6 +24,16 @@ ON CONFLICT (job_name, run_id, store_code) DO UPDATE SET
     status = excluded.status, message = excluded.message, duration_ms = excluded.duration_ms,
     run_time = excluded.run_time, snapshot_date = excluded.snapshot_date,
     details = excluded.details, attempts = sync_logs.attempts + 1
+RETURNING run_time
+"""
+
+_PROGRESS = """
+SELECT count(*) AS done, (SELECT count(*) FROM stores WHERE is_active) AS active,
+    count(*) FILTER (
+        WHERE run_time >= date_trunc('minute', %(recorded_at)s) AND run_time < %(recorded_at)s
+    ) = 0 AS first_of_minute
+FROM sync_logs
+WHERE job_name = %(job_name)s AND run_id = %(run_id)s AND store_code IS NOT NULL
 """
 
 
@@ -38,7 +48,7 @@ class RunKey:
 
 @dataclass(frozen=True)
 class StoreResult:
-    """One store's row, as the summary reads it."""
+    """One store's row: what came of it."""
 
     store_code: str
     status: StoreStatus
@@ -49,10 +59,18 @@ class StoreResult:
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is: its stores that have a row, and those that a run of all stores has."""
+    """How far a run is.
+
+    Attributes:
+        done: Its stores that have a row.
+        active: Stores that a run of all stores has.
+        first_of_minute: No other store of the run was recorded before in this minute. Of stores
+            that end at once one at least hears so; two may.
+    """
 
     done: int
     active: int
+    first_of_minute: bool
 
 
 class SyncLog:
@@ -70,19 +88,22 @@ class SyncLog:
         *,
         duration_ms: int,
         details: Mapping[str, Any],
-    ) -> None:
-        """Write the store's row, or the run's summary (``store_code`` None); a retry updates it."""
-        self.conn.execute(
-            _UPSERT,
-            {
-                **vars(run),
-                "store_code": store_code,
-                "status": status,
-                "message": message,
-                "duration_ms": duration_ms,
-                "details": Jsonb(dict(details)),
-            },
-        )
+    ) -> datetime:
+        """Write the store's row, or the run's summary (``store_code`` None); a retry updates it.
+
+        Returns:
+            When, by the database's clock.
+        """
+        row = {
+            **vars(run),
+            "store_code": store_code,
+            "status": status,
+            "message": message,
+            "duration_ms": duration_ms,
+            "details": Jsonb(dict(details)),
+        }
+        recorded_at: datetime = self.conn.execute(_UPSERT, row).fetchall()[0][0]
+        return recorded_at
 
     def succeeded(self, run: RunKey, store_codes: Sequence[str]) -> set[str]:
         """Those of the stores whose part of the run is done."""
@@ -92,19 +113,15 @@ class SyncLog:
             if result.status == "success"
         }
 
-    def progress(self, run: RunKey) -> RunProgress:
-        """How far the run is.
+    def progress(self, run: RunKey, recorded_at: datetime) -> RunProgress:
+        """How far the run is, after a store of it was recorded.
 
         Not part of :meth:`record`: of two stores that end at once neither statement would see the
         other's row, and no line would ever say 100 %.
         """
         with self.conn.cursor(row_factory=class_row(RunProgress)) as cursor:
-            return cursor.execute(
-                "SELECT count(*) AS done,"
-                " (SELECT count(*) FROM stores WHERE is_active) AS active FROM sync_logs"
-                " WHERE job_name = %s AND run_id = %s AND store_code IS NOT NULL",
-                [run.job_name, run.run_id],
-            ).fetchall()[0]
+            found = cursor.execute(_PROGRESS, {**vars(run), "recorded_at": recorded_at})
+            return found.fetchall()[0]
 
     def results(self, run: RunKey, store_codes: Sequence[str]) -> list[StoreResult]:
         """The rows of these stores in this run, by store code."""

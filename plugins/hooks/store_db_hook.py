@@ -25,6 +25,8 @@ class StoreDbHook(PostgresHook):
     :param application_name: Shown in ``pg_stat_activity``.
     :param statement_timeout: No statement outlives this; ``None`` = no bound. Without it a task
         that Airflow kills at its ``execution_timeout`` leaves its statement running.
+    :param connect_timeout: How long to wait for the server, whole seconds of at least 2; ``None`` =
+        as the connection's extras say.
     """
 
     conn_name_attr = "postgres_conn_id"
@@ -39,12 +41,14 @@ class StoreDbHook(PostgresHook):
         *,
         application_name: str = "tiktok_sync",
         statement_timeout: timedelta | None = None,
+        connect_timeout: timedelta | None = None,
     ) -> None:
         name = application_name.encode()[:APPLICATION_NAME_BYTES].decode(errors="ignore")
         options = f"-c application_name={_option(name)}"
         if statement_timeout is not None:
             options += f" -c statement_timeout={int(statement_timeout.total_seconds() * 1000)}"
         super().__init__(postgres_conn_id=postgres_conn_id, options=options)
+        self.connect_timeout = connect_timeout
 
     def get_conn(self) -> Any:
         """A connection with the options of the Airflow connection and, after them, our own."""
@@ -54,6 +58,11 @@ class StoreDbHook(PostgresHook):
             return super().get_conn()
         finally:
             self.options = own
+
+    def _create_connection(self, conn_args: dict[str, Any]) -> Any:
+        if self.connect_timeout is not None:
+            conn_args["connect_timeout"] = int(self.connect_timeout.total_seconds())
+        return super()._create_connection(conn_args)
 
     @classmethod
     def for_task(cls, context: Any) -> StoreDbHook:

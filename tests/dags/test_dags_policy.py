@@ -7,7 +7,6 @@ import re
 import sys
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from jinja2 import Template
 
 from data_check_operator import DataCheckOperator
+from store_sync_operator import StoreSyncOperator
 from sync_dag import MAX_ACTIVE_TASKS, TAGS
 from sync_retry_policy import SyncRetryPolicy
 
@@ -150,7 +150,8 @@ def test_instances_are_labelled_with_their_store(sync: tuple[Any, Any]) -> None:
     template = Template(task.partial_kwargs["map_index_template"])
 
     def label(*codes: str) -> str:
-        return str(template.render(task=SimpleNamespace(store_codes=codes)))
+        operator = StoreSyncOperator(task_id="any", store_codes=list(codes))
+        return str(template.render(task=operator))
 
     assert label("S001") == "S001"
     assert label("S001", "S002", "S009") == "S001 to S009 (3)"

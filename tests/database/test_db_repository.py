@@ -81,7 +81,9 @@ def _user(conn: Connection) -> dict[str, Any]:
 
 def test_the_active_stores_are_listed_sorted(repository: StoreRepository) -> None:
     assert repository.active_store_codes() == ["A", "B"]
-    assert SyncLog(repository.conn).progress(run_of("A").key) == RunProgress(done=0, active=2)
+    assert SyncLog(repository.conn).progress(run_of("A").key, NOON) == RunProgress(
+        done=0, active=2, first_of_minute=True
+    )
     assert repository.unknown_store_codes(["Z", "C", "A", "Y"]) == ["Z", "Y"]
 
 

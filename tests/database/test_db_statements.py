@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 import sync_tasks
 from include.tiktok_sync.client import PAGE_SIZE
-from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
-from tests.database.bench import UTC, Bench, today
-from tests.database.statement_log import Recorded, recorded
+from tests.database.bench import Bench
+from tests.database.statement_log import Recorded, kind, recorded
+from tests.database.task_bodies import prepare_tasks, task_context
 from tests.postgres_server import PostgresServer
 
 TOKEN = "SELECT store_tokens"
@@ -33,6 +28,7 @@ FORGET = "DELETE video_listings"
 GONE = "UPDATE videos"
 RECORD = "INSERT sync_logs"
 PROGRESS = "SELECT stores sync_logs"
+CONNECTIONS = "SELECT pg_stat_activity"
 
 A_PAGE = Counter([PERMIT, PAGE])
 A_VIDEO_STORE = Counter([TOKEN, POSITION, NOT_LISTED, RECORD, PROGRESS])
@@ -47,32 +43,20 @@ class Tasks:
     bench: Bench
     server: PostgresServer
 
-    def _context(self, **ti: Any) -> dict[str, Any]:
-        now = datetime.now(UTC)
-        return {
-            "params": {"stores": [], "dry_run": False},
-            "run_id": "run-1",
-            "dag_run": SimpleNamespace(
-                dag_id=USER_JOB, run_id="run-1", logical_date=now, run_after=now, start_date=now
-            ),
-            "ti": SimpleNamespace(dag_id=USER_JOB, task_id="task", map_index=0, **ti),
-            "task": SimpleNamespace(
-                execution_timeout=timedelta(minutes=10), upstream_task_ids=set()
-            ),
-        }
-
     def sync(self, job: str, *codes: str) -> Recorded:
+        """What some stores cost, without what is asked once a minute whatever their number."""
         with recorded(self.bench.db_url, self.server.log) as found:
-            sync_tasks.sync_stores(job, codes, self._context())
+            sync_tasks.sync_stores(job, codes, task_context())
+        found.statements = [text for text in found.statements if kind(text) != CONNECTIONS]
         return found
 
     def list_stores(self) -> Recorded:
         with recorded(self.bench.db_url, self.server.log) as found:
-            sync_tasks.list_stores(self._context(), None)
+            sync_tasks.list_stores(task_context(), None)
         return found
 
     def summarize(self, codes: Sequence[str]) -> Recorded:
-        context = self._context(xcom_pull=lambda **_: [[code] for code in codes])
+        context = task_context(xcom_pull=lambda **_: [[code] for code in codes])
         with recorded(self.bench.db_url, self.server.log) as found:
             sync_tasks.record_summary(context)
         return found
@@ -97,28 +81,7 @@ class Tasks:
 @pytest.fixture
 def tasks(bench: Bench, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Tasks:
     """Every store imported, with tokens that last, a rate limit that holds nobody up."""
-    parts: Any = conninfo_to_dict(bench.db_url)
-    store_db = {
-        "conn_type": "postgres",
-        "host": parts["host"],
-        "port": int(parts["port"]),
-        "login": parts["user"],
-        "password": parts["password"],
-        "schema": parts["dbname"],
-    }
-    tiktok = {
-        "conn_type": "http",
-        "host": bench.sandbox.url,
-        "login": bench.sandbox.client_key,
-        "password": bench.sandbox.client_secret,
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(store_db))
-    monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_DEFAULT", json.dumps(tiktok))
-    monkeypatch.setenv("AIRFLOW_VAR_TIKTOK_MIN_SUCCESS_RATE", "0.9")
-    monkeypatch.setenv("TIKTOK_TOKEN_KEYS", ",".join(bench.settings.token_keys))
-    monkeypatch.setenv("TIKTOK_RATE_LIMIT_PER_MINUTE", "600")
-    bench.import_stores()
-    StoreRepository(bench.conn).ensure_partitions(today().date)
+    prepare_tasks(bench, monkeypatch)
     return Tasks(bench, postgres)
 
 

@@ -146,14 +146,14 @@ def test_other_runs_and_other_stores_do_not_count(conn: Connection) -> None:
 def test_the_summary_row_is_one_a_run_and_the_last_word_stands(conn: Connection) -> None:
     log = SyncLog(conn)
     for status in ("failed", "partial"):
-        log.record(RUN, None, status, f"it was {status}", duration_ms=2**31, details={"a": 1})
+        at = log.record(RUN, None, status, f"it was {status}", duration_ms=2**31, details={"a": 1})
     found = row(conn, "SELECT * FROM sync_logs WHERE store_code IS NULL")
     assert (found["status"], found["message"], found["attempts"]) == (
         *("partial", "it was partial"),
         2,
     )
     assert (found["duration_ms"], found["details"]) == (2**31, {"a": 1})
-    assert log.progress(RUN).done == 0
+    assert log.progress(RUN, at).done == 0
 
 
 def test_a_store_row_cannot_be_partial(conn: Connection) -> None:

@@ -57,6 +57,11 @@ class RunningStack:
         words = shlex.split(command) if isinstance(command, str) else command
         return _local(["run", "--", *words], self.env)
 
+    def up(self) -> None:
+        """Bring it back to its own settings, whatever a test before has started it with."""
+        done = _local(["up"], self.env)
+        assert done.returncode == 0, done.stderr
+
     def sync(self, **env: str) -> subprocess.CompletedProcess[str]:
         """Run ``make sync``'s command, with some variables set."""
         return _local(["sync"], {**self.env, **env})

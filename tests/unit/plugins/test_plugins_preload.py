@@ -73,6 +73,14 @@ def test_celery_worker_does_the_same(probe: Probe) -> None:
     assert set(probe(PROBE, "celery", "worker")["preloaded"]) >= OF_EVERY_TASK
 
 
+def test_dag_processor_loads_what_each_parse_asks_with(probe: Probe) -> None:
+    found = probe(PROBE, "dag-processor")
+
+    assert {"hooks.store_db_hook", "psycopg"} <= set(found["preloaded"])
+    assert found["native_threads"] == 1
+    assert (found["new_sockets"], found["unshareable"]) == ([], [])
+
+
 def test_nothing_comes_to_life_before_the_fork(scheduler: Any) -> None:
     # A thread or a connection that many forks share is broken in all of them.
     assert scheduler["threads"] == ["MainThread"]

@@ -1,0 +1,47 @@
+"""What stands at the end of a failed task's log? The cause and the next step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.tiktok_sync.errors import SyncError
+
+log = structlog.get_logger(__name__)
+
+
+def say_why_failed(context: Any) -> None:
+    """The last lines of a task that is not tried again by itself."""
+    error = context.get("exception")
+    if error is not None:
+        _unfold()
+        for line in _lines(error):
+            log.error(line)
+
+
+def say_why_retried(context: Any) -> None:
+    """The last lines of a try that failed and is followed by another."""
+    error, ti = context.get("exception"), context["ti"]
+    if error is not None:
+        _unfold()
+        tries = f"Try {ti.try_number} of {ti.max_tries + 1}: Airflow tries again by itself."
+        for line in (*_lines(error), tries):
+            log.warning(line)
+
+
+def _lines(error: BaseException) -> list[str]:
+    """The cause and, apart from it, the next step: the UI cuts long lines off."""
+    if not isinstance(error, (SyncError, AirflowFailException)):
+        return [
+            f"Unexpected {type(error).__name__}: the traceback above says where.",
+            "Clear the task to run it again; if it comes back, report it with this log.",
+        ]
+    cause, _, step = str(error).partition(". ")
+    return [f"{cause}.", step] if step else [cause]
+
+
+def _unfold() -> None:
+    # Airflow has opened the group "Post Execute", which the UI shows folded.
+    log.info("::endgroup::")
