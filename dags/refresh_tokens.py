@@ -15,6 +15,8 @@ fewer happen in the middle of a sync, the better.
 A **skipped** check (pink) found grants that end soon: its log and the summary's
 `details -> 'warnings'` name them, the earliest first.
 
+They are told of once when 30, 14 and 3 days are left, through the connection `tiktok_alerts`.
+
 **What to do:** clear the failed tasks; only stores without success are done again. The nightly
 syncs refresh for themselves what this Dag did not.
 """
@@ -28,10 +30,12 @@ from sync_dag import (
     BEFORE_THE_NIGHT,
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
+    RUN_TIMEOUT,
     TAGS,
     data_checks,
     list_stores,
     nightly,
+    on_run_failure,
     params,
     record_summary,
 )
@@ -45,6 +49,8 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     max_active_tasks=MAX_ACTIVE_TASKS,
+    dagrun_timeout=RUN_TIMEOUT,
+    on_failure_callback=on_run_failure,
     default_args=DEFAULT_ARGS,
     params=params(dry_run="Refresh nothing; each store's log says whether it would have been."),
     tags=TAGS,

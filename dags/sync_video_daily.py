@@ -18,6 +18,9 @@ A **skipped** store (pink) needs its manager: the grant ended or does not cover 
 A **skipped** check found something: its log and the summary's `details -> 'warnings'` name the
 stores and the next step. The run does not fail for it.
 
+A run that takes longer than `SLA_MINUTES` (15), fails, leaves stores without figures or finds a
+dead grant is told of once, through the connection `tiktok_alerts`.
+
 **What to do:** clear the failed tasks; that is always safe, stores already done today are only
 read again. To sync single stores, trigger with `stores`, for example `["S001"]`.
 """
@@ -32,13 +35,16 @@ from store_sync_operator import STORES_LABEL, StoreSyncOperator
 from sync_dag import (
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
+    RUN_TIMEOUT,
     TAGS,
     data_checks,
     list_stores,
     nightly,
+    on_run_failure,
     params,
     record_summary,
 )
+from sync_deadline import deadline
 
 with DAG(
     "sync_video_daily",
@@ -46,6 +52,9 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     max_active_tasks=MAX_ACTIVE_TASKS,
+    dagrun_timeout=RUN_TIMEOUT,
+    deadline=deadline(),
+    on_failure_callback=on_run_failure,
     default_args=DEFAULT_ARGS,
     params=params(),
     tags=TAGS,

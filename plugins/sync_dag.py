@@ -26,6 +26,9 @@ TAGS = ["tiktok", "stores", "nightly"]
 AT_NIGHT = "0 2 * * *"
 BEFORE_THE_NIGHT = "30 1 * * *"
 
+RUN_TIMEOUT = timedelta(hours=20)
+"""A run that hangs is failed before it can keep the next night from starting."""
+
 MAX_ACTIVE_TASKS = 512
 """Above any sensible pool: the limit is the pool, which can be changed while Airflow runs."""
 
@@ -114,6 +117,13 @@ def data_checks(*checks: str) -> TaskGroup:
                 execution_timeout=timedelta(minutes=2),
             )
     return group
+
+
+def on_run_failure(context: Any) -> None:
+    """Tell of a run that failed, also of one that left no summary: killed, or out of time."""
+    import alerting  # noqa: PLC0415 - heavy; runs in the Dag processor, and seldom
+
+    alerting.run_failed(context)
 
 
 def warm_up() -> None:
