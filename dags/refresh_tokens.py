@@ -15,7 +15,7 @@ fewer happen in the middle of a sync, the better.
 A **skipped** check (pink) found grants that end soon: its log and the summary's
 `details -> 'warnings'` name them, the earliest first.
 
-They are told of once when 30, 14 and 3 days are left, through the connection `tiktok_alerts`.
+They are told of once when 30, 14 and 3 days are left, through the Airflow connection `tiktok_alerts`.
 
 **What to do:** clear the failed tasks; only stores without success are done again. The nightly
 syncs refresh for themselves what this Dag did not.

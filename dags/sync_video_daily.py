@@ -19,7 +19,7 @@ A **skipped** check found something: its log and the summary's `details -> 'warn
 stores and the next step. The run does not fail for it.
 
 A run that takes longer than `SLA_MINUTES` (15), fails, leaves stores without figures or finds a
-dead grant is told of once, through the connection `tiktok_alerts`.
+dead grant is told of once, through the Airflow connection `tiktok_alerts`.
 
 **What to do:** clear the failed tasks; that is always safe, stores already done today are only
 read again. To sync single stores, trigger with `stores`, for example `["S001"]`.
@@ -29,14 +29,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG
-
 from store_sync_operator import STORES_LABEL, StoreSyncOperator
 from sync_dag import (
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
     RUN_TIMEOUT,
     TAGS,
+    SyncDag,
     data_checks,
     list_stores,
     nightly,
@@ -46,7 +45,7 @@ from sync_dag import (
 )
 from sync_deadline import deadline
 
-with DAG(
+with SyncDag(
     "sync_video_daily",
     schedule=nightly(),
     catchup=False,
