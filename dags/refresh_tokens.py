@@ -20,6 +20,8 @@ Other colours: **orange** (up for retry) waits and goes on by itself, leave it. 
 `refresh_store_tokens`: every store of the batch must be connected again by its manager. **Pink**
 check: it found grants that end soon; its log and the summary's `details -> 'warnings'` name them,
 the earliest first. Ask those managers to connect again. The run does not fail for either.
+
+They are told of once when 30, 14 and 3 days are left, through the Airflow connection `tiktok_alerts`.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ from sync_dag import (
     BEFORE_THE_NIGHT,
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
+    RUN_TIMEOUT,
     TAGS,
     data_checks,
     list_stores,
     nightly,
+    on_run_failure,
     params,
     record_summary,
 )
@@ -48,6 +52,8 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     max_active_tasks=MAX_ACTIVE_TASKS,
+    dagrun_timeout=RUN_TIMEOUT,
+    on_failure_callback=on_run_failure,
     default_args=DEFAULT_ARGS,
     params=params(dry_run="Refresh nothing; each store's log says whether it would have been."),
     tags=TAGS,

@@ -28,32 +28,40 @@ failed tasks* off.
 - stores: open `sync_store_user`, tick those that failed (sort by *State*), *Clear Task Instances*
 - the whole run: open the run, *Clear*
 - a store beside the run: *Trigger*, and choose it under *Stores*
+
+**Alerts:** a run that takes longer than `SLA_MINUTES` (15), fails, leaves stores without figures or
+finds a dead grant is told of once, through the Airflow connection `tiktok_alerts`.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG
-
 from store_sync_operator import STORES_LABEL, StoreSyncOperator
 from sync_dag import (
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
+    RUN_TIMEOUT,
     TAGS,
+    SyncDag,
     data_checks,
     list_stores,
     nightly,
+    on_run_failure,
     params,
     record_summary,
 )
+from sync_deadline import deadline
 
-with DAG(
+with SyncDag(
     "sync_user_daily",
     schedule=nightly(),
     catchup=False,
     max_active_runs=1,
     max_active_tasks=MAX_ACTIVE_TASKS,
+    dagrun_timeout=RUN_TIMEOUT,
+    deadline=deadline(),
+    on_failure_callback=on_run_failure,
     default_args=DEFAULT_ARGS,
     params=params(),
     tags=TAGS,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,16 +84,22 @@ def read_settings(
 
 
 def connection_variables(settings: Mapping[str, list[dict[str, Any]]]) -> dict[str, str]:
-    """The connections as ``AIRFLOW_CONN_…`` variables: a task that finds one there asks nobody."""
-    return {
-        f"AIRFLOW_CONN_{entry['conn_id'].upper()}": json.dumps(
-            {
-                name if name == "conn_type" else name.removeprefix("conn_"): value
-                for name, value in entry.items()
-                if name != "conn_id" and value not in (None, "")
-            }
-        )
+    """The connections as ``AIRFLOW_CONN_…`` variables: a task that finds one there asks nobody.
+
+    One that says nothing but its type is left out: it may have been filled in in the UI.
+    """
+    filled = {
+        entry["conn_id"]: {
+            name if name == "conn_type" else name.removeprefix("conn_"): value
+            for name, value in entry.items()
+            if name != "conn_id" and value not in (None, "", {})
+        }
         for entry in settings["connections"]
+    }
+    return {
+        f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(values)
+        for conn_id, values in filled.items()
+        if set(values) - {"conn_type"}
     }
 
 
@@ -147,9 +154,23 @@ def _override_connections(connections: list[dict[str, Any]], env: Mapping[str, s
                 "conn_password": parts.pop("password", None),
                 "conn_extra": {**(connection.get("conn_extra") or {}), **parts},
             }
+        elif connection["conn_id"] == "tiktok_alerts" and env.get("ALERTS_URL"):
+            values = {"conn_extra": {"config": _channels(env["ALERTS_URL"])}}
         else:
             continue
         connection.update({name: value for name, value in values.items() if value})
+
+
+def _channels(text: str) -> list[dict[str, str]]:
+    # A comma may be a part of a URL (several recipients); before another scheme it is not.
+    urls = [url.strip() for url in re.split(r",\s*(?=[a-zA-Z][a-zA-Z0-9+.-]*://)", text)]
+    if not all("://" in url for url in urls):
+        message = (  # without the value, which holds secrets
+            "ALERTS_URL must be Apprise URLs, separated by commas (mailto://…, slack://…,"
+            " msteams://…, jsons://…; github.com/caronc/apprise lists them)."
+        )
+        raise SettingsFileError(message)
+    return [{"path": url} for url in urls]
 
 
 def _parts_of_url(url: str) -> dict[str, Any]:

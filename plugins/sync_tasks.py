@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import structlog
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from alerting import raise_and_tell
 from data_check_operator import OUTCOME_KEY
 from hooks.store_db_hook import StoreDbHook
 from hooks.tiktok_hook import TikTokHook
+from include.tiktok_sync.alert_rules import MISSING_CHECKS, EndedRun, alerts_of
 from include.tiktok_sync.data_checks import warnings_of
 from include.tiktok_sync.database import database_errors
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
@@ -27,6 +29,7 @@ from include.tiktok_sync.store_run import Report, to_nobody
 from include.tiktok_sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync_log import RunKey, SyncLog
 from include.tiktok_sync.vault import TokenVault
+from sync_deadline import sla
 from sync_metrics import tell_run, tell_store
 
 log = structlog.get_logger(__name__)
@@ -144,7 +147,9 @@ def run_key(context: Mapping[str, Any]) -> RunKey:
 
 
 def record_summary(context: Mapping[str, Any]) -> None:
-    """Write the run's row of ``sync_logs``; the run fails with it when too many stores failed.
+    """Write the run's row of ``sync_logs`` and tell of what an operator must know.
+
+    The run fails with it when too many stores failed.
 
     Raises:
         AirflowFailException: The stores could not be listed, or too many of them failed.
@@ -158,18 +163,20 @@ def record_summary(context: Mapping[str, Any]) -> None:
         message = "Dry run: nothing was written; each store's log says what would have been."
         raise AirflowSkipException(message)
     run = run_key(context)
+    warnings: Sequence[Mapping[str, Any]] = ()
     with StoreDbHook.for_task(context).session() as conn, database_errors():
         sync_log = SyncLog(conn)
         if codes is None:
             reason = ti.xcom_pull(task_ids=LIST_TASK, key=ERROR_KEY) or "see the log of that task."
             summary = RunSummary("failed", f"The stores could not be listed: {reason}", {})
         else:
+            warnings = _warnings(context)
             summary = summarize(
                 sync_log,
                 run,
                 codes,
                 min_success_rate=_min_success_rate(settings),
-                warnings=_warnings(context),
+                warnings=warnings,
             )
         duration_ms = _milliseconds_since(dag_run.start_date)
         sync_log.record(
@@ -179,6 +186,25 @@ def record_summary(context: Mapping[str, Any]) -> None:
             summary.message,
             duration_ms=duration_ms,
             details=summary.details,
+        )
+        is_backfill = dag_run.run_type == "backfill"
+        ended = EndedRun(
+            run,
+            codes or [],
+            summary,
+            timedelta(milliseconds=duration_ms),
+            # For a run whose deadline was not noticed: the callback waits for a slot, or failed.
+            sla=sla() if run.job_name in MISSING_CHECKS and not is_backfill else None,
+            is_backfill=is_backfill,
+            consent_warning_days=settings.consent_warning_days,
+            warnings=warnings,
+        )
+        raise_and_tell(
+            conn,
+            alerts_of(conn, ended),
+            job_name=run.job_name,
+            run_id=run.run_id,
+            day=run.snapshot_date,
         )
     tell_run(run.job_name, summary.status, duration_ms)
     log.info("Run summary", status=summary.status, outcome=summary.message)

@@ -99,7 +99,7 @@ def product_env(settings: Settings) -> dict[str, str]:
         "STORE_DB_URL": settings.store_db_url,
         **settings.tiktok,
         **token_env(settings),
-        **settings.chosen(*_PRODUCT_VARIABLES),
+        **settings.chosen("ALERTS_URL", *_PRODUCT_VARIABLES),
     }
 
 

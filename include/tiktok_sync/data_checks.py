@@ -105,6 +105,17 @@ class DataCheck:
             DatabaseUnavailableError: It did not answer, or not in time.
             ConfigurationError: The statement does not fit the schema.
         """
+        return self._outcome(self._found(conn, run))
+
+    def stores(self, conn: Connection, run: CheckedRun) -> list[str]:
+        """Codes of all stores that are found.
+
+        Raises:
+            SyncError: See :meth:`run`.
+        """
+        return [code for code, _ in self._found(conn, run)]
+
+    def _found(self, conn: Connection, run: CheckedRun) -> list[tuple[str, str | None]]:
         parameters = {
             **vars(run.key),
             "day": run.key.snapshot_date,
@@ -120,7 +131,7 @@ class DataCheck:
             reason = str(error).splitlines()[0]
             message = f"The data check {self.name} does not fit the schema: {reason}"
             raise ConfigurationError(message) from error
-        return self._outcome([(str(row[0]), row[1]) for row in rows])
+        return [(str(row[0]), row[1]) for row in rows]
 
     def _outcome(self, stores: Sequence[tuple[str, str | None]]) -> Outcome:
         if not stores:

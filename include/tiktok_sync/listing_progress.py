@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from psycopg.rows import class_row
 
 from include.tiktok_sync.database import Connection
+from include.tiktok_sync.run import StoreRun
 
 RESUME_WITHIN = timedelta(hours=1)
 """After so long the first pages say too little about the day: the listing starts afresh."""
@@ -33,13 +34,17 @@ class ListingProgress:
     edges: list[int] = field(default_factory=list)
 
 
-def read_progress(conn: Connection, store_code: str, run_id: str) -> ListingProgress | None:
-    """Where the run's listing of the store was cut off, unless that is too long ago."""
+def read_progress(conn: Connection, run: StoreRun) -> ListingProgress | None:
+    """Where the run's listing of the store was cut off, unless that is too long ago.
+
+    Nor if the pages were written for another day: a backfill reads the store as of today, which may
+    have ended in between.
+    """
     with conn.cursor(row_factory=class_row(ListingProgress)) as cursor:
         return cursor.execute(
             "SELECT started_at, pages, edges FROM video_listings WHERE store_code = %s"
-            " AND run_id = %s AND updated_at > now() - %s",
-            [store_code, run_id, RESUME_WITHIN],
+            " AND run_id = %s AND snapshot_date = %s AND updated_at > now() - %s",
+            [run.store_code, run.run_id, run.day.date, RESUME_WITHIN],
         ).fetchone()
 
 

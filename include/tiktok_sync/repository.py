@@ -168,7 +168,7 @@ class StoreRepository:
 
     def resumed_listing(self, run: StoreRun) -> ListingProgress | None:
         """Where an earlier try in this run was cut off."""
-        return read_progress(self.conn, run.store_code, run.run_id)
+        return read_progress(self.conn, run)
 
     def forget_listing(self, store_code: str) -> None:
         """The store's listing is complete, or must start afresh."""
@@ -200,7 +200,7 @@ class StoreRepository:
         """By how many the profile counted more videos than the job's last good listing had."""
         row = self.conn.execute(
             "SELECT coalesce((details ->> 'unlisted')::bigint, 0) FROM sync_logs"
-            " WHERE store_code = %s AND job_name = %s AND status = 'success'"
+            " WHERE store_code = %s AND job_name = %s AND status = 'success' AND details ? 'pages'"
             " ORDER BY run_time DESC LIMIT 1",
             [run.store_code, run.job_name],
         ).fetchone()

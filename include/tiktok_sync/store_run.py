@@ -6,17 +6,20 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import psycopg
 import structlog
 
+from include.tiktok_sync.backfill import fill_past_user_day, fill_past_video_day
 from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.connections import connection_use
 from include.tiktok_sync.database import database_errors
 from include.tiktok_sync.errors import SkippableError, SyncError
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
+from include.tiktok_sync.snapshot import utc_now
 from include.tiktok_sync.store_job import StoreJob, StoreOutcome, StoreReport
 from include.tiktok_sync.sync_log import StoreResult, StoreStatus, SyncLog
 from include.tiktok_sync.token_refresh import refresh_token
@@ -36,6 +39,9 @@ JOBS: Mapping[str, StoreJob] = {
     REFRESH_JOB: refresh_token,
 }
 """Dag id -> the work of one store."""
+
+PAST_DAYS = {USER_JOB: fill_past_user_day, VIDEO_JOB: fill_past_video_day}
+"""Dag id -> what is done instead for a day that is over, and cannot be observed any more."""
 
 
 Report = Callable[[StoreReport], None]
@@ -79,7 +85,7 @@ def run_store(
     try:
         with database_errors():
             client = open_client()
-            outcome = JOBS[run.job_name](run, client=client, repository=repository)
+            outcome = _do(run, client, repository)
     except SyncError as error:
         status: StoreStatus = "skipped" if isinstance(error, SkippableError) else "failed"
         record(
@@ -92,6 +98,15 @@ def run_store(
         raise
     record("success", outcome.message, outcome.details)
     return outcome
+
+
+def _do(run: StoreRun, client: TikTokClient, repository: StoreRepository) -> StoreOutcome:
+    job = partial(JOBS[run.job_name], client=client, repository=repository)
+    fill = PAST_DAYS.get(run.job_name)
+    # A dry run says what TikTok shows, whichever day it is for.
+    if fill and run.day.is_late(utc_now()) and not repository.dry_run:
+        return fill(run, job, repository)
+    return job(run)
 
 
 def _record(

@@ -74,6 +74,7 @@ def summarize(
         *(_named(result) for result in results if result.status == "failed"),
         *({"store_code": code, "message": _SILENT} for code in silent),
     ]
+    filled = Counter(str(r.details["backfill"]) for r in results if "backfill" in r.details)
     details: dict[str, Any] = {
         "stores": len(store_codes),
         "success": succeeded,
@@ -87,15 +88,24 @@ def summarize(
             :FAILURES_NAMED
         ],
         "warnings": [dict(warning) for warning in warnings],
+        **({"backfill": dict(filled)} if filled else {}),
     }
     return RunSummary(
         _status(failed, rate, min_success_rate),
-        _message(len(store_codes), succeeded, failures, skipped, len(warnings)),
+        _message(len(store_codes), succeeded, failures, skipped, len(warnings), filled),
         details,
     )
 
 
 _SILENT = "No result was recorded: the task was killed or did not run. See its log in Airflow."
+
+
+_FILLED = {
+    "present": "observed in time",
+    "carried": "filled late",
+    "late": "filled late before",
+}
+"""What :class:`include.tiktok_sync.past_day.Filling` found, for the message of a backfilled day."""
 
 
 def _status(failed: int, rate: float | None, min_success_rate: float) -> SummaryStatus:
@@ -110,8 +120,12 @@ def _message(
     failures: Sequence[Mapping[str, Any]],
     skipped: int,
     warnings: int,
+    filled: Mapping[str, int],
 ) -> str:
     parts = [f"{succeeded} of {total} stores synced"]
+    if filled:
+        of_them = (f"{filled[state]} {said}" for state, said in _FILLED.items() if state in filled)
+        parts[0] += f" ({', '.join(of_them)})"
     if failures:
         parts.append(f"{len(failures)} failed")
     if skipped:

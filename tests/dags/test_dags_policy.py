@@ -17,9 +17,13 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from jinja2 import Template
 
+import sync_dag
+import sync_deadline
 from data_check_operator import DataCheckOperator
+from include.tiktok_sync.errors import ConfigurationError
 from store_sync_operator import StoreSyncOperator
 from sync_dag import MAX_ACTIVE_TASKS, TAGS
+from sync_deadline import QueuedUnlessBackfill
 from sync_retry_policy import SyncRetryPolicy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +89,31 @@ def test_dag_never_overtakes_itself_nor_makes_up_past_nights(dag: DAG) -> None:
     assert dag.catchup is False
     assert dag.max_active_runs == 1
     assert dag.start_date is None
+
+
+def test_a_night_has_a_deadline_and_no_run_outlives_the_next_night(dag: DAG) -> None:
+    assert dag.dagrun_timeout is not None
+    assert timedelta(hours=1) < dag.dagrun_timeout < timedelta(days=1)
+    assert dag.on_failure_callback is sync_dag.on_run_failure
+    alerts: Any = dag.deadline
+    if dag.dag_id not in SYNCS:
+        assert not alerts
+        return
+    (alert,) = alerts if isinstance(alerts, list) else [alerts]
+    assert alert.interval == timedelta(minutes=15)
+    assert type(alert.reference) is QueuedUnlessBackfill
+    assert (alert.callback.path, alert.callback.kwargs) == (
+        *("sync_deadline.deadline_missed", {"minutes": 15.0}),
+    )
+
+
+def test_sla_minutes_moves_the_deadline_and_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLA_MINUTES", "0.5")
+    assert sync_deadline.deadline().interval == timedelta(seconds=30)
+    for wrong in ("0", "-1", "soon", "inf", "nan"):
+        monkeypatch.setenv("SLA_MINUTES", wrong)
+        with pytest.raises(ConfigurationError, match="SLA_MINUTES must be a number of minutes"):
+            sync_deadline.deadline()
 
 
 def test_the_pool_is_the_only_limit(dag: DAG, pools: dict[str, int]) -> None:

@@ -22,7 +22,12 @@ def task_context(**ti: Any) -> dict[str, Any]:
         "params": {"stores": [], "dry_run": False},
         "run_id": "run-1",
         "dag_run": SimpleNamespace(
-            dag_id=USER_JOB, run_id="run-1", logical_date=now, run_after=now, start_date=now
+            dag_id=USER_JOB,
+            run_id="run-1",
+            run_type="scheduled",
+            logical_date=now,
+            run_after=now,
+            start_date=now,
         ),
         "ti": SimpleNamespace(dag_id=USER_JOB, task_id="task", map_index=0, **ti),
         "task": SimpleNamespace(execution_timeout=timedelta(minutes=10), upstream_task_ids=set()),

@@ -179,7 +179,7 @@ def test_findings_warn_and_leave_the_run_a_success(airflow: Airflow) -> None:
     }
     summary = airflow.summary()
     assert (summary["status"], summary["message"]) == (
-        *("success", "1 of 1 stores synced; 1 warning"),
+        *("success", "1 of 1 stores synced (1 filled late); 1 warning"),
     )
     (warning,) = summary["details"]["warnings"]
     assert {name: warning[name] for name in ("check", "found", "examples")} == {

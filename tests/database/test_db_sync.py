@@ -259,11 +259,13 @@ def test_a_backfilled_day_is_late_and_gives_way_to_nothing(bench: Bench) -> None
         outcome = bench.sync(job, "S001", day=past)
         assert outcome.details["late"] is True
         assert bench.sync(job, "S001", day=past, run_id="again").details["rows"] == 0
-    found = bench.row("SELECT * FROM user_daily_stats")
+    found = bench.row("SELECT * FROM user_daily_stats WHERE snapshot_date < %s", now.date())
     assert found["snapshot_date"] == past.date
     assert found["observed_at"] >= now - timedelta(minutes=5)
     assert found["is_late"] is True
     late = bench.row(
         "SELECT bool_and(is_late) AS late, count(*) > 0 AS some FROM video_daily_stats"
+        " WHERE snapshot_date = %s",
+        past.date,
     )
     assert late == {"late": True, "some": True}

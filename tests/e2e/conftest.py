@@ -21,9 +21,11 @@ LATENCY = "0.02"
 _SYNC_SECONDS = 280
 _OF_THE_STACK = (
     "AIRFLOW",
+    "ALERTS_URL",
     "LOCAL_",
     "POSTGRES_",
     "SANDBOX_",
+    "SLA_MINUTES",
     "STORE",
     "SYNC_",
     "TIKTOK_",

@@ -220,7 +220,10 @@ def test_a_finding_of_the_data_checks_is_told_and_the_run_succeeds(synced: Runni
         ]
     )
     assert triggered.returncode == 0, triggered.stderr
-    assert wait_for_summary(synced, run_id) == ("success", "1 of 1 stores synced; 1 warning")
+    assert wait_for_summary(synced, run_id) == (
+        "success",
+        "1 of 1 stores synced (1 filled late); 1 warning",
+    )
     ((warnings,),) = rows(
         synced,
         "SELECT details -> 'warnings' FROM sync_logs WHERE run_id = %s AND store_code IS NULL",

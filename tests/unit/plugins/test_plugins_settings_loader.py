@@ -306,3 +306,28 @@ def test_connections_as_variables_are_what_airflow_reads(monkeypatch: pytest.Mon
     )
     assert (store.login, store.password) == ("me", "p@ss")
     assert store.extra_dejson == {"connect_timeout": 10, "sslmode": "require"}
+
+
+def test_alerts_url_gives_the_channels_and_blank_leaves_them_to_the_ui() -> None:
+    urls = "mailto://me:pa,ss@mail?to=a,b@c.d, json://x@y/z,slack://t/o/k"
+    (alerts,) = (
+        entry
+        for entry in project({"ALERTS_URL": urls})["connections"]
+        if entry["conn_id"] == "tiktok_alerts"
+    )
+    assert alerts["conn_extra"] == {
+        "config": [
+            {"path": "mailto://me:pa,ss@mail?to=a,b@c.d"},
+            {"path": "json://x@y/z"},
+            {"path": "slack://t/o/k"},
+        ]
+    }
+    assert "AIRFLOW_CONN_TIKTOK_ALERTS" in connection_variables(project({"ALERTS_URL": urls}))
+    assert "AIRFLOW_CONN_TIKTOK_ALERTS" not in connection_variables(project())
+
+
+def test_a_wrong_alerts_url_is_refused_without_showing_it() -> None:
+    with pytest.raises(SettingsFileError) as caught:
+        project({"ALERTS_URL": "token-of-nobody"})
+    assert "ALERTS_URL must be Apprise URLs" in str(caught.value)
+    assert "token-of-nobody" not in str(caught.value)

@@ -1,0 +1,205 @@
+"""Tell an operator what was raised: through the Airflow connection ``tiktok_alerts``.
+
+The connection's Apprise URLs hold secrets: no log line, no row and no error shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import structlog
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
+
+from hooks.store_db_hook import StoreDbHook
+from include.tiktok_sync.alert_message import Message, message_of
+from include.tiktok_sync.alert_rules import late_message
+from include.tiktok_sync.alerts import AlertKind, AlertLog, NewAlert
+from include.tiktok_sync.database import Connection, database_errors
+from include.tiktok_sync.errors import SyncError
+from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.snapshot import SnapshotDay, utc_now
+from include.tiktok_sync.sync_log import RunKey, SyncLog
+
+log = structlog.get_logger(__name__)
+
+CONNECTION = "tiktok_alerts"
+NO_CHANNEL = (
+    f"No channel is configured: set ALERTS_URL, or the Airflow connection {CONNECTION} (README,"
+    " Alerts)."
+)
+SEND_SECONDS = 30
+"""All channels together; each of them gives up after a few seconds by itself."""
+
+_ENDED = frozenset({"success", "failed"})
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What came of a message.
+
+    Attributes:
+        taken: Channels that took it.
+        error: Which did not, or that there is none; ``None`` = all did.
+    """
+
+    taken: int
+    error: str | None = None
+
+
+def raise_and_tell(
+    conn: Connection, alerts: Sequence[NewAlert], *, job_name: str, run_id: str, day: date | None
+) -> None:
+    """Record what is new of it, and send it as one message; a failing channel fails nobody.
+
+    A message that was never sent, because its sender was killed, is sent with it.
+    """
+    if not alerts:
+        return
+    alert_log = AlertLog(conn)
+    alert_log.raise_new(alerts, job_name=job_name, run_id=run_id, day=day)
+    with alert_log.untold(job_name, run_id) as untold:
+        if not untold:
+            return
+        delivery = send(message_of(untold))
+        if delivery.taken:
+            alert_log.told(untold, delivery.error)
+        else:
+            alert_log.not_told(untold, delivery.error or NO_CHANNEL)
+
+
+def send(message: Message) -> Delivery:
+    """Give a message to every channel of the connection, and log it where none takes it."""
+    delivery = _deliver(message)
+    log.warning(
+        "Alert sent" if delivery.taken else "Alert raised, and nobody could be told",
+        title=message.title,
+        channels=delivery.taken,
+        error=delivery.error,
+        **({} if delivery.taken else {"text": message.body}),
+    )
+    return delivery
+
+
+def deadline_missed(context: Mapping[str, Any], minutes: float) -> None:
+    """Airflow calls this when a run is not done ``minutes`` after it was queued."""
+    run = context["dag_run"]
+    dag_id, run_id = str(run["dag_id"]), str(run["dag_run_id"])
+    if run["state"] in _ENDED or run["run_type"] == "backfill":
+        # Airflow 3.3.2 keeps the deadline of a run that failed in time (issue 60927).
+        log.info("Deadline ignored", dag_id=dag_id, run_id=run_id, state=run["state"])
+        return
+    due = _moment(run["logical_date"] or run["run_after"])
+    day = SnapshotDay.of(due, Settings.from_env().timezone).date
+    alarm("sla_missed", RunKey(dag_id, run_id, day), minutes=minutes)
+
+
+def run_failed(context: Mapping[str, Any]) -> None:
+    """Airflow calls this when a run fails; one that its summary told of is known already."""
+    run, day = context.get("dag_run"), None
+    if run is not None:
+        due = run.logical_date or run.run_after
+        day = SnapshotDay.of(due, Settings.from_env().timezone).date
+    reason = context.get("reason") or "no reason given"
+    alarm("run_failed", RunKey(context["dag"].dag_id, context["run_id"], day), reason=reason)  # type: ignore[arg-type]  # the day may be unknown
+
+
+def alarm(kind: AlertKind, run: RunKey, *, minutes: float = 0, reason: str = "") -> None:
+    """Raise an alert from outside of the run's tasks, also when the store database is away."""
+    message = (
+        f"It ended without a summary ({reason}). See its failed tasks in Airflow, and clear them."
+    )
+    try:
+        with (
+            StoreDbHook(application_name="airflow:alerts").session() as conn,
+            database_errors(),
+        ):
+            if kind == "sla_missed":
+                done = SyncLog(conn).progress(run, utc_now()).done
+                message = late_message(minutes, f"{done} stores are done so far")
+            raise_and_tell(
+                conn,
+                [NewAlert(kind, message)],
+                job_name=run.job_name,
+                run_id=run.run_id,
+                day=run.snapshot_date,
+            )
+    except SyncError as error:
+        # Then the message matters more than its row.
+        if kind == "sla_missed":
+            message = late_message(minutes, "how far it is could not be looked up")
+        body = f"{message}\n\nNot recorded: {error}\n\nDag {run.job_name}, run {run.run_id}"
+        send(Message(f"TikTok sync {run.job_name}: {kind.replace('_', ' ')}", body))
+
+
+def _deliver(message: Message) -> Delivery:
+    try:
+        channels = _channels()
+        if not channels:
+            return Delivery(0, NO_CHANNEL)
+        # Heavy, and for nobody but a run with an alert.
+        from apprise import Apprise  # noqa: PLC0415 - see above
+
+        with _silent():
+            apprise = Apprise()
+            wrong = [
+                f"channel {number} is no Apprise URL"
+                for number, (url, tag) in enumerate(channels, 1)
+                if not apprise.add(url, tag=tag)
+            ]
+            results = list(
+                apprise.notify(message.body, title=message.title, timeout=SEND_SECONDS)
+                if len(apprise)
+                else ()
+            )
+    except Exception as error:  # noqa: BLE001 - a channel must fail no run; the text may hold its URL
+        return Delivery(
+            0, f"The channels of {CONNECTION} could not be used: {type(error).__name__}."
+        )
+    refused = [
+        f"channel {number} ({result.name}) did not take it"
+        for number, result in enumerate(results, 1)
+        if not result
+    ]
+    failures = wrong + refused
+    return Delivery(
+        sum(bool(result) for result in results),
+        f"Of {CONNECTION}: {'; '.join(failures)}." if failures else None,
+    )
+
+
+def _channels() -> list[tuple[str, str | None]]:
+    try:
+        connection = BaseHook.get_connection(CONNECTION)
+    except AirflowNotFoundException:
+        return []
+    config = connection.extra_dejson.get("config") or []
+    if isinstance(config, str):  # the UI's field holds JSON as text
+        config = json.loads(config)
+    entries = [config] if isinstance(config, dict) else config
+    for entry in entries:
+        mask_secret(entry["path"])
+    return [(entry["path"], entry.get("tag")) for entry in entries]
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    # Apprise names the URL that it does not understand, secrets included.
+    logger = logging.getLogger("apprise")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 cannot read the Z

@@ -1,0 +1,62 @@
+"""A channel on this machine: what Apprise's ``json://`` sends, as a test can look at it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+SECRET = "s3cr3t-of-the-channel"
+"""The password within the channel's URL; must appear nowhere."""
+
+
+@dataclass
+class Receiver:
+    """The channel.
+
+    Attributes:
+        port: Where it listens.
+        messages: What arrived, as Apprise's JSON.
+        status: What it answers.
+    """
+
+    port: int
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    status: int = 200
+
+    @property
+    def url(self) -> str:
+        """Its Apprise URL."""
+        return f"json://ops:{SECRET}@127.0.0.1:{self.port}/hook"
+
+    def connection(self, *more: str) -> str:
+        """An Airflow connection with this channel and others, as JSON."""
+        config = [{"path": url} for url in (self.url, *more)]
+        return json.dumps({"conn_type": "apprise", "extra": {"config": config}})
+
+
+@contextmanager
+def alert_receiver() -> Iterator[Receiver]:
+    """A channel that listens."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.messages.append(json.loads(body))
+            self.send_response(receiver.status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        receiver = Receiver(server.server_address[1])
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield receiver
+        finally:
+            server.shutdown()

@@ -1,0 +1,203 @@
+"""A run that is late alarms once and can be cleared; missed days are filled from one reading."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+from include.local.airflow_api import AirflowApi
+from include.local.stack import Stack
+from tests.alert_receiver import SECRET, Receiver, alert_receiver
+from tests.e2e.conftest import STORES, RunningStack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+DAG = "sync_user_daily"
+CODES = ["S001", "S002", "S003"]
+CONF = {"stores": CODES}
+
+
+def rows(url: str, query: str, *values: object) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as conn:
+        cursor = conn.execute(query.encode(), values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    give_up_at = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < give_up_at, f"in vain: {what}"
+        time.sleep(0.5)
+
+
+def call_of_users(stack: RunningStack) -> int:
+    stats = requests.get(f"{stack.sandbox_url}/admin/stats", timeout=60).json()
+    return int(stats["endpoints"]["user_info"]["calls"])
+
+
+def set_latency(stack: RunningStack, seconds: float) -> None:
+    answer = requests.patch(
+        f"{stack.sandbox_url}/admin/settings", json={"latency": seconds}, timeout=60
+    )
+    answer.raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def ready(stack: RunningStack) -> RunningStack:
+    """The stack with stores whose tokens last, and both Dags switched on."""
+    fresh = rows(
+        stack.db_url,
+        "SELECT count(*) FROM store_tokens WHERE access_expires_at > now() + interval '10 min'",
+    )
+    if fresh != [(STORES,)]:
+        done = stack.sync()
+        assert done.returncode == 0, done.stdout + done.stderr
+    return stack
+
+
+@pytest.fixture
+def metadata_url(ready: RunningStack) -> str:
+    return Stack.load(dict(ready.env)).settings.airflow_db_url
+
+
+@pytest.fixture
+def api(ready: RunningStack) -> AirflowApi:
+    return Stack.load(dict(ready.env)).api
+
+
+@pytest.fixture
+def channel(api: AirflowApi) -> Iterator[Receiver]:
+    """A webhook, set in the Airflow connection as the UI does it."""
+
+    def configure(extra: dict[str, Any]) -> None:
+        body = {
+            "connection_id": "tiktok_alerts",
+            "conn_type": "apprise",
+            "extra": json.dumps(extra),
+        }
+        api._authorized("PATCH", "/api/v2/connections/tiktok_alerts", body)
+
+    with alert_receiver() as found:
+        configure({"config": json.dumps([{"path": found.url}])})
+        yield found
+        configure({})
+
+
+def test_a_late_run_alarms_once_and_can_be_cleared_meanwhile(
+    ready: RunningStack, api: AirflowApi, metadata_url: str, channel: Receiver
+) -> None:
+    set_latency(ready, 8)
+    run = api._authorized(
+        "POST", f"/api/v2/dags/{DAG}/dagRuns", {"logical_date": None, "conf": CONF}
+    )
+    run_id = run["dag_run_id"]
+    try:
+        wait_for(lambda: api.run_state(DAG, run_id) == "running", "the run starts")
+        ((due, queued),) = rows(
+            metadata_url,
+            "SELECT d.deadline_time, r.queued_at FROM deadline d, dag_run r"
+            " WHERE r.id = d.dagrun_id AND r.run_id = %s",
+            run_id,
+        )
+        assert due - queued == timedelta(minutes=15)
+        # Raises for anything but 200; with Airflow's own reference this is a 500.
+        cleared = api._authorized(
+            "POST", f"/api/v2/dags/{DAG}/dagRuns/{run_id}/clear", {"dry_run": False}
+        )
+        assert cleared["dag_run_id"] == run_id
+        # The quarter of an hour passes within 2 seconds.
+        rows(
+            metadata_url,
+            "UPDATE deadline d SET deadline_time = now() + interval '2 seconds'"
+            " FROM dag_run r WHERE r.id = d.dagrun_id AND r.run_id = %s",
+            run_id,
+        )
+        wait_for(lambda: channel.messages, "the channel is told")
+        assert api.run_state(DAG, run_id) in {"queued", "running"}
+    finally:
+        set_latency(ready, 0.02)
+    wait_for(lambda: api.run_state(DAG, run_id) == "success", "the run ends")
+
+    (message,) = channel.messages
+    assert "run is late" in message["title"]
+    alerts = rows(
+        ready.db_url,
+        "SELECT kind, store_code, notified_at IS NOT NULL, notify_error FROM alerts"
+        " WHERE run_id = %s",
+        run_id,
+    )
+    assert alerts == [("sla_missed", None, True, None)]
+    logs = Path(ready.env["LOCAL_STATE_DIR"]).rglob("*.log")
+    assert not [log for log in logs if SECRET in log.read_text(encoding="utf-8")]
+
+
+def backfill_command(first: date, last: date) -> list[str]:
+    """The README's own command, for other days and a few stores."""
+    text = README.read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^airflow backfill create --dag-id {DAG} .+$", text, re.MULTILINE)
+    words = line.replace("2026-11-20", str(first)).replace("2026-11-22", str(last)).split()
+    return [*words, "--dag-run-conf", json.dumps(CONF)]
+
+
+def test_a_backfill_reads_each_store_once_and_leaves_a_day_in_time_alone(
+    ready: RunningStack, metadata_url: str
+) -> None:
+    days = [datetime.now(timezone.utc).date() - timedelta(days=ago) for ago in (12, 11, 10)]
+    with psycopg.connect(ready.db_url) as conn:
+        # Nothing of the last hours may stand in: TikTok must be asked.
+        conn.execute(
+            "DELETE FROM user_daily_stats WHERE store_code = ANY(%s)"
+            " AND (snapshot_date > %s OR snapshot_date = ANY(%s))",
+            [CODES, days[-1], days],
+        )
+        conn.execute(
+            "INSERT INTO user_daily_stats (store_code, snapshot_date, follower_count, observed_at)"
+            " SELECT code, %(day)s, 7, %(day)s + time '02:01' FROM unnest(%(codes)s) AS code",
+            {"day": days[1], "codes": CODES},
+        )
+    query = (
+        "SELECT snapshot_date, store_code, follower_count, is_late, observed_at"
+        " FROM user_daily_stats WHERE snapshot_date = ANY(%s) AND store_code = ANY(%s)"
+        " ORDER BY 1, 2"
+    )
+    present = rows(ready.db_url, query, days, CODES)
+    calls = call_of_users(ready)
+
+    created = ready.run(backfill_command(days[0], days[-1]))
+    assert created.returncode == 0, created.stdout + created.stderr
+    summaries = (
+        "SELECT snapshot_date, status, message FROM sync_logs WHERE store_code IS NULL"
+        " AND job_name = %s AND snapshot_date = ANY(%s) ORDER BY 1"
+    )
+    wait_for(lambda: len(rows(ready.db_url, summaries, DAG, days)) == 3, "three days are done")
+
+    assert call_of_users(ready) - calls == len(CODES)
+    found = rows(ready.db_url, query, days, CODES)
+    assert [line for line in found if line[0] == days[1]] == present
+    late = [line for line in found if line[0] != days[1]]
+    assert [line[1] for line in late] == 2 * CODES
+    assert {line[3] for line in late} == {True}
+    told = requests.get(f"{ready.sandbox_url}/admin/truth", timeout=60).json()
+    for _, code, followers, _, observed_at in late:
+        assert followers == told[code]["user"]["follower_count"]
+        assert datetime.now(timezone.utc) - observed_at < timedelta(minutes=10)
+    said = [line[2] for line in rows(ready.db_url, summaries, DAG, days)]
+    assert "(3 filled late)" in said[0]
+    assert "(3 observed in time)" in said[1]
+    assert rows(
+        metadata_url,
+        "SELECT r.run_type, count(*), count(d.id) FROM dag_run r LEFT JOIN deadline d"
+        " ON d.dagrun_id = r.id WHERE r.run_type = 'backfill' AND r.dag_id = %s GROUP BY 1",
+        DAG,
+    ) == [("backfill", 3, 0)]
+    assert rows(ready.db_url, "SELECT FROM alerts WHERE snapshot_date = ANY(%s)", days) == []
