@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference, DeadlineAlert
 
 from include.tiktok_sync.errors import ConfigurationError
@@ -57,17 +58,26 @@ def sla() -> timedelta:
 
 
 def deadline() -> DeadlineAlert:
-    """The alert of a nightly Dag; its callback runs in a task slot of the executor."""
+    """The alert of a nightly Dag; its callback runs in the triggerer.
+
+    Not in the executor, as a ``SyncCallback`` would: there Airflow 3.3.2 refuses it every
+    connection that is not in the environment (403, its token is for a workload).
+    """
     return DeadlineAlert(
         reference=QueuedUnlessBackfill(),
         interval=sla(),
-        callback=SyncCallback(deadline_missed, kwargs={"minutes": sla() / timedelta(minutes=1)}),
+        callback=AsyncCallback(deadline_missed, kwargs={"minutes": sla() / timedelta(minutes=1)}),
         name="SLA",
     )
 
 
-def deadline_missed(context: Any, minutes: float) -> None:
-    """Raise the alert; Airflow imports this at every parse of the Dag, so the rest comes later."""
+async def deadline_missed(context: Any, minutes: float) -> None:
+    """Raise the alert, beside the triggerer's own loop: it asks the database and the channels."""
+    await asyncio.to_thread(_tell, context, minutes)
+
+
+def _tell(context: Any, minutes: float) -> None:
+    # Airflow imports this module at every parse of a Dag, so the rest comes when it is needed.
     import alerting  # noqa: PLC0415 - see above
 
     alerting.deadline_missed(context, minutes)

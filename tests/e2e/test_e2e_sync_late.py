@@ -1,4 +1,4 @@
-"""A run that is late alarms once and can be cleared; missed days are filled from one reading."""
+"""A late or dead run is told of once, and missed days are filled from one reading."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def channel(api: AirflowApi) -> Iterator[Receiver]:
         configure({})
 
 
-def test_a_late_run_alarms_once_and_can_be_cleared_meanwhile(
+def test_a_run_that_is_late_and_then_dies_is_told_of_and_can_be_cleared_meanwhile(
     ready: RunningStack, api: AirflowApi, metadata_url: str, channel: Receiver
 ) -> None:
     set_latency(ready, 8)
@@ -122,21 +122,29 @@ def test_a_late_run_alarms_once_and_can_be_cleared_meanwhile(
             " FROM dag_run r WHERE r.id = d.dagrun_id AND r.run_id = %s",
             run_id,
         )
-        wait_for(lambda: channel.messages, "the channel is told")
+        wait_for(lambda: channel.messages, "the channel is told of the late run")
         assert api.run_state(DAG, run_id) in {"queued", "running"}
+        # ... and so do 20 hours: the run dies without a summary.
+        rows(
+            metadata_url,
+            "UPDATE dag_run SET start_date = now() - interval '21 hours' WHERE run_id = %s",
+            run_id,
+        )
+        wait_for(lambda: len(channel.messages) > 1, "the channel is told of the dead run")
     finally:
         set_latency(ready, 0.02)
-    wait_for(lambda: api.run_state(DAG, run_id) == "success", "the run ends")
 
-    (message,) = channel.messages
-    assert "run is late" in message["title"]
+    late, dead = channel.messages
+    assert "run is late" in late["title"]
+    assert "run failed" in dead["title"]
+    assert "ended without a summary (timed_out)" in dead["message"]
     alerts = rows(
         ready.db_url,
         "SELECT kind, store_code, notified_at IS NOT NULL, notify_error FROM alerts"
-        " WHERE run_id = %s",
+        " WHERE run_id = %s ORDER BY id",
         run_id,
     )
-    assert alerts == [("sla_missed", None, True, None)]
+    assert alerts == [("sla_missed", None, True, None), ("run_failed", None, True, None)]
     logs = Path(ready.env["LOCAL_STATE_DIR"]).rglob("*.log")
     assert not [log for log in logs if SECRET in log.read_text(encoding="utf-8")]
 
