@@ -1,0 +1,48 @@
+"""What Airflow is told of. Every task process runs this file, so it stays cheap."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow.configuration import conf
+from airflow.plugins_manager import AirflowPlugin
+
+PREFIX = "/tiktok-sync"
+
+# The UI may be served below a path of its host.
+_BASE = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + PREFIX
+
+
+VIEWS = [
+    {
+        "name": "TikTok sync",
+        "href": f"{_BASE}/",
+        "url_route": "tiktok-sync",
+        "destination": "nav",
+        "category": "browse",
+        "nav_top_level": True,
+    },
+    {
+        "name": "Stores",
+        "href": f"{_BASE}/run?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
+        "url_route": "tiktok-sync-run",
+        "destination": "dag_run",
+    },
+]
+"""The status page in the navigation, and on every run a tab with its stores."""
+
+
+class TikTokSyncPlugin(AirflowPlugin):
+    """The status page."""
+
+    name = "tiktok_sync"
+    external_views = VIEWS
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # read, never written
+        """The app; made when the API server asks, so that no other process imports FastAPI."""
+        from status_page.app import build_app  # noqa: PLC0415 - see above
+
+        return [{"app": build_app(), "url_prefix": PREFIX, "name": "TikTok sync"}]
