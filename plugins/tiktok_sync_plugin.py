@@ -17,11 +17,12 @@ _BASE = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + PR
 
 VIEWS = [
     {
-        "name": "TikTok sync",
+        "name": "TikTok",  # longer names are cut off
         "href": f"{_BASE}/",
         "url_route": "tiktok-sync",
         "destination": "nav",
-        "category": "browse",
+        "icon": f"{_BASE}/static/icon.svg",
+        "icon_dark_mode": f"{_BASE}/static/icon-dark.svg",
         "nav_top_level": True,
     },
     {

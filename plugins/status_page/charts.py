@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 560, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 12, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 28, 14, 30
 _TICKS = 4
 _MOST_DATES = 6
 

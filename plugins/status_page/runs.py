@@ -84,8 +84,8 @@ async def sync_store(airflow: AirflowRest, store_code: str) -> str:
             paused.append(job)
     if paused:
         return (
-            f"Two runs for {store_code} are queued, but {' and '.join(paused)} is switched off:"
-            " nothing runs until the Dag is switched on in Airflow."
+            f"Two runs for {store_code} are queued, but switched off in Airflow:"
+            f" {' and '.join(paused)}. Nothing runs until that is switched on."
         )
     return f"Two runs for {store_code} are queued: its profile and its videos."
 
@@ -93,8 +93,7 @@ async def sync_store(airflow: AirflowRest, store_code: str) -> str:
 async def retry_failed(airflow: AirflowRest, job_name: str, run_id: str) -> str:
     """Clear the failed tasks of a run, then what follows them, so that the summary is made anew.
 
-    Clearing keeps the run and its day; stores that are done are only read again, as are none of
-    those whose task did not fail.
+    Clearing keeps the run and its day, and leaves the stores alone whose task did not fail.
 
     Returns:
         What was done, for the person.
