@@ -21,8 +21,6 @@ VIEWS = [
         "href": f"{_BASE}/",
         "url_route": "tiktok-sync",
         "destination": "nav",
-        "icon": f"{_BASE}/static/icon.svg",
-        "icon_dark_mode": f"{_BASE}/static/icon-dark.svg",
         "nav_top_level": True,
     },
     {

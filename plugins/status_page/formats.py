@@ -24,7 +24,7 @@ STATUS_NAMES: Mapping[str, str] = {
     "missing_scope": "Scope missing",
     "not_connected": "Not connected",
     "active": "Connected",
-    "sla_missed": "Late",
+    "sla_missed": "Deadline missed",
     "run_failed": "Run failed",
     "data_missing": "Data missing",
 }
