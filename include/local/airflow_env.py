@@ -11,6 +11,8 @@ from include.local.workspace import Workspace, write_private
 
 ADMIN = "admin"
 
+_USERS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
+
 _HEADROOM = 14  # list, summary and callback slots beside both pools; 30 + 20 + 14 = 64
 _PRODUCT_VARIABLES = (
     "SYNC_TIMEZONE",
@@ -51,7 +53,7 @@ def airflow_env(workspace: Workspace, settings: Settings) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": slots,
         "AIRFLOW__CORE__FERNET_KEY": settings.env["AIRFLOW_FERNET_KEY"],
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
+        _USERS: f"{ADMIN}:admin",  # or as the environment says, for a look at other roles
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(workspace.password_file),
         "AIRFLOW__API__HOST": HOST,
         "AIRFLOW__API__PORT": str(settings.port("AIRFLOW_PORT")),
@@ -79,7 +81,7 @@ def airflow_env(workspace: Workspace, settings: Settings) -> dict[str, str]:
         # and not be another Airflow's.
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": "1",
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": "1",
-        **settings.chosen(*_PRODUCT_VARIABLES),
+        **settings.chosen(_USERS, *_PRODUCT_VARIABLES),
         **{
             name: value
             for name, value in settings.tiktok.items()
@@ -114,13 +116,17 @@ def command_env(workspace: Workspace, settings: Settings) -> dict[str, str]:
 
 
 def write_password_file(workspace: Workspace, settings: Settings) -> None:
-    """Give the UI's user the password of ``.env``, before Airflow makes up its own."""
-    passwords = json.dumps({ADMIN: settings.env["AIRFLOW_ADMIN_PASSWORD"]})
-    if not (
-        workspace.password_file.exists()
-        and workspace.password_file.read_text(encoding="utf-8").strip() == passwords
-    ):
-        write_private(workspace.password_file, passwords + "\n")
+    """Give the UI's admin the password of ``.env``, before Airflow makes up its own.
+
+    Passwords that Airflow made up for other users stay as they are.
+    """
+    file, password = workspace.password_file, settings.env["AIRFLOW_ADMIN_PASSWORD"]
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        known = {}
+    if known.get(ADMIN) != password:
+        write_private(file, json.dumps({**known, ADMIN: password}) + "\n")
 
 
 def code_digest(workspace: Workspace, *folders: str) -> str:

@@ -17,6 +17,7 @@ from include.local.stack import Stack
 ROOT = Path(__file__).resolve().parents[2]
 STORES = 40
 LATENCY = "0.02"
+READER = "reader"
 
 _SYNC_SECONDS = 280
 _OF_THE_STACK = (
@@ -83,6 +84,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         "LOCAL_STATE_DIR": str(tmp_path_factory.mktemp("stack")),
         "STORES": str(STORES),
         "SANDBOX_LATENCY": LATENCY,
+        # Beside the admin somebody who may look and nothing else.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"admin:admin,{READER}:viewer",
     }
     settings = Stack.load(env).settings
     try:

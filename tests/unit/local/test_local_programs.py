@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from include.local.airflow_env import command_env, product_env
+from include.local.airflow_env import command_env, product_env, write_password_file
 from include.local.programs import AIRFLOW, programs
 
 if TYPE_CHECKING:
@@ -126,3 +126,27 @@ def test_launch_files_are_private_and_hold_any_value(bench: Bench) -> None:
     file = bench.workspace.launch_file("sandbox")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert json.loads(file.read_text())["env"]["SANDBOX_CLIENT_SECRET"] == odd
+
+
+def test_the_admins_password_is_that_of_the_env_file_and_others_keep_theirs(bench: Bench) -> None:
+    settings, file = bench.settings(), bench.workspace.password_file
+    password = settings.env["AIRFLOW_ADMIN_PASSWORD"]
+    write_password_file(bench.workspace, settings)
+    assert json.loads(file.read_text()) == {"admin": password}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    file.write_text('{"admin": "old", "reader": "made up by Airflow"}')
+    write_password_file(bench.workspace, settings)
+    assert json.loads(file.read_text()) == {"admin": password, "reader": "made up by Airflow"}
+
+    file.write_text("half a fi")
+    write_password_file(bench.workspace, settings)
+    assert json.loads(file.read_text()) == {"admin": password}
+
+
+def test_the_ui_has_the_admin_alone_unless_others_are_asked_for(bench: Bench) -> None:
+    users = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
+    asked = bench.settings({users: "admin:admin,ann:viewer"})
+
+    assert command_env(bench.workspace, bench.settings())[users] == "admin:admin"
+    assert command_env(bench.workspace, asked)[users] == "admin:admin,ann:viewer"

@@ -1,0 +1,166 @@
+"""The web app: which address shows what, and which button does what."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import astuple, fields
+from typing import Annotated, Literal
+from urllib.parse import quote, urlencode
+
+from fastapi import Depends, FastAPI, Form, HTTPException, Query, Response
+from fastapi import status as http
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+
+from include.tiktok_sync import status_runs, status_store, status_stores
+from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.snapshot import SnapshotDay, utc_now
+from include.tiktok_sync.store_run import JOBS
+from status_page import pages, runs
+from status_page.access import Viewer, viewer
+from status_page.database import StoreDbDep
+from status_page.failures import add_handlers
+from status_page.formats import csv_cell
+from status_page.forms import FormDep, Notices
+from status_page.look import STATIC, LookDep, add_headers
+from status_page.runs import ActiveRunsDep, RestDep
+
+ViewerDep = Annotated[Viewer, Depends(viewer)]
+DagId = Annotated[str, Query(max_length=250)]
+RunId = Annotated[str, Query(max_length=250)]
+
+_CSV_COLUMNS = [field.name for field in fields(status_runs.StoreRow)]
+
+
+def build_app() -> FastAPI:
+    """The app that the plugin mounts; every address but the style sheet asks for the login."""
+    app = FastAPI(title="TikTok sync", docs_url=None, redoc_url=None, openapi_url=None)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.get("/")(overview)
+    app.get("/live")(live)
+    app.get("/run")(run_report)
+    app.get("/run.csv")(run_csv)
+    app.get("/stores")(store_list)
+    app.get("/store")(store)
+    app.post("/sync-store")(sync_store)
+    app.post("/retry-failed")(retry_failed)
+    add_headers(app)
+    add_handlers(app)
+    return app
+
+
+def overview(user: ViewerDep, look: LookDep, conn: StoreDbDep, active: ActiveRunsDep) -> Response:
+    """The status page."""
+    return look.page(
+        "overview", user, **pages.overview(conn, active, Settings.from_env(), utc_now())
+    )
+
+
+def live(user: ViewerDep, look: LookDep, conn: StoreDbDep, active: ActiveRunsDep) -> Response:
+    """The part of it that the browser reads again every few seconds."""
+    stores = status_stores.active_stores(conn)
+    return look.page("live", user, **pages.live(conn, active, Settings.from_env(), stores))
+
+
+def run_report(
+    user: ViewerDep,
+    look: LookDep,
+    conn: StoreDbDep,
+    active: ActiveRunsDep,
+    dag_id: DagId,
+    run_id: RunId,
+    status: Annotated[Literal["", "success", "failed", "skipped"], Query()] = "",
+) -> Response:
+    """The stores of a run; it is a tab of every run in Airflow, also of Dags that are not ours."""
+    if dag_id not in JOBS:
+        return look.page("foreign", user, dag_id=dag_id)
+    return look.page("run", user, **pages.run_report(conn, dag_id, run_id, active, status))
+
+
+def run_csv(user: ViewerDep, conn: StoreDbDep, dag_id: DagId, run_id: RunId) -> Response:
+    """All stores of a run as a table for a spreadsheet."""
+    del user  # asked for, so that nobody else gets it
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(_CSV_COLUMNS)
+    writer.writerows(_csv_rows(status_runs.all_stores(conn, dag_id, run_id)))
+    name = pages.file_name(dag_id, run_id)
+    return Response(
+        text.getvalue(),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _csv_rows(stores: Iterator[status_runs.StoreRow]) -> Iterator[list[object]]:
+    for row in stores:
+        yield [csv_cell(value) for value in astuple(row)]
+
+
+def store_list(
+    user: ViewerDep,
+    look: LookDep,
+    conn: StoreDbDep,
+    q: Annotated[str, Query(max_length=100)] = "",
+    page: Annotated[int, Query(ge=1, le=1000)] = 1,
+) -> Response:
+    """All stores, to find one."""
+    return look.page("stores", user, **pages.store_list(conn, q.strip(), page))
+
+
+def store(
+    user: ViewerDep,
+    look: LookDep,
+    conn: StoreDbDep,
+    active: ActiveRunsDep,
+    code: Annotated[str, Query(max_length=250)],
+) -> Response:
+    """One store over time."""
+    today = SnapshotDay.of(utc_now(), Settings.from_env().timezone).date
+    found = pages.store(conn, code, active, today)
+    if found is None:
+        raise _no_store(code)
+    return look.page("store", user, **found)
+
+
+async def sync_store(
+    user: ViewerDep,
+    form: FormDep,
+    conn: StoreDbDep,
+    airflow: RestDep,
+    store_code: Annotated[str, Form(max_length=250)],
+) -> Response:
+    """The button "sync this store now"."""
+    form.require(allowed=user.may_sync, what="trigger runs")
+    if await run_in_threadpool(status_store.store, conn, store_code) is None:
+        raise _no_store(store_code)
+    done = await runs.sync_store(airflow, store_code)
+    return _back(form.base, f"/store?code={quote(store_code, safe='')}", done)
+
+
+async def retry_failed(
+    user: ViewerDep,
+    form: FormDep,
+    airflow: RestDep,
+    dag_id: Annotated[str, Form(max_length=250)],
+    run_id: Annotated[str, Form(max_length=250)],
+) -> Response:
+    """The button "retry failed stores"."""
+    form.require(allowed=user.may_retry, what="clear tasks")
+    if dag_id not in JOBS:
+        raise HTTPException(http.HTTP_404_NOT_FOUND, f"{dag_id} is no sync of TikTok.")
+    done = await runs.retry_failed(airflow, dag_id, run_id)
+    return _back(form.base, "/run?" + urlencode({"dag_id": dag_id, "run_id": run_id}), done)
+
+
+def _back(base: str, path: str, done: str) -> Response:
+    answer = RedirectResponse(base + path, status_code=http.HTTP_303_SEE_OTHER)
+    Notices.leave(answer, done)
+    return answer
+
+
+def _no_store(code: str) -> HTTPException:
+    return HTTPException(http.HTTP_404_NOT_FOUND, f"There is no store {code}.")

@@ -1,0 +1,66 @@
+"""The status page without Airflow's login: the real app on a real database, a chosen user."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from include.local.ports import HOST, choose_port
+from include.tiktok_sync.database import Connection, connect, database_errors
+from status_page.access import Viewer, viewer
+from status_page.app import build_app
+from status_page.database import store_db
+from status_page.look import PREFIX
+from status_page.runs import ActiveRun, active_runs
+
+ADMIN = Viewer("admin", may_sync=True, may_retry=True)
+READER = Viewer("reader", may_sync=False, may_retry=False)
+
+
+def status_site(
+    db_url: str,
+    *,
+    user: Callable[[], Viewer] = lambda: ADMIN,
+    runs: Callable[[], Sequence[ActiveRun]] = lambda: (),
+) -> FastAPI:
+    """Mounted as Airflow mounts it.
+
+    Args:
+        db_url: The store database.
+        user: Who looks.
+        runs: What Airflow says is active.
+    """
+    app = build_app()
+
+    def database() -> Iterator[Connection]:
+        with connect(db_url, application_name="test") as conn, database_errors():
+            yield conn
+
+    app.dependency_overrides = {viewer: user, active_runs: lambda: list(runs()), store_db: database}
+    site = FastAPI()
+    site.mount(PREFIX, app)
+    return site
+
+
+@contextmanager
+def served(site: FastAPI) -> Iterator[str]:
+    """Serve it on a free loopback port; gives the URL of the page."""
+    port = choose_port(())
+    server = uvicorn.Server(uvicorn.Config(site, HOST, port, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 60
+    while not server.started:
+        assert thread.is_alive(), "uvicorn did not start"
+        assert time.monotonic() < deadline, "uvicorn did not start in time"
+        time.sleep(0.02)
+    try:
+        yield f"http://{HOST}:{port}{PREFIX}/"
+    finally:
+        server.should_exit = True
+        thread.join(30)
