@@ -73,7 +73,7 @@ def run_store(
         cost = asdict(client.counts) | {"refreshes": client.tokens.refreshes} if client else {}
         duration_ms = round((time.monotonic() - started) * 1000)
         result = StoreResult(run.store_code, status, message, duration_ms, {**details, **cost})
-        report(StoreReport(result, client.calls if client else {}))
+        report(StoreReport(result, client.calls if client else {}, repository.dry_run))
         _record(run, repository, result, details)
 
     try:
