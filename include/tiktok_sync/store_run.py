@@ -39,7 +39,7 @@ JOBS: Mapping[str, StoreJob] = {
 
 
 Report = Callable[[StoreReport], None]
-"""Told what came of each store, before its failure is raised."""
+"""Told what came of each store, once it is recorded and before its failure is raised."""
 
 
 def to_nobody(report: StoreReport) -> None:
@@ -73,8 +73,8 @@ def run_store(
         cost = asdict(client.counts) | {"refreshes": client.tokens.refreshes} if client else {}
         duration_ms = round((time.monotonic() - started) * 1000)
         result = StoreResult(run.store_code, status, message, duration_ms, {**details, **cost})
-        report(StoreReport(result, client.calls if client else {}, repository.dry_run))
         _record(run, repository, result, details)
+        report(StoreReport(result, client.calls if client else {}, repository.dry_run))
 
     try:
         with database_errors():
