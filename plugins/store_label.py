@@ -16,7 +16,11 @@ _NAMED = 3
 
 
 def label(
-    codes: Sequence[str], results: Sequence[StoreResult] = (), error: Exception | None = None
+    codes: Sequence[str],
+    results: Sequence[StoreResult] = (),
+    error: BaseException | None = None,
+    *,
+    dry_run: bool = False,
 ) -> str:
     """One line for the list of a run's tasks.
 
@@ -24,18 +28,19 @@ def label(
         codes: The task's stores; at least one.
         results: What came of those that were done in this try.
         error: What the task ended with.
+        dry_run: Nothing was written.
     """
     stores = codes[0] if len(codes) == 1 else f"{codes[0]} to {codes[-1]} ({len(codes)})"
     told = _outcome(codes, results, error)
-    text = f"{stores} · {told}" if told else stores
+    text = " · ".join(part for part in (stores, "dry run" if dry_run else "", told) if part)
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
 
 
 def _outcome(
-    codes: Sequence[str], results: Sequence[StoreResult], error: Exception | None
-) -> str | None:
+    codes: Sequence[str], results: Sequence[StoreResult], error: BaseException | None
+) -> str:
     if not results:
-        return f"failed: {_first_sentence(str(error) or type(error).__name__)}" if error else None
+        return f"failed: {_first_sentence(str(error) or type(error).__name__)}" if error else ""
     if len(codes) == 1:
         only = results[-1]
         if only.status == "success":

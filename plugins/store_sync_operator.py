@@ -12,7 +12,6 @@ from store_label import label
 
 if TYPE_CHECKING:  # heavy; preloaded in workers, not paid at parse
     from include.tiktok_sync.store_job import StoreReport
-    from include.tiktok_sync.sync_log import StoreResult
 
 STORES_LABEL = "{{ task.store_label }}"
 """``map_index_template`` of a :class:`StoreSyncOperator`."""
@@ -32,13 +31,18 @@ class StoreSyncOperator(BaseOperator):
     def __init__(self, *, store_codes: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.store_codes = store_codes
-        self._results: list[StoreResult] = []
-        self._failure: Exception | None = None
+        self._reports: list[StoreReport] = []
+        self._failure: BaseException | None = None
 
     @property
     def store_label(self) -> str:
         """The task's name in the UI: its stores, and what came of them so far."""
-        return label(self.store_codes, self._results, self._failure)
+        return label(
+            self.store_codes,
+            [report.result for report in self._reports],
+            self._failure,
+            dry_run=any(report.dry_run for report in self._reports),
+        )
 
     def execute(self, context: Any) -> None:
         """Sync the stores, and say in the task's name what came of them.
@@ -50,18 +54,15 @@ class StoreSyncOperator(BaseOperator):
         import sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
 
         try:
-            sync_tasks.sync_stores(self.dag_id, self.store_codes, context, self._note)
+            sync_tasks.sync_stores(self.dag_id, self.store_codes, context, self._reports.append)
         except SyncError as error:
             self._failure = error
             # An expected failure says all in its message; Airflow would print every frame.
             raise error.with_traceback(None) from None
-        except Exception as error:
+        except BaseException as error:  # a time-out is none of Exception's
             self._failure = error
             raise
         finally:
             # Airflow renders the name again now and sends it where it differs from this one, one
             # call of the API server more. The message that ends the task carries it anyway.
             context["ti"].rendered_map_index = self.store_label
-
-    def _note(self, report: StoreReport) -> None:
-        self._results.append(report.result)

@@ -93,7 +93,8 @@ def tell_store(job: str, report: StoreReport) -> None:
         RATE_LIMITED.tell(counts.rate_limited, job, endpoint)
         RATE_LIMIT_WAIT.tell(counts.waited_s * 1000, job, endpoint)
     REFRESHES.tell(result.details.get("refreshes", 0), job)
-    ROWS.tell(result.details.get("rows", 0), job)
+    if not report.dry_run:
+        ROWS.tell(result.details.get("rows", 0), job)
     STORES.tell(1, job, result.status)
     STORE_DURATION.tell(result.duration_ms, job, result.status)
     if result.status != "success":

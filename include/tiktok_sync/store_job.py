@@ -32,10 +32,12 @@ class StoreReport:
     Attributes:
         result: Its row in ``sync_logs``; of a dry run, the row it would have had.
         calls: What its calls cost, by endpoint.
+        dry_run: Nothing was written; its rows are those that would have been.
     """
 
     result: StoreResult
     calls: Mapping[str, CallCounts] = field(default_factory=dict)
+    dry_run: bool = False
 
 
 class StoreJob(Protocol):

@@ -45,7 +45,7 @@ PAST_DAYS = {USER_JOB: fill_past_user_day, VIDEO_JOB: fill_past_video_day}
 
 
 Report = Callable[[StoreReport], None]
-"""Told what came of each store, before its failure is raised."""
+"""Told what came of each store, once it is recorded and before its failure is raised."""
 
 
 def to_nobody(report: StoreReport) -> None:
@@ -79,8 +79,8 @@ def run_store(
         cost = asdict(client.counts) | {"refreshes": client.tokens.refreshes} if client else {}
         duration_ms = round((time.monotonic() - started) * 1000)
         result = StoreResult(run.store_code, status, message, duration_ms, {**details, **cost})
-        report(StoreReport(result, client.calls if client else {}))
         _record(run, repository, result, details)
+        report(StoreReport(result, client.calls if client else {}, repository.dry_run))
 
     try:
         with database_errors():

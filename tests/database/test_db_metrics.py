@@ -125,3 +125,14 @@ def test_each_metric_of_the_list_is_sent_and_no_other_and_no_tag_grows(
     assert got["tiktok.stores", "c", f"job={USER_JOB}", "status=failed"] == 1
     assert got["tiktok.runs", "c", f"job={USER_JOB}", "status=success"] == 1
     assert not re.search(r"S0\d\d", "\n".join(statsd.lines))
+
+
+def test_a_dry_run_counts_its_calls_and_no_rows(statsd: StatsD) -> None:
+    context = task_context()
+    context["params"]["dry_run"] = True
+    sync_tasks.sync_stores(USER_JOB, [FRESH], context)
+
+    names = {name for name, *_ in statsd.received()}
+
+    assert "tiktok.calls" in names
+    assert "tiktok.rows" not in names

@@ -169,7 +169,10 @@ def test_progress_lines_are_on_the_schedulers_output_and_in_the_task_logs(
 ) -> None:
     state = Path(synced.env["LOCAL_STATE_DIR"])
     wanted = f'"processed":{STORES},"total":{STORES},"percent":100,"msg":"Sync progress"}}'
-    assert wanted in (state / "logs" / "scheduler.log").read_text(encoding="utf-8")
+    scheduler = (state / "logs" / "scheduler.log").read_text(encoding="utf-8")
+    assert wanted in scheduler
+    connections = r'"totalCount":\d+,"idleCount":\d+,"waitingCount":\d+,"msg":"Database pool stat'
+    assert re.search(connections, scheduler)
     events = [
         json.loads(line)["event"]
         for log in (state / "airflow" / "logs").rglob("dag_id=sync_*/**/*.log")

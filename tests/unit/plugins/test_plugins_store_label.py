@@ -24,6 +24,10 @@ def test_a_store_that_is_done_says_what_was_read() -> None:
     assert label(["S001"], [result("S001")]) == "S001 · 14 videos"
 
 
+def test_a_dry_run_says_that_it_is_one() -> None:
+    assert label(["S001"], [result("S001")], dry_run=True) == "S001 · dry run · 14 videos"
+
+
 @pytest.mark.parametrize("status", ["failed", "skipped"])
 def test_a_store_that_is_not_done_says_the_cause_and_leaves_the_next_step_to_its_log(
     status: StoreStatus,
