@@ -108,8 +108,12 @@ def test_a_dry_run_and_a_day_of_the_past(cli: Run, bench: Bench) -> None:
     assert done.stdout.endswith(" (dry run)\n")
     assert bench.rows("SELECT FROM user_daily_stats") == bench.rows("SELECT FROM sync_logs") == []
     assert cli("sync-store", "S001", "--date", "2020-02-29").returncode == 0
-    found = bench.row("SELECT snapshot_date FROM user_daily_stats")
-    assert str(found["snapshot_date"]) == "2020-02-29"
+    # The figures are today's: they are kept as such, and stand in for the past day.
+    found = bench.rows("SELECT snapshot_date, is_late FROM user_daily_stats ORDER BY 1")
+    assert [(str(line["snapshot_date"]), line["is_late"]) for line in found] == [
+        ("2020-02-29", True),
+        (str(today().date), False),
+    ]
 
 
 def test_an_import_with_bad_rows_loads_the_good_ones_and_says_so(

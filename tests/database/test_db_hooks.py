@@ -185,7 +185,7 @@ def test_loading_is_idempotent_and_follows_changes(empty_db_url: str) -> None:
     first = metadata.rows()
 
     assert said.splitlines()[-1] == (
-        "Loaded 2 pools, 2 connections, 1 variables from airflow_settings.yaml."
+        "Loaded 2 pools, 3 connections, 1 variables from airflow_settings.yaml."
     )
     assert {name: row[1] for name, row in first["pools"].items()} == {
         "default_pool": 128,

@@ -170,7 +170,8 @@ def test_a_backfill_reads_each_store_once_and_leaves_a_day_in_time_alone(
         )
         conn.execute(
             "INSERT INTO user_daily_stats (store_code, snapshot_date, follower_count, observed_at)"
-            " SELECT code, %(day)s, 7, %(day)s + time '02:01' FROM unnest(%(codes)s) AS code",
+            " SELECT code, %(day)s, 7, %(day)s::date + time '02:01'"
+            " FROM unnest(%(codes)s::text[]) AS code",
             {"day": days[1], "codes": CODES},
         )
     query = (
