@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-from airflow.api_fastapi.app import cached_app
+from airflow.api_fastapi.app import API_ROOT_PATH, cached_app
 from fastapi import Request
 
+_API = f"{API_ROOT_PATH.rstrip('/')}/api/v2"
 _PASSED_ON = ("authorization", "cookie", "referer")
 
 
@@ -58,7 +59,7 @@ class AirflowRest:
         app = cached_app(apps=os.environ.get("AIRFLOW_API_APPS", "all"))
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=self._base_url) as client:
-            answer = await client.request(method, f"/api/v2{path}", headers=self._headers, **what)
+            answer = await client.request(method, _API + path, headers=self._headers, **what)
         if answer.is_success:
             return answer.json()
         raise AirflowRefusedError(answer.status_code, _reason(answer))
