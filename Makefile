@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 TEST_TOOLS := chromium:chromium,fonts-liberation
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import dictionary meanings test lint bench \
+.PHONY: help sync up down status db-url stores-import dictionary meanings lifecycle test lint bench \
   bench-growth chaos constraints test-tools
 
 help: ## List what can be made
@@ -46,6 +46,12 @@ dictionary: $(INSTALLED) ## Write docs/data-dictionary.md anew, from the running
 meanings: $(INSTALLED) ## Write docs/meanings.md anew
 	@$(RUN) -m include.tiktok_sync meanings > docs/.meanings.md
 	@mv docs/.meanings.md docs/meanings.md
+
+lifecycle: $(INSTALLED) ## Write the table of moves in docs/lifecycle.md anew
+	@$(RUN) -m include.tiktok_sync stores lifecycle > docs/.moves.md
+	@sed -i -e '/^<!-- moves:/r docs/.moves.md' -e '/^<!-- moves:/,/^<!-- end of moves/{/^<!--/!d}' \
+	  docs/lifecycle.md
+	@rm docs/.moves.md
 
 test: lint test-tools ## Everything that CI runs: lint, types, tests
 	$(RUN) -m mypy
