@@ -29,7 +29,7 @@ class SealedTable:
 
     name: str
     key: str
-    columns: Mapping[str, TokenKind]
+    columns: Mapping[str, TokenKind] = field(hash=False)
     store: str = "store_code"
 
 

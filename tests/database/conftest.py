@@ -105,3 +105,16 @@ def bench(db_url: str, conn: Connection, sandbox: SandboxServer) -> Bench:
         }
     )
     return Bench(db_url, conn, sandbox, settings)
+
+
+@pytest.fixture
+def command_env(bench: Bench) -> dict[str, str]:
+    """What the product's command reads from the environment."""
+    settings = bench.settings
+    return {
+        "STORE_DB_URL": bench.db_url,
+        "TIKTOK_API_URL": settings.api_url,
+        "TIKTOK_CLIENT_KEY": settings.client_key,
+        "TIKTOK_CLIENT_SECRET": settings.client_secret,
+        "TIKTOK_TOKEN_KEYS": settings.token_keys[0],
+    }
