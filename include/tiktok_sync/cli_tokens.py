@@ -61,10 +61,26 @@ def status(*, as_json: JsonOption = False) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
+@app.command("check", epilog=EXIT_CODES)
+def check() -> None:
+    """See whether the keys are the right ones, where a deployment starts: 2 if they open nothing.
+
+    Stores under a lost key are named and are no reason not to start.
+    """
+    with errors_for_people():
+        settings = Settings.from_env()
+        vault = TokenVault(settings.token_keys)
+        with store_database(settings) as conn:
+            use = check_keys(conn, vault)
+    if use.unreadable:
+        typer.echo(f"warning: {unreadable_message(use, vault)}", err=True)
+    typer.echo(f"The keys open the tokens of {use.rows - len(use.unreadable)} stores.")
+
+
 @app.command("rotate-keys", epilog=EXIT_CODES)
 def rotate(
     *,
-    check: Annotated[
+    only_check: Annotated[
         bool,
         typer.Option("--check", help="Change nothing; end with 1 while a row is on an old key."),
     ] = False,
@@ -81,7 +97,7 @@ def rotate(
         vault = TokenVault(settings.token_keys)
         with store_database(settings) as conn:
             use = check_keys(conn, vault)
-            if check:
+            if only_check:
                 _report(use, vault, renewed=0, as_json=as_json)
                 return
             with _progress(use.rows) as advance:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
+from psycopg.conninfo import conninfo_to_dict
 
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.schema import upgrade
@@ -118,3 +121,26 @@ def command_env(bench: Bench) -> dict[str, str]:
         "TIKTOK_CLIENT_SECRET": settings.client_secret,
         "TIKTOK_TOKEN_KEYS": settings.token_keys[0],
     }
+
+
+@pytest.fixture
+def airflow_env(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bench's database, TikTok and keys as Airflow's tasks find them."""
+    parts: Any = conninfo_to_dict(bench.db_url)
+    store_db = {
+        "conn_type": "postgres",
+        "host": parts["host"],
+        "port": int(parts["port"]),
+        "login": parts["user"],
+        "password": parts["password"],
+        "schema": parts["dbname"],
+    }
+    tiktok = {
+        "conn_type": "http",
+        "host": bench.sandbox.url,
+        "login": bench.sandbox.client_key,
+        "password": bench.sandbox.client_secret,
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(store_db))
+    monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_DEFAULT", json.dumps(tiktok))
+    monkeypatch.setenv("TIKTOK_TOKEN_KEYS", ",".join(bench.settings.token_keys))

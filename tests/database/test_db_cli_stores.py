@@ -174,7 +174,7 @@ def test_keys_are_shown_rotated_and_checked(cli: Run, bench: Bench) -> None:
         "renewed": 0,
         "left": 0,
     }
-    for command in ("tokens status", "tokens rotate-keys", "stores disconnect S1"):
+    for command in ("tokens status", "tokens check", "tokens rotate-keys", "stores disconnect S1"):
         _error(cli(*command.split()), 2, "error: TIKTOK_TOKEN_KEYS is wrong: none of its keys")
 
 
@@ -189,6 +189,9 @@ def test_stores_under_a_lost_key_are_named_by_status_rotation_and_import(
     done = cli("tokens", "status", "--json")
     assert json.loads(done.stdout)["unreadable"] == ["S002"]
     _error(done, 1, "not those of 1: S002. Add the key")
+    done = cli("tokens", "check")
+    assert (done.returncode, done.stdout) == (0, "The keys open the tokens of 1 stores.\n")
+    assert "not those of 1: S002" in done.stderr
     done = cli("tokens", "rotate-keys", TIKTOK_TOKEN_KEYS=NEW)
     _error(done, 1, "S001: The access token of store S001 cannot be decrypted")
     assert done.stdout == f"1 of 2 stores are not under key {fingerprint(NEW)}\n"

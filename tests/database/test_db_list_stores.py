@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from psycopg.conninfo import conninfo_to_dict
 from structlog.testing import capture_logs
 
 import sync_tasks
@@ -18,27 +15,7 @@ from include.tiktok_sync.lifecycle import Lifecycle
 from include.tiktok_sync.store_run import USER_JOB
 from tests.database.bench import UTC, Bench, insert_grants
 
-
-@pytest.fixture(autouse=True)
-def _airflow(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts: Any = conninfo_to_dict(bench.db_url)
-    store_db = {
-        "conn_type": "postgres",
-        "host": parts["host"],
-        "port": int(parts["port"]),
-        "login": parts["user"],
-        "password": parts["password"],
-        "schema": parts["dbname"],
-    }
-    tiktok = {
-        "conn_type": "http",
-        "host": bench.sandbox.url,
-        "login": bench.sandbox.client_key,
-        "password": bench.sandbox.client_secret,
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(store_db))
-    monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_DEFAULT", json.dumps(tiktok))
-    monkeypatch.setenv("TIKTOK_TOKEN_KEYS", ",".join(bench.settings.token_keys))
+pytestmark = pytest.mark.usefixtures("airflow_env")
 
 
 def _list(*wanted: str) -> list[list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 import sync_tasks
 from include.tiktok_sync.client import PAGE_SIZE
@@ -95,27 +93,12 @@ class Tasks:
 
 
 @pytest.fixture
-def tasks(bench: Bench, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Tasks:
+def tasks(
+    bench: Bench, airflow_env: None, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> Tasks:
     """Every store imported, with tokens that last, a rate limit that holds nobody up."""
-    parts: Any = conninfo_to_dict(bench.db_url)
-    store_db = {
-        "conn_type": "postgres",
-        "host": parts["host"],
-        "port": int(parts["port"]),
-        "login": parts["user"],
-        "password": parts["password"],
-        "schema": parts["dbname"],
-    }
-    tiktok = {
-        "conn_type": "http",
-        "host": bench.sandbox.url,
-        "login": bench.sandbox.client_key,
-        "password": bench.sandbox.client_secret,
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(store_db))
-    monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_DEFAULT", json.dumps(tiktok))
+    del airflow_env
     monkeypatch.setenv("AIRFLOW_VAR_TIKTOK_MIN_SUCCESS_RATE", "0.9")
-    monkeypatch.setenv("TIKTOK_TOKEN_KEYS", ",".join(bench.settings.token_keys))
     monkeypatch.setenv("TIKTOK_RATE_LIMIT_PER_MINUTE", "600")
     bench.import_stores()
     StoreRepository(bench.conn).ensure_partitions(today().date)
