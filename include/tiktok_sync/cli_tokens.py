@@ -116,10 +116,8 @@ def _report(use: KeyUse, vault: TokenVault, *, renewed: int, as_json: bool) -> N
         print_json({**_as_json(use, vault), "renewed": renewed, "left": left})
     else:
         typer.echo(
-            f"{renewed} stores put under key {vault.fingerprints[0]};"
-            f" {left} of {use.rows} are not under it"
-            if renewed
-            else f"{left} of {use.rows} stores are not under key {vault.fingerprints[0]}"
+            f"{use.rows - left} of {use.rows} stores are under key {vault.fingerprints[0]}"
+            + (f", {renewed} of them newly" if renewed else "")
         )
     if left:
         raise typer.Exit(EXIT_FAILED)

@@ -23,7 +23,7 @@ FROM (
             WHEN t.store_code IS NULL THEN 'Never connected'
             ELSE t.status_reason
         END AS reason,
-        t.refresh_expires_at AS consent_ends_at,
+        CASE WHEN t.status <> 'needs_consent' THEN t.refresh_expires_at END AS consent_ends_at,
         (SELECT l.run_time FROM sync_logs AS l
             WHERE l.store_code = s.store_code AND l.status = 'success'
             ORDER BY l.run_time DESC LIMIT 1) AS last_success_at
@@ -44,7 +44,7 @@ class StoreLine:
         region: Its region.
         state: See docs/lifecycle.md.
         reason: Why it is in that state, where there is more to say.
-        consent_ends_at: End of its consent; ``None`` = never connected, or TikTok did not say.
+        consent_ends_at: End of its living consent; ``None`` = there is none, or TikTok did not say.
         last_success_at: When a job last succeeded for it.
     """
 
