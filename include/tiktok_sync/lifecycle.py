@@ -77,12 +77,12 @@ REMOVAL_REASONS: dict[int, str] = {
 """``reason`` of TikTok's webhook ``authorization.removed`` (developers.tiktok.com, "Webhook
 events"); 0 and what is not here is unknown."""
 
-_LOCK = """
+_STATE = """
 SELECT store_state(s.is_active, s.removed_at, t.status)
 FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
 WHERE s.store_code = %s
-FOR NO KEY UPDATE OF s
 """
+_LOCKED_STATE = _STATE + "FOR NO KEY UPDATE OF s"
 _PAUSE = """
 UPDATE stores SET is_active = false, paused_at = coalesce(paused_at, now()),
     paused_reason = %(reason)s, updated_at = now()
@@ -193,7 +193,7 @@ class Lifecycle:
         Raises:
             ConfigurationError: There is no such store.
         """
-        return self._state(code, _LOCK.removesuffix("FOR NO KEY UPDATE OF s\n"))
+        return self._state(code, _STATE)
 
     def locked_for(self, name: MoveName, code: str) -> StoreState:
         """The store's state, its row locked until the surrounding transaction ends.
@@ -202,7 +202,7 @@ class Lifecycle:
             ConfigurationError: There is no such store.
             DataError: It may not make this move from there.
         """
-        state = self._state(code, _LOCK)
+        state = self._state(code, _LOCKED_STATE)
         allowed = MOVE[name].sources
         if state not in allowed:
             message = (
