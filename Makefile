@@ -11,8 +11,8 @@ INSTALLED := $(VENV)/.installed
 TEST_TOOLS := chromium:chromium,fonts-liberation
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import dictionary meanings dags-doc metrics-doc test \
-  lint bench bench-growth chaos constraints test-tools
+.PHONY: help sync up down status db-url stores-import dictionary meanings dags-doc metrics-doc \
+  lifecycle test lint bench bench-growth chaos constraints test-tools
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,12 @@ dags-doc: $(INSTALLED) ## Write docs/dags.md anew
 metrics-doc: $(INSTALLED) ## Write docs/metrics.md anew
 	@PYTHONPATH=.:plugins $(RUN) -m tests.pages metrics > docs/.metrics.md
 	@mv docs/.metrics.md docs/metrics.md
+
+lifecycle: $(INSTALLED) ## Write the table of moves in docs/lifecycle.md anew
+	@$(RUN) -m include.tiktok_sync stores lifecycle > docs/.moves.md
+	@sed -i -e '/^<!-- moves:/r docs/.moves.md' -e '/^<!-- moves:/,/^<!-- end of moves/{/^<!--/!d}' \
+	  docs/lifecycle.md
+	@rm docs/.moves.md
 
 test: lint test-tools ## Everything that CI runs: lint, types, tests
 	$(RUN) -m mypy

@@ -16,11 +16,12 @@ from hooks.store_db_hook import StoreDbHook
 from hooks.tiktok_hook import TikTokHook
 from include.tiktok_sync.alert_rules import MISSING_CHECKS, EndedRun, alerts_of
 from include.tiktok_sync.data_checks import warnings_of
-from include.tiktok_sync.database import database_errors
+from include.tiktok_sync.database import Connection, database_errors
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.schema import check_schema
+from include.tiktok_sync.sealed_rows import check_keys, unreadable_message
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import SnapshotDay, utc_now
 from include.tiktok_sync.store_batch import cut, run_batch
@@ -63,13 +64,20 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
         with StoreDbHook.for_task(context).session() as conn, database_errors():
             check_schema(conn)
             settings = Settings.from_env()
-            TokenVault(settings.token_keys)
+            _check_keys(conn, TokenVault(settings.token_keys))
             repository = StoreRepository(conn)
             wanted = list(dict.fromkeys(context["params"]["stores"] or []))
             unknown = repository.unknown_store_codes(wanted)
             if unknown:
                 message = (
                     f"There is no store {', '.join(unknown)}. Correct `stores` and trigger again."
+                )
+                raise ConfigurationError(message)
+            removed = repository.removed_store_codes(wanted)
+            if removed:
+                message = (
+                    f"Store {', '.join(removed)} has left (stores disconnect). Leave it out of"
+                    " `stores`, or take it back in: stores resume."
                 )
                 raise ConfigurationError(message)
             codes = wanted or repository.active_store_codes()
@@ -212,6 +220,12 @@ def record_summary(context: Mapping[str, Any]) -> None:
         raise AirflowFailException(summary.message)
     if summary.status == "skipped":
         raise AirflowSkipException(summary.message)
+
+
+def _check_keys(conn: Connection, vault: TokenVault) -> None:
+    use = check_keys(conn, vault)
+    if use.unreadable:
+        log.warning("Tokens that no key opens", hint=unreadable_message(use, vault))
 
 
 def _listed(context: Mapping[str, Any]) -> list[str] | None:

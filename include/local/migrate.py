@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from include.local.airflow_env import airflow_env, product_env
+from include.local.airflow_env import airflow_env, product_env, token_env
 from include.local.errors import StartError
 from include.local.settings import Settings
 from include.local.supervisor import base_env
@@ -101,6 +101,17 @@ def product_migration(workspace: Workspace, settings: Settings) -> Step:
         argv=(sys.executable, "-m", "include.tiktok_sync", "db", "upgrade"),
         env=product_env(settings),
         fingerprint=_digest((workspace.root / "include" / "migrations").rglob("*.py"), {}),
+    )
+
+
+def token_keys(settings: Settings) -> Step:
+    """Nothing is changed: do the keys open the tokens that are stored? Asked when they are new."""
+    return Step(
+        name="token-keys",
+        what="The check of TIKTOK_TOKEN_KEYS",
+        argv=(sys.executable, "-m", "include.tiktok_sync", "tokens", "check"),
+        env=product_env(settings),
+        fingerprint=_digest([], token_env(settings)),
     )
 
 

@@ -22,7 +22,8 @@ def seed_stores(stack: Stack) -> list[str]:
     """Import the sandbox's stores that are missing, and activate exactly the first ``STORES``.
 
     Known stores keep their tokens: the sandbox has rotated them since, and an import would put
-    back old ones. Stores that the sandbox does not know are never touched.
+    back old ones. Stores that the sandbox does not know, and those that somebody paused or removed,
+    are never touched.
 
     Returns:
         Codes of the active ones.
@@ -43,6 +44,7 @@ def seed_stores(stack: Stack) -> list[str]:
             UPDATE stores SET is_active = (store_code = ANY(%(wanted)s))
             WHERE store_code = ANY(%(known)s)
               AND is_active IS DISTINCT FROM (store_code = ANY(%(wanted)s))
+              AND paused_at IS NULL AND removed_at IS NULL
             """,
             {"wanted": wanted, "known": known},
         )

@@ -65,6 +65,7 @@ class Stack:
                 migrate.product_migration(self.workspace, self.settings),
                 migrate.airflow_migration(self.workspace, self.settings),
             )
+            self._migrate(migrate.token_keys(self.settings))
             write_password_file(self.workspace, self.settings)
             started = self._start(AIRFLOW)
             if SANDBOX in self._programs:

@@ -48,6 +48,17 @@ class TikTokApp:
                 )
                 raise ConfigurationError(message)
 
+    @classmethod
+    def from_settings(cls, settings: Settings) -> TikTokApp:
+        """The app as the environment says.
+
+        Raises:
+            ConfigurationError: Key or secret is not set; the message names the variable.
+        """
+        return cls(
+            settings.api_url, settings.required("client_key"), settings.required("client_secret")
+        )
+
     @contextmanager
     def transport(self) -> Iterator[HttpTransport]:
         """One HTTP session, closed at the end."""

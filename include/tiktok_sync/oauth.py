@@ -1,7 +1,8 @@
-"""TikTok's OAuth endpoints: refresh a grant, check the app's credentials.
+"""TikTok's OAuth endpoints: refresh or revoke a grant, check the app's credentials.
 
-Sources: developers.tiktok.com "Refresh a user access token", "OAuth Error Handling". Answers are
-decided by their body, never by their status: errors have been seen with 200.
+Sources: developers.tiktok.com "Refresh a user access token", "Revoke a user access token", "OAuth
+Error Handling". Answers are decided by their body, never by their status: errors have been seen
+with 200.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
 from include.tiktok_sync.http import Answer, HttpTransport
-from include.tiktok_sync.meanings import meaning_of_oauth_answer
+from include.tiktok_sync.meanings import HTTP_OK, meaning_of_oauth_answer
 from include.tiktok_sync.snapshot import utc_now
 
 TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
+REVOKE_PATH = "/v2/oauth/revoke/"
 
 GRANT_TYPE_REFUSALS = frozenset(
     {"access_denied", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
@@ -93,6 +95,21 @@ class OAuthClient:
             scope=body.get("scope") or None,
         )
 
+    def revoke(self, access_token: str) -> None:
+        """End the whole grant that a living access token belongs to.
+
+        Success is an empty object. A failure can come with status 200 too, and a token that has
+        ended is refused like one that never was, so refresh it before.
+
+        Raises:
+            NeedsConsentError: ``invalid_grant``: TikTok knows no such living token.
+            ConfigurationError: The app's credentials are wrong.
+            RetriableError: No proof either way.
+        """
+        answer = self._post(REVOKE_PATH, token=access_token)
+        if answer.status != HTTP_OK or answer.body is None or answer.body.get("error"):
+            raise _error(answer, REVOKE_PATH)
+
     def check_app(self) -> None:
         """Ask for a client token, which proves key and secret without touching any store.
 
@@ -103,20 +120,20 @@ class OAuthClient:
             ConfigurationError: The app's credentials are wrong.
             TikTokUnavailableError: TikTok did not answer.
         """
-        answer = self._post(grant_type="client_credentials")
+        answer = self._post(TOKEN_PATH, grant_type="client_credentials")
         body = answer.body or {}
         if not body.get("access_token") and body.get("error") not in GRANT_TYPE_REFUSALS:
             raise _error(answer)
 
     def _token(self, **form: str) -> Mapping[str, Any]:
-        answer = self._post(**form)
+        answer = self._post(TOKEN_PATH, **form)
         body = answer.body or {}
         if not body.get("access_token"):
             raise _error(answer)
         return body
 
-    def _post(self, **form: str) -> Answer:
-        return self._http.send("POST", TOKEN_PATH, form={**self._credentials, **form})
+    def _post(self, path: str, **form: str) -> Answer:
+        return self._http.send("POST", path, form={**self._credentials, **form})
 
 
 def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentError:
@@ -129,11 +146,12 @@ def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentErr
     return NeedsConsentError(message, detail=error.detail, log_id=error.log_id)
 
 
-def _error(answer: Answer) -> SyncError:
+def _error(answer: Answer, path: str = TOKEN_PATH) -> SyncError:
     body = answer.body or {}
     name = body.get("error")
     meaning = meaning_of_oauth_answer(answer.status, name if isinstance(name, str) else None)
-    detail = f"oauth/token: HTTP {answer.status}, {name}: {body.get('error_description')}"
+    endpoint = path.removeprefix("/v2/").rstrip("/")
+    detail = f"{endpoint}: HTTP {answer.status}, {name}: {body.get('error_description')}"
     return meaning.as_error(
         detail=detail, log_id=body.get("log_id"), retry_after_s=answer.retry_after_s
     )

@@ -112,6 +112,17 @@ class StoreRepository:
         known = {row[0] for row in rows}
         return [code for code in codes if code not in known]
 
+    def removed_store_codes(self, codes: Collection[str]) -> list[str]:
+        """Those of ``codes`` that have left, sorted."""
+        if not codes:
+            return []
+        rows = self.conn.execute(
+            "SELECT store_code FROM stores WHERE store_code = ANY(%s) AND removed_at IS NOT NULL"
+            " ORDER BY store_code",
+            [list(codes)],
+        ).fetchall()
+        return [row[0] for row in rows]
+
     def ensure_partitions(self, first_day: date) -> None:
         """Make the monthly partition of ``first_day`` and those of the months to come."""
         self.conn.execute("SELECT ensure_video_daily_stats_partitions(%s)", [first_day])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Protocol, TextIO
 
+from include.tiktok_sync import audit
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.models import KNOWN_SCOPES, OTHER_SCOPES
@@ -27,6 +28,9 @@ COLUMNS = (
 )
 
 _OPTIONAL = frozenset({"region"})
+
+GRANT_COLUMNS = COLUMNS[3:]
+"""A store may come without a grant, to be connected later: then all of these are left out."""
 
 _SAVE_STORE = """
 INSERT INTO stores (store_code, store_name, region)
@@ -74,19 +78,25 @@ class ImportReport:
     """What came of a file."""
 
     loaded: list[str] = field(default_factory=list)
+    without_grant: list[str] = field(default_factory=list)
     problems: list[RowProblem] = field(default_factory=list)
 
 
-def import_stores(source: TextIO, conn: Connection, vault: TokenVault) -> ImportReport:
+def import_stores(
+    source: TextIO, conn: Connection, vault: TokenVault, *, actor: str | None = None
+) -> ImportReport:
     """Load every good row of a CSV, all in one transaction.
 
     A store that is there already gets the row's name, region and tokens: that is also how a
-    store with a dead grant is connected again. Whether it is active is left as it is.
+    store with a dead grant is connected again. A row without a grant leaves the store's own as it
+    is. Whether it is active is left as it is too.
 
     Args:
-        source: Opened with ``newline=""``; header :data:`COLUMNS` in any order.
+        source: Opened with ``newline=""``; header :data:`COLUMNS` in any order, with or without
+            :data:`GRANT_COLUMNS`.
         conn: Autocommit connection.
         vault: Encrypts the tokens.
+        actor: Who imports, for the audit; ``None`` = the user of this process.
 
     Raises:
         DataError: The header lacks a column, or names one twice or an unknown one; nothing was
@@ -97,22 +107,41 @@ def import_stores(source: TextIO, conn: Connection, vault: TokenVault) -> Import
     report = ImportReport()
     rows: list[dict[str, object]] = []
     line_of: dict[str, int] = {}
+    removed = _removed(conn)
     for line, values in _lines(reader, report):
         cells = dict(zip(header, values, strict=False))
         code = cells.get("store_code", "").strip()
-        problem = _problem_of_shape(values, cells) or _problem_of_values(cells)
+        problem = _problem_of_shape(values, cells, header) or _problem_of_values(cells)
         if problem is None and code in line_of:
             problem = f"store_code {code} is on line {line_of[code]} already"
+        if problem is None and code in removed:
+            problem = f"store {code} has left; take it back in first: stores resume {code}"
         if problem is not None:
             report.problems.append(RowProblem(line, problem))
             continue
         line_of[code] = line
         rows.append(_row(cells, vault))
+    report.loaded = list(line_of)
+    report.without_grant = [str(row["store_code"]) for row in rows if "open_id" not in row]
+    _save(conn, rows, report, actor or audit.operating_system_user())
+    return report
+
+
+def _removed(conn: Connection) -> set[str]:
+    query = "SELECT store_code FROM stores WHERE removed_at IS NOT NULL"
+    return {row[0] for row in conn.execute(query).fetchall()}
+
+
+def _save(
+    conn: Connection, rows: Sequence[Mapping[str, object]], report: ImportReport, actor: str
+) -> None:
     with conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(_SAVE_STORE, rows)
-        cursor.executemany(_SAVE_TOKENS, rows)
-    report.loaded = list(line_of)
-    return report
+        cursor.executemany(_SAVE_TOKENS, [row for row in rows if "open_id" in row])
+        connected = [code for code in report.loaded if code not in set(report.without_grant)]
+        for codes, with_grant in ((connected, True), (report.without_grant, False)):
+            details = {"with_grant": with_grant}
+            audit.record(conn, "import", codes, actor=actor, details=details)
 
 
 def _header(reader: _Reader) -> list[str]:
@@ -121,7 +150,8 @@ def _header(reader: _Reader) -> list[str]:
     except csv.Error as error:
         message = f"The first line is not readable as CSV: {error}."
         raise DataError(message) from error
-    missing = [name for name in COLUMNS if name not in names]
+    wanted = COLUMNS if set(names) & set(GRANT_COLUMNS) else COLUMNS[:3]
+    missing = [name for name in wanted if name not in names]
     unknown = [name for name in names if name not in COLUMNS]
     if missing:
         message = (
@@ -131,7 +161,7 @@ def _header(reader: _Reader) -> list[str]:
     if unknown:
         message = f"The CSV has unknown columns: {', '.join(unknown)}. Remove them."
         raise DataError(message)
-    if len(names) > len(COLUMNS):
+    if len(names) > len(wanted):
         message = f"The CSV's first line names a column twice: {','.join(names)}"
         raise DataError(message)
     return names
@@ -154,21 +184,31 @@ def _lines(reader: _Reader, report: ImportReport) -> Iterator[tuple[int, list[st
             yield line, values
 
 
-def _problem_of_shape(values: list[str], cells: Mapping[str, str]) -> str | None:
-    if len(values) > len(COLUMNS):
-        return f"more than {len(COLUMNS)} values"
-    for column in COLUMNS:
+def _problem_of_shape(
+    values: list[str], cells: Mapping[str, str], header: Sequence[str]
+) -> str | None:
+    if len(values) > len(header):
+        return f"more than {len(header)} values"
+    for column in header:
         value = cells.get(column)
         if value is None:
-            return f"{column} is missing (fewer than {len(COLUMNS)} values)"
+            return f"{column} is missing (fewer than {len(header)} values)"
         if not value.strip() and column not in _OPTIONAL:
+            if column in GRANT_COLUMNS and not _has_grant(cells):
+                continue
             return f"{column} is empty"
         if "\x00" in value:
             return f"{column} holds a NUL character"
     return None
 
 
+def _has_grant(cells: Mapping[str, str]) -> bool:
+    return any(cells.get(column, "").strip() for column in GRANT_COLUMNS)
+
+
 def _problem_of_values(cells: Mapping[str, str]) -> str | None:
+    if not _has_grant(cells):
+        return None
     for column in ("access_token", "refresh_token"):
         token = cells[column].strip()
         if not token.isascii() or not token.isprintable() or " " in token:
@@ -183,13 +223,19 @@ def _problem_of_values(cells: Mapping[str, str]) -> str | None:
 
 
 def _row(cells: Mapping[str, str], vault: TokenVault) -> dict[str, object]:
-    text = {name: cells[name].strip() for name in COLUMNS}
+    """Values for the statements; without ``open_id`` the row brings no grant."""
+    text = {name: value.strip() for name, value in cells.items()}
     code = text["store_code"]
-    scope = ",".join(sorted(split_scope(text["scope"])))
-    return {
+    store: dict[str, object] = {
         "store_code": code,
         "store_name": text["store_name"],
         "region": text["region"] or None,
+    }
+    if not _has_grant(cells):
+        return store
+    scope = ",".join(sorted(split_scope(text["scope"])))
+    return {
+        **store,
         "open_id": text["open_id"],
         "scope": scope,
         "status": status_for_scope(scope),

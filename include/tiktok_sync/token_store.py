@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from psycopg.rows import class_row
 
 from include.tiktok_sync.database import Connection
-from include.tiktok_sync.errors import ConfigurationError, StoreTokenStatus
+from include.tiktok_sync.errors import NeedsConsentError, StoreTokenStatus
 from include.tiktok_sync.models import KNOWN_SCOPES
 
 LOCK_TIMEOUT = timedelta(seconds=60)
@@ -71,7 +71,7 @@ class TokenStore:
             lock: Hold the row until the surrounding transaction ends.
 
         Raises:
-            ConfigurationError: The store has no tokens yet.
+            NeedsConsentError: The store was never connected.
             psycopg.errors.LockNotAvailable: The row was not to be had within ``LOCK_TIMEOUT``.
         """
         if lock:
@@ -82,8 +82,11 @@ class TokenStore:
         with self.conn.cursor(row_factory=class_row(StoredTokens)) as cursor:
             row = cursor.execute(_READ_LOCKED if lock else _READ, [store_code]).fetchone()
         if row is None:
-            message = f"Store {store_code} has no tokens. Import them: make stores-import FILE=…"
-            raise ConfigurationError(message)
+            message = (
+                f"Store {store_code} was never connected. Send its manager a link (stores link), or"
+                " import its tokens (stores import)."
+            )
+            raise NeedsConsentError(message)
         return row
 
     def begin_refresh(self, store_code: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Literal
 
@@ -10,6 +11,11 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from include.tiktok_sync.errors import ConfigurationError
 
 TokenKind = Literal["access", "refresh"]
+
+
+def fingerprint(key: str) -> str:
+    """A name for a key: 8 hex digits that reveal nothing of its 256 random bits."""
+    return hashlib.sha256(b"tiktok_sync key fingerprint\0" + key.encode()).hexdigest()[:8]
 
 
 class TokenVault:
@@ -33,13 +39,16 @@ class TokenVault:
             )
             raise ConfigurationError(message)
         try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys])
+            self._keys = [Fernet(key) for key in keys]
         except ValueError as error:
             message = (
                 "TIKTOK_TOKEN_KEYS holds a value that is not a Fernet key"
                 " (44 characters of url-safe base64, comma-separated)."
             )
             raise ConfigurationError(message) from error
+
+        self._fernet = MultiFernet(self._keys)
+        self.fingerprints = tuple(map(fingerprint, keys))
 
     def encrypt(self, token: str, *, store_code: str, kind: TokenKind) -> bytes:
         """Ciphertext of ``token`` for this store and kind."""
@@ -69,3 +78,25 @@ class TokenVault:
             )
             raise ConfigurationError(message)
         return str(token)
+
+    def place_of(self, ciphertext: bytes) -> int | None:
+        """Which key of ``keys`` the ciphertext was written with, from 0; ``None`` = none of them.
+
+        Nothing is said about whether it belongs to the row it was found in.
+        """
+        for place, key in enumerate(self._keys):
+            try:
+                key.decrypt(bytes(ciphertext))
+            except InvalidToken:
+                continue
+            return place
+        return None
+
+    def renew(self, ciphertext: bytes, *, store_code: str, kind: TokenKind) -> bytes:
+        """The same token under the first key.
+
+        Raises:
+            ConfigurationError: See :meth:`decrypt`.
+        """
+        token = self.decrypt(ciphertext, store_code=store_code, kind=kind)
+        return self.encrypt(token, store_code=store_code, kind=kind)

@@ -15,6 +15,7 @@ from include.tiktok_sync.database import Connection
 from include.tiktok_sync.schema import upgrade
 from include.tiktok_sync.settings import Settings
 from tests.database.bench import Bench
+from tests.database.task_bodies import set_airflow_env
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.sandbox_server import SandboxServer, running_sandbox
 
@@ -105,3 +106,22 @@ def bench(db_url: str, conn: Connection, sandbox: SandboxServer) -> Bench:
         }
     )
     return Bench(db_url, conn, sandbox, settings)
+
+
+@pytest.fixture
+def command_env(bench: Bench) -> dict[str, str]:
+    """What the product's command reads from the environment."""
+    settings = bench.settings
+    return {
+        "STORE_DB_URL": bench.db_url,
+        "TIKTOK_API_URL": settings.api_url,
+        "TIKTOK_CLIENT_KEY": settings.client_key,
+        "TIKTOK_CLIENT_SECRET": settings.client_secret,
+        "TIKTOK_TOKEN_KEYS": settings.token_keys[0],
+    }
+
+
+@pytest.fixture
+def airflow_env(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bench's database, TikTok and keys as Airflow's tasks find them."""
+    set_airflow_env(bench, monkeypatch)

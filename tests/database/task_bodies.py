@@ -34,8 +34,8 @@ def task_context(**ti: Any) -> dict[str, Any]:
     }
 
 
-def prepare_tasks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every store imported, the connections and settings in the environment, as tasks have them."""
+def set_airflow_env(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bench's database, TikTok and keys in the environment, as Airflow's tasks find them."""
     parts: Any = conninfo_to_dict(bench.db_url)
     store_db = {
         "conn_type": "postgres",
@@ -53,8 +53,13 @@ def prepare_tasks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(store_db))
     monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_DEFAULT", json.dumps(tiktok))
-    monkeypatch.setenv("AIRFLOW_VAR_TIKTOK_MIN_SUCCESS_RATE", "0.9")
     monkeypatch.setenv("TIKTOK_TOKEN_KEYS", ",".join(bench.settings.token_keys))
+
+
+def prepare_tasks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, with every store imported and a rate limit that holds nobody up."""
+    set_airflow_env(bench, monkeypatch)
+    monkeypatch.setenv("AIRFLOW_VAR_TIKTOK_MIN_SUCCESS_RATE", "0.9")
     monkeypatch.setenv("TIKTOK_RATE_LIMIT_PER_MINUTE", "600")
     bench.import_stores()
     StoreRepository(bench.conn).ensure_partitions(today().date)

@@ -19,7 +19,7 @@ from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.store_batch import cut, run_batch
 from include.tiktok_sync.store_run import REFRESH_JOB
-from tests.database.bench import Bench, today
+from tests.database.bench import Bench, insert_grants, today
 
 CODES = ["S001", "S004", "S008", "S012"]  # the first is fresh, the others come expired
 DEAD = "S008"
@@ -109,7 +109,7 @@ def test_a_batch_of_one_ends_as_its_store_does(bench: Bench) -> None:
     with pytest.raises(NeedsConsentError, match="has ended at TikTok"):
         _run(bench, [DEAD])
     bench.conn.execute("INSERT INTO stores (store_code, store_name) VALUES ('X', 'x')")
-    with pytest.raises(ConfigurationError, match=r"^Store X has no tokens"):
+    with pytest.raises(NeedsConsentError, match=r"^Store X was never connected"):
         _run(bench, ["X"])
 
 
@@ -138,7 +138,8 @@ def test_every_store_is_in_one_task_and_there_are_500_tasks_at_most(
 def test_what_no_other_try_can_mend_is_raised_as_it_is(bench: Bench) -> None:
     bench.import_stores("S001")
     bench.conn.execute("INSERT INTO stores (store_code, store_name) VALUES ('X', 'x')")
-    with pytest.raises(ConfigurationError, match="First: X: Store X has no tokens"):
+    insert_grants(bench.conn, "X")
+    with pytest.raises(ConfigurationError, match="First: X: The refresh token of store X cannot"):
         _run(bench, ["X", "S001"])
     assert _outcomes(bench) == {"X": ("failed", 1), "S001": ("success", 1)}
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -14,51 +10,23 @@ from cryptography.fernet import Fernet
 
 from include.tiktok_sync.schema import SCHEMA_REVISION
 from tests.database.bench import Bench, row, rows, today
+from tests.database.commands import Done, Run, run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 UNREACHABLE = "postgresql://someone:hunter2@127.0.0.1:1/db"
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def _run(
-    env: dict[str, str], *args: str, text: str | bytes = ""
-) -> subprocess.CompletedProcess[str]:
-    ours = ("TIKTOK_", "STORE_DB", "SYNC_", "MIN_SUCCESS", "PG")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    done = subprocess.run(  # noqa: S603 - the product's own command, no shell
-        [sys.executable, "-W", "error", "-m", "include.tiktok_sync", *args],
-        cwd=ROOT,
-        env={**clean, **env},
-        input=text.encode() if isinstance(text, str) else text,
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-    return subprocess.CompletedProcess(
-        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
-    )
-
 
 @pytest.fixture
-def cli(bench: Bench) -> Run:
+def cli(command_env: dict[str, str]) -> Run:
     """Runs the product's command against the bench; keywords change the environment."""
-    settings = bench.settings
-    env = {
-        "STORE_DB_URL": bench.db_url,
-        "TIKTOK_API_URL": settings.api_url,
-        "TIKTOK_CLIENT_KEY": settings.client_key,
-        "TIKTOK_CLIENT_SECRET": settings.client_secret,
-        "TIKTOK_TOKEN_KEYS": settings.token_keys[0],
-    }
 
-    def run(*args: str, text: str | bytes = "", **changes: str) -> subprocess.CompletedProcess[str]:
-        return _run({**env, **changes}, *args, text=text)
+    def run(*args: str, text: str | bytes = "", **changes: str) -> Done:
+        return run_command({**command_env, **changes}, *args, text=text)
 
     return run
 
 
-def _one_line(done: subprocess.CompletedProcess[str], status: int, says: str) -> None:
+def _one_line(done: Done, status: int, says: str) -> None:
     assert done.returncode == status, done
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -68,7 +36,7 @@ def _one_line(done: subprocess.CompletedProcess[str], status: int, says: str) ->
 
 
 def test_a_key_is_generated_without_any_setting() -> None:
-    done = _run({}, "tokens", "generate-key")
+    done = run_command({}, "tokens", "generate-key")
     assert (done.returncode, done.stderr) == (0, "")
     Fernet(done.stdout.strip())
 

@@ -14,7 +14,7 @@ from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableEr
 from include.tiktok_sync.models import UserProfile, Video
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.sync_log import RunKey, SyncLog
-from tests.database.bench import DAY, LATER, NEXT_DAY, NOON, run_of
+from tests.database.bench import DAY, LATER, NEXT_DAY, NOON, insert_grants, run_of
 
 STORES = ("S1", "S2", "S3")
 USER_RUN = RunKey("sync_user_daily", "run-1", DAY.date)
@@ -92,6 +92,7 @@ def test_grants_that_end_soon_are_found_the_earliest_first(
 def test_stores_without_a_row_of_the_day_are_found(
     conn: Connection, repository: StoreRepository
 ) -> None:
+    insert_grants(conn, *STORES)
     repository.save_user("S1", DAY, UserProfile(), NOON)
     repository.save_user(
         "S3", type(DAY)(DAY.date - timedelta(days=1), DAY.timezone), UserProfile(), BEFORE
@@ -104,6 +105,15 @@ def test_stores_without_a_row_of_the_day_are_found(
         "No profile figures of the day: 2 stores: S2, S3. Clear the failed tasks before the day is"
         " over, and connect skipped stores again."
     )
+
+
+def test_a_store_that_was_never_connected_misses_nothing(
+    conn: Connection, repository: StoreRepository
+) -> None:
+    del repository  # it made the stores
+    insert_grants(conn, "S2", "S3")
+
+    assert run(conn, "user_rows_missing").examples == ["S2", "S3"]
 
 
 def test_stores_whose_videos_are_not_recorded_are_found(
@@ -203,7 +213,7 @@ def test_late_rows_are_flagged_with_their_number(
 def test_many_stores_are_counted_and_the_first_ones_named(conn: Connection) -> None:
     stores = tuple(f"S{number:03d}" for number in range(300))
 
-    outcome = run(conn, "user_rows_missing", stores=stores)
+    outcome = run(conn, "video_syncs_missing", key=VIDEO_RUN, stores=stores)
 
     assert outcome.found == 300
     assert outcome.examples == list(stores[: data_checks.EXAMPLES])

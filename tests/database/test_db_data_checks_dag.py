@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.database.bench import UTC, Bench
+from tests.database.bench import UTC, Bench, insert_grants
 from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -222,9 +222,9 @@ def test_a_check_that_cannot_run_is_red_and_named_while_the_stores_count(
 
 def test_a_failed_store_is_found_without_its_row(airflow: Airflow) -> None:
     airflow.bench.import_stores("S001")
-    airflow.bench.conn.execute(
-        "INSERT INTO stores (store_code, store_name) VALUES ('new', 'Not connected yet')"
-    )
+    for code in ("broken", "new"):
+        airflow.bench.conn.execute("INSERT INTO stores VALUES (%s, 'Its name')", [code])
+    insert_grants(airflow.bench.conn, "broken")  # and 'new' was never connected
 
     airflow.env["MIN_SUCCESS_RATE"] = "0.5"
     airflow.run("sync_user_daily")
@@ -232,8 +232,13 @@ def test_a_failed_store_is_found_without_its_row(airflow: Airflow) -> None:
     assert airflow.states()["user_rows_missing"] == FOUND
     summary = airflow.summary()
     assert summary["status"] == "partial"
-    assert "1 of 2 stores synced, 1 failed; 1 warning. First: new: " in summary["message"]
-    assert summary["details"]["warnings"][0]["examples"] == ["new"]
+    assert summary["message"].startswith(
+        "1 of 3 stores synced, 1 failed, 1 skipped; 1 warning. First: broken: "
+    )
+    assert summary["details"]["warnings"][0]["examples"] == ["broken"]
+    waiting = airflow.bench.log_row("new")
+    assert (waiting["status"], waiting["details"]["kind"]) == ("skipped", "needs_consent")
+    assert waiting["message"].startswith("Store new was never connected.")
 
 
 def test_a_dry_run_has_nothing_to_check(airflow: Airflow) -> None:

@@ -12,7 +12,8 @@ from cryptography.fernet import Fernet
 
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import DataError
-from include.tiktok_sync.stores_import import COLUMNS, ImportReport, import_stores
+from include.tiktok_sync.lifecycle import Lifecycle
+from include.tiktok_sync.stores_import import COLUMNS, GRANT_COLUMNS, ImportReport, import_stores
 from include.tiktok_sync.vault import TokenVault
 from tests.database.bench import row, rows
 
@@ -222,3 +223,49 @@ def test_a_failure_in_the_middle_leaves_nothing(conn: Connection) -> None:
     with pytest.raises(Exception, match="check constraint"):
         _load(conn, _line("S1"), _line("S2"))
     assert _stores(conn) == []
+
+
+NO_GRANT = dict.fromkeys(GRANT_COLUMNS, "")
+
+
+def test_stores_without_a_grant_are_loaded_to_be_connected_later(conn: Connection) -> None:
+    report = _load(
+        conn, _line("S1"), _line("S2", **NO_GRANT), _line("S3", **{**NO_GRANT, "scope": "x"})
+    )
+    assert (report.loaded, report.without_grant) == (["S1", "S2"], ["S2"])
+    assert _problems(report) == [(4, "open_id is empty")]
+    assert [line["store_code"] for line in rows(conn, "SELECT * FROM store_tokens")] == ["S1"]
+
+
+def test_a_header_without_the_grants_columns_brings_stores_alone(conn: Connection) -> None:
+    report = _load(conn, "North,S1,One", ",S2,Two", header="region,store_code,store_name")
+    assert (report.loaded, report.without_grant) == (["S1", "S2"], ["S1", "S2"])
+    assert rows(conn, "SELECT * FROM store_tokens") == []
+    short = _load(conn, "South,S3", header="region,store_code,store_name")
+    assert _problems(short) == [(2, "store_name is missing (fewer than 3 values)")]
+
+
+def test_a_row_without_a_grant_leaves_the_stores_own_as_it_is(conn: Connection) -> None:
+    _load(conn, _line("S1"))
+    before = _token(conn, "S1")
+    _load(conn, _line("S1", store_name="New", **NO_GRANT))
+    assert _token(conn, "S1") == before
+    assert row(conn, "SELECT store_name FROM stores") == {"store_name": "New"}
+
+
+def test_a_store_that_has_left_is_not_connected_by_the_way(conn: Connection) -> None:
+    _load(conn, _line("S1"))
+    Lifecycle(conn, "anna").remove("S1")
+    report = _load(conn, _line("S1"), _line("S2"))
+    assert _problems(report) == [(2, "store S1 has left; take it back in first: stores resume S1")]
+    assert report.loaded == ["S2"]
+
+
+def test_an_import_says_who_and_what_but_no_token(conn: Connection) -> None:
+    text = "\n".join([HEADER, _line("S1"), _line("S2", **NO_GRANT), ""])
+    import_stores(io.StringIO(text, newline=""), conn, VAULT, actor="anna")
+    found = rows(conn, "SELECT store_code, action, actor, details FROM store_audit ORDER BY 1")
+    assert [tuple(line.values()) for line in found] == [
+        ("S1", "import", "anna", {"with_grant": True}),
+        ("S2", "import", "anna", {"with_grant": False}),
+    ]

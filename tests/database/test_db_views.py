@@ -12,7 +12,7 @@ import pytest
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.sync_log import RunKey, SyncLog
-from tests.database.bench import UTC, row, rows
+from tests.database.bench import UTC, insert_grants, row, rows
 
 FIRST = date(2026, 3, 1)
 
@@ -280,6 +280,11 @@ def test_freshness_counts_the_days_that_are_missing(conn: Connection) -> None:
     today = _today(conn)
     StoreRepository(conn).ensure_partitions(today - timedelta(days=40))
     seen = [1, 2, 4, 31]
+    insert_grants(conn, "S1", "S2", "S3")
+    conn.execute(
+        "INSERT INTO stores (store_code, store_name, created_at)"
+        " VALUES ('S4', 'Never connected', '2025-01-01')"
+    )
     for ago in seen:
         user_row(conn, "S1", today - timedelta(days=ago), 5)
     user_row(conn, "S1", today - timedelta(days=3), 5, late=True)
@@ -299,11 +304,14 @@ def test_freshness_counts_the_days_that_are_missing(conn: Connection) -> None:
     assert found["S2"]["user_days_missing_30d"] == 30
     assert found["S2"]["last_user_date"] is None
     assert found["S3"]["user_days_missing_30d"] == 4  # not the days before it was put in
+    waiting = found["S4"]
+    assert (waiting["user_days_missing_30d"], waiting["video_days_missing_30d"]) == (0, 0)
 
 
 def test_a_store_without_videos_misses_no_day_that_was_synced(conn: Connection) -> None:
     today = _today(conn)
     log = SyncLog(conn)
+    insert_grants(conn, "S1")
     for ago, status, late in ((1, "success", False), (2, "failed", False), (3, "success", True)):
         run = RunKey("sync_video_daily", f"run-{ago}", today - timedelta(days=ago))
         log.record(run, "S1", status, "m", duration_ms=1, details={"late": late})  # type: ignore[arg-type] # literals in a tuple
@@ -343,5 +351,8 @@ def test_freshness_tells_the_grant_and_never_a_token(conn: Connection) -> None:
         "It was withdrawn.",
     )
     assert found["S1"]["refresh_expires_at"] == datetime(2026, 12, 24, tzinfo=UTC)
-    assert found["S2"]["token_status"] is None
+    assert (found["S2"]["token_status"], found["S2"]["token_status_reason"]) == (
+        "needs_consent",
+        "Never connected",
+    )
     assert {type(value) for line in found.values() for value in line.values()} & {bytes} == set()

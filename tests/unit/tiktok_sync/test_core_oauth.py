@@ -96,3 +96,34 @@ def test_the_check_of_the_app_touches_no_store(server: ScriptedServer, oauth: OA
     server.replies = [Reply(200, {"access_token": "clt.x", "expires_in": 7200})]
     oauth.check_app()
     assert server.seen[0].body.endswith(b"grant_type=client_credentials")
+
+
+def test_a_revocation_sends_the_secret_in_the_body_only(
+    server: ScriptedServer, oauth: OAuthClient
+) -> None:
+    server.replies = [Reply(200, {})]
+    oauth.revoke("act.n")
+    assert server.seen[0].path == "/v2/oauth/revoke/"
+    assert server.seen[0].body == b"client_key=key&client_secret=s3cret&token=act.n"
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (Reply(200, {"error": "invalid_grant", "log_id": "L"}), NeedsConsentError),
+        (Reply(400, {"error": "invalid_grant"}), NeedsConsentError),
+        (Reply(200, {"error": "invalid_client"}), ConfigurationError),
+        (Reply(200, b""), TikTokUnavailableError),
+        (Reply(200, b"<h1>Welcome to the hotel</h1>"), TikTokUnavailableError),
+        (Reply(503, {}), TikTokUnavailableError),
+        (Reply(429, {}), RateLimitedError),
+    ],
+)
+def test_a_revocation_is_done_only_where_tiktok_says_so(
+    server: ScriptedServer, oauth: OAuthClient, reply: Reply, error: type[SyncError]
+) -> None:
+    server.replies = [reply]
+    with pytest.raises(error) as caught:
+        oauth.revoke("act.n")
+    assert (caught.value.detail or "").startswith("oauth/revoke: HTTP ")
+    assert "act.n" not in str(caught.value.detail)

@@ -1,0 +1,53 @@
+"""Who did what to a store, and when? The rows of ``store_audit``: never the data, never a token."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from include.tiktok_sync.database import Connection
+
+_RECORD = """
+INSERT INTO store_audit (store_code, action, actor, details)
+SELECT code, %(action)s, %(actor)s, %(details)s FROM unnest(%(codes)s::text[]) AS code
+"""
+
+
+def record(
+    conn: Connection,
+    action: str,
+    store_codes: Sequence[str],
+    *,
+    actor: str,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a row for each store; call it in the transaction of the change itself.
+
+    Args:
+        conn: The connection that makes the change.
+        action: What was done: a move of :data:`include.tiktok_sync.lifecycle.MOVES`, or the like.
+        store_codes: To which stores.
+        actor: Who did it.
+        details: Counts and states only: the row outlives the store's data.
+    """
+    values = {
+        "action": action,
+        "actor": actor,
+        "details": Jsonb(dict(details or {})),
+        "codes": list(store_codes),
+    }
+    conn.execute(_RECORD, values)
+
+
+def operating_system_user() -> str:
+    """``user@host`` of this process; a container's user may have a number only."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid-{os.getuid()}"
+    return f"{name}@{socket.gethostname()}"

@@ -1,0 +1,155 @@
+"""Commands for the keys that the tokens are encrypted with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from cryptography.fernet import Fernet
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from include.tiktok_sync.cli_common import (
+    EXIT_CODES,
+    EXIT_FAILED,
+    JsonOption,
+    console,
+    errors_for_people,
+    print_json,
+    print_table,
+    store_database,
+)
+from include.tiktok_sync.key_rotation import rotate_keys
+from include.tiktok_sync.sealed_rows import KeyUse, check_keys, key_use, unreadable_message
+from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.vault import TokenVault
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Keys for the tokens (TIKTOK_TOKEN_KEYS: the first encrypts, all decrypt).",
+)
+
+
+@app.command("generate-key")
+def generate_key() -> None:
+    """Print a fresh key for TIKTOK_TOKEN_KEYS."""
+    typer.echo(Fernet.generate_key().decode())
+
+
+@app.command("status", epilog=EXIT_CODES)
+def status(*, as_json: JsonOption = False) -> None:
+    """Show how many stores' tokens are under which key; keys are named by a fingerprint.
+
+    Ends with 1 if some tokens are under none of the keys, with 2 if all are.
+    """
+    with errors_for_people():
+        settings = Settings.from_env()
+        vault = TokenVault(settings.token_keys)
+        with store_database(settings) as conn:
+            use = check_keys(conn, vault)
+    if as_json:
+        print_json(_as_json(use, vault))
+    else:
+        print_table(
+            {"key": {}, "place in TIKTOK_TOKEN_KEYS": {}, "stores": {"justify": "right"}},
+            _lines(use, vault),
+        )
+    if use.unreadable:
+        typer.echo(f"error: {unreadable_message(use, vault)}", err=True)
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("check", epilog=EXIT_CODES)
+def check() -> None:
+    """See whether the keys are the right ones, where a deployment starts: 2 if they open nothing.
+
+    Stores under a lost key are named and are no reason not to start.
+    """
+    with errors_for_people():
+        settings = Settings.from_env()
+        vault = TokenVault(settings.token_keys)
+        with store_database(settings) as conn:
+            use = check_keys(conn, vault)
+    if use.unreadable:
+        typer.echo(f"warning: {unreadable_message(use, vault)}", err=True)
+    typer.echo(f"The keys open the tokens of {use.rows - len(use.unreadable)} stores.")
+
+
+@app.command("rotate-keys", epilog=EXIT_CODES)
+def rotate(
+    *,
+    only_check: Annotated[
+        bool,
+        typer.Option("--check", help="Change nothing; end with 1 while a row is on an old key."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put all tokens under the first key of TIKTOK_TOKEN_KEYS. Syncs may run meanwhile.
+
+    A new key goes in front of the old one, separated by a comma, everywhere the syncs run. Once
+    this command and its --check end with 0, the old key can be taken out. Cut off, it is simply run
+    again.
+    """
+    with errors_for_people():
+        settings = Settings.from_env()
+        vault = TokenVault(settings.token_keys)
+        with store_database(settings) as conn:
+            use = check_keys(conn, vault)
+            if only_check:
+                _report(use, vault, renewed=0, as_json=as_json)
+                return
+            with _progress(use.rows) as advance:
+                done = rotate_keys(conn, vault, on_progress=advance)
+            left = key_use(conn, vault)
+        for code, reason in done.unreadable.items():
+            typer.echo(f"{code}: {reason}", err=True)
+        for code in done.busy:
+            typer.echo(f"{code}: a refresh held its row all the time; run this again.", err=True)
+    _report(left, vault, renewed=done.renewed, as_json=as_json)
+
+
+def _report(use: KeyUse, vault: TokenVault, *, renewed: int, as_json: bool) -> None:
+    left = use.on_old_keys + len(use.unreadable)
+    if as_json:
+        print_json({**_as_json(use, vault), "renewed": renewed, "left": left})
+    else:
+        typer.echo(
+            f"{use.rows - left} of {use.rows} stores are under key {vault.fingerprints[0]}"
+            + (f", {renewed} of them newly" if renewed else "")
+        )
+    if left:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _lines(use: KeyUse, vault: TokenVault) -> list[tuple[str, str, int]]:
+    lines = [
+        (name, f"{place + 1}, {'encrypts' if place == 0 else 'decrypts only'}", use.by_place[place])
+        for place, name in enumerate(vault.fingerprints)
+    ]
+    if use.unreadable:
+        lines.append(("unknown", "none", len(use.unreadable)))
+    return lines
+
+
+def _as_json(use: KeyUse, vault: TokenVault) -> dict[str, Any]:
+    return {
+        "keys": [
+            {"fingerprint": name, "place": place + 1, "stores": use.by_place[place]}
+            for place, name in enumerate(vault.fingerprints)
+        ],
+        "unreadable": list(use.unreadable),
+    }
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None] | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("Rotating keys"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        task = bar.add_task("rotate", total=total)
+        yield lambda rows: bar.advance(task, rows)

@@ -1,0 +1,237 @@
+"""In which state is a store, and which moves may it make? One table; everything else follows it.
+
+A store is in the nightly syncs, paused or removed. While it is in them its state is that of its
+grant, the ``status`` of ``store_tokens``; a store that was never connected needs consent too. The
+grant goes on by itself while a store is paused or removed: its end is recorded, and the store stays
+where it is. ``store_state()`` in the database says the same in SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+from include.tiktok_sync import audit
+from include.tiktok_sync.database import Connection
+from include.tiktok_sync.errors import ConfigurationError, DataError, StoreTokenStatus
+from include.tiktok_sync.token_store import TokenStore
+
+StoreState = Literal["active", "needs_consent", "missing_scope", "paused", "removed"]
+MoveName = Literal[
+    "add",
+    "connect",
+    "connect_partly",
+    "lose_scope",
+    "grant_ended",
+    "pause",
+    "resume",
+    "disconnect",
+    "erase",
+]
+
+GRANT_STATES: tuple[StoreState, ...] = get_args(StoreTokenStatus)
+"""The states of a store that the nightly syncs include."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move.
+
+    Attributes:
+        name: What is done.
+        sources: States it may start from; empty = the store is not there yet.
+        target: State it leads to; ``None`` = to that of the grant; ``"gone"`` = no row is left.
+        by: Who makes it.
+    """
+
+    name: MoveName
+    sources: tuple[StoreState, ...]
+    target: StoreState | Literal["gone"] | None
+    by: str
+
+
+MOVES: tuple[Move, ...] = (
+    Move("add", (), "needs_consent", "stores add, stores import"),
+    Move("connect", GRANT_STATES, "active", "the manager's consent, stores import"),
+    Move("connect_partly", GRANT_STATES, "missing_scope", "a consent to some permissions only"),
+    Move("lose_scope", ("active",), "missing_scope", "a refresh that tells of fewer permissions"),
+    Move("grant_ended", GRANT_STATES, "needs_consent", "TikTok: revoked, or 180 (365) days over"),
+    Move("pause", (*GRANT_STATES, "paused"), "paused", "stores pause"),
+    Move("resume", ("paused", "removed"), None, "stores resume"),
+    Move("disconnect", (*GRANT_STATES, "paused", "removed"), "removed", "stores disconnect"),
+    Move("erase", ("removed",), "gone", "stores erase"),
+)
+"""All there are. What is not here is refused."""
+
+MOVE: dict[MoveName, Move] = {move.name: move for move in MOVES}
+
+REMOVAL_REASONS: dict[int, str] = {
+    1: "the manager removed our app from the account",
+    2: "the account was deleted",
+    3: "the age of the account's owner changed",
+    4: "the account was banned",
+    5: "our app revoked it",
+}
+"""``reason`` of TikTok's webhook ``authorization.removed`` (developers.tiktok.com, "Webhook
+events"); 0 and what is not here is unknown."""
+
+_STATE = """
+SELECT store_state(s.is_active, s.removed_at, t.status)
+FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
+WHERE s.store_code = %s
+"""
+_LOCKED_STATE = _STATE + "FOR NO KEY UPDATE OF s"
+_PAUSE = """
+UPDATE stores SET is_active = false, paused_at = coalesce(paused_at, now()),
+    paused_reason = %(reason)s, updated_at = now()
+WHERE store_code = %(code)s
+"""
+_RESUME = """
+UPDATE stores SET is_active = true, paused_at = NULL, paused_reason = NULL, removed_at = NULL,
+    updated_at = now()
+WHERE store_code = %(code)s
+"""
+_REMOVE = """
+UPDATE stores SET is_active = false, paused_at = NULL, paused_reason = NULL,
+    removed_at = coalesce(removed_at, now()), updated_at = now()
+WHERE store_code = %(code)s
+"""
+# A grant that was replaced or refreshed since is another one: the notice came late.
+_ENDED = """
+SELECT store_code FROM store_tokens
+WHERE open_id = %(open_id)s AND status <> 'needs_consent' AND updated_at <= %(at)s
+FOR UPDATE
+"""
+
+
+class Lifecycle:
+    """Moves of stores, each in one transaction with its row of ``store_audit``.
+
+    Args:
+        conn: Autocommit connection.
+        actor: Who moves them, for the audit.
+    """
+
+    def __init__(self, conn: Connection, actor: str) -> None:
+        self.conn = conn
+        self.actor = actor
+
+    def add(self, code: str, name: str, region: str | None = None) -> StoreState:
+        """A new store, to be connected later.
+
+        Raises:
+            DataError: It is there already, or ``code`` or ``name`` is empty.
+        """
+        for what, text in (("code", code), ("name", name)):
+            if not text.strip() or "\x00" in text:
+                message = f"A store's {what} must be a text that is not empty."
+                raise DataError(message)
+        with self.conn.transaction():
+            made = self.conn.execute(
+                "INSERT INTO stores (store_code, store_name, region) VALUES (%s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
+                [code, name, region],
+            ).rowcount
+            if not made:
+                message = (
+                    f"There is a store {code} already ({self.state(code)}). To change its name or"
+                    " region, import a row for it."
+                )
+                raise DataError(message)
+            audit.record(self.conn, "add", [code], actor=self.actor)
+        return "needs_consent"
+
+    def pause(self, code: str, reason: str | None) -> StoreState:
+        """Leave the store out of the nightly syncs; its grant and its history stay."""
+        return self._move("pause", code, _PAUSE, reason=reason)
+
+    def resume(self, code: str) -> StoreState:
+        """Take a paused or removed store back in; its history goes on where it ended."""
+        return self._move("resume", code, _RESUME)
+
+    def remove(self, code: str) -> StoreState:
+        """The store has left: no sync touches it any more; its history is kept.
+
+        The first half of leaving, see :func:`include.tiktok_sync.leaving.disconnect`.
+        """
+        return self._move("disconnect", code, _REMOVE)
+
+    def authorization_removed(self, open_id: str, at: datetime, reason: int = 0) -> list[str]:
+        """TikTok's notice that the grant of an account has ended; repeating it changes nothing.
+
+        A notice that comes after the account was connected or refreshed again is void.
+
+        Args:
+            open_id: The account, ``user_openid`` of the notice.
+            at: When it happened, ``create_time`` of the notice.
+            reason: A key of :data:`REMOVAL_REASONS`.
+
+        Returns:
+            Codes of the stores that need a new consent now.
+        """
+        why = REMOVAL_REASONS.get(reason, "no reason given")
+        message = (
+            f"The store's grant was removed at TikTok on {at:%Y-%m-%d} ({why}). Its manager must"
+            " connect the account again."
+        )
+        tokens = TokenStore(self.conn)
+        with self.conn.transaction():
+            found = self.conn.execute(_ENDED, {"open_id": open_id, "at": at}).fetchall()
+            codes = sorted(row[0] for row in found)
+            for code in codes:
+                tokens.mark(code, "needs_consent", message)
+            audit.record(
+                self.conn, "grant_ended", codes, actor=self.actor, details={"reason": reason}
+            )
+        return codes
+
+    def state(self, code: str) -> StoreState:
+        """The store's state.
+
+        Raises:
+            ConfigurationError: There is no such store.
+        """
+        return self._state(code, _STATE)
+
+    def locked_for(self, name: MoveName, code: str) -> StoreState:
+        """The store's state, its row locked until the surrounding transaction ends.
+
+        Raises:
+            ConfigurationError: There is no such store.
+            DataError: It may not make this move from there.
+        """
+        state = self._state(code, _LOCKED_STATE)
+        allowed = MOVE[name].sources
+        if state not in allowed:
+            message = (
+                f"Store {code} is {state}; to {name} it, it must be {_either(allowed)}"
+                f"{_NEXT_STEP.get(name, '')}."
+            )
+            raise DataError(message)
+        return state
+
+    def _move(self, name: MoveName, code: str, update: str, **values: str | None) -> StoreState:
+        with self.conn.transaction():
+            before = self.locked_for(name, code)
+            self.conn.execute(update.encode(), {"code": code, **values})
+            after = self.state(code)
+            details = {"from": before, "to": after}
+            audit.record(self.conn, name, [code], actor=self.actor, details=details)
+        return after
+
+    def _state(self, code: str, query: str) -> StoreState:
+        row = self.conn.execute(query.encode(), [code]).fetchone()
+        if row is None:
+            message = f"There is no store {code} in the table stores."
+            raise ConfigurationError(message)
+        state: StoreState = row[0]
+        return state
+
+
+_NEXT_STEP: dict[MoveName, str] = {"erase": " first (stores disconnect)"}
+
+
+def _either(states: Sequence[str]) -> str:
+    return " or ".join([", ".join(states[:-1]), states[-1]] if len(states) > 1 else states)

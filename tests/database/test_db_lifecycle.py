@@ -1,0 +1,210 @@
+"""Do stores move as the table says, only so, and is it written down who moved them?"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import get_args
+
+import psycopg
+import pytest
+
+from include.tiktok_sync.audit import operating_system_user
+from include.tiktok_sync.consents import consents_ending
+from include.tiktok_sync.database import Connection
+from include.tiktok_sync.errors import ConfigurationError, DataError, SyncError
+from include.tiktok_sync.lifecycle import MOVE, Lifecycle, MoveName, StoreState
+from include.tiktok_sync.repository import StoreRepository
+from include.tiktok_sync.store_overview import overview
+from tests.database.bench import UTC, insert_grants, row, rows, together
+
+STATES = get_args(StoreState)
+
+
+@pytest.fixture
+def lifecycle(conn: Connection) -> Lifecycle:
+    return Lifecycle(conn, "anna")
+
+
+def _store_in(lifecycle: Lifecycle, state: StoreState, code: str = "S1") -> None:
+    """A store with a grant, in a state."""
+    lifecycle.add(code, "Its name")
+    insert_grants(lifecycle.conn, code)
+    if state in ("needs_consent", "missing_scope"):
+        lifecycle.conn.execute("UPDATE store_tokens SET status = %s", [state])
+    elif state == "paused":
+        lifecycle.pause(code, "renovation")
+    elif state == "removed":
+        lifecycle.remove(code)
+    assert lifecycle.state(code) == state
+
+
+def _do(lifecycle: Lifecycle, name: MoveName) -> StoreState:
+    moves = {
+        "pause": lambda: lifecycle.pause("S1", "why"),
+        "resume": lambda: lifecycle.resume("S1"),
+        "disconnect": lambda: lifecycle.remove("S1"),
+    }
+    return moves[name]()
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("name", ["pause", "resume", "disconnect"])
+def test_a_move_is_made_from_where_the_table_says_and_refused_elsewhere(
+    lifecycle: Lifecycle, name: MoveName, state: StoreState
+) -> None:
+    _store_in(lifecycle, state)
+    before = rows(lifecycle.conn, "SELECT * FROM stores, store_audit")
+    if state in MOVE[name].sources:
+        assert _do(lifecycle, name) == lifecycle.state("S1") == (MOVE[name].target or "active")
+        newest = row(lifecycle.conn, "SELECT * FROM store_audit ORDER BY id DESC LIMIT 1")
+        assert (newest["action"], newest["actor"]) == (name, "anna")
+        assert newest["details"] == {"from": state, "to": lifecycle.state("S1")}
+    else:
+        with pytest.raises(DataError, match=f"Store S1 is {state}; to {name} it, it must be"):
+            _do(lifecycle, name)
+        assert rows(lifecycle.conn, "SELECT * FROM stores, store_audit") == before
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_nightly_syncs_take_what_is_neither_paused_nor_removed(
+    lifecycle: Lifecycle, state: StoreState
+) -> None:
+    _store_in(lifecycle, state)
+    listed = StoreRepository(lifecycle.conn).active_store_codes()
+    assert listed == ([] if state in ("paused", "removed") else ["S1"])
+    freshness = row(lifecycle.conn, "SELECT state FROM sync_freshness")
+    assert freshness == {"state": state} == {"state": overview(lifecycle.conn)[0].state}
+    assert StoreRepository(lifecycle.conn).removed_store_codes(["S1", "S2"]) == (
+        ["S1"] if state == "removed" else []
+    )
+
+
+def test_a_store_that_comes_back_has_its_history_and_its_first_day(lifecycle: Lifecycle) -> None:
+    _store_in(lifecycle, "active")
+    lifecycle.conn.execute(
+        "INSERT INTO user_daily_stats (store_code, snapshot_date, follower_count, observed_at)"
+        " VALUES ('S1', '2026-01-01', 7, '2026-01-01 12:00Z')"
+    )
+    lifecycle.pause("S1", "renovation")
+    lifecycle.remove("S1")
+    store = row(lifecycle.conn, "SELECT * FROM stores")
+    assert (store["is_active"], store["paused_at"], store["paused_reason"]) == (False, None, None)
+    assert store["removed_at"] is not None
+    lifecycle.resume("S1")
+    store = row(lifecycle.conn, "SELECT * FROM stores")
+    assert (store["is_active"], store["removed_at"]) == (True, None)
+    assert row(lifecycle.conn, "SELECT follower_count FROM user_daily_stats") == {
+        "follower_count": 7
+    }
+
+
+def test_pausing_again_keeps_since_when_and_changes_why(lifecycle: Lifecycle) -> None:
+    _store_in(lifecycle, "paused")
+    since = row(lifecycle.conn, "SELECT paused_at FROM stores")
+    lifecycle.pause("S1", "fire")
+    assert row(lifecycle.conn, "SELECT paused_at FROM stores") == since
+    assert overview(lifecycle.conn, "paused")[0].reason == "fire"
+    # The reason is the operator's own text: it does not outlive the store.
+    assert "fire" not in str(rows(lifecycle.conn, "SELECT * FROM store_audit"))
+
+
+def test_a_store_is_added_once_and_waits_for_consent(lifecycle: Lifecycle) -> None:
+    assert lifecycle.add("S1", "Köln", "West") == "needs_consent"
+    assert overview(lifecycle.conn)[0].reason == "Never connected"
+    with pytest.raises(DataError, match=r"There is a store S1 already \(needs_consent\)"):
+        lifecycle.add("S1", "Bonn")
+    for code, name in ((" ", "x"), ("S2", ""), ("S\x003", "x")):
+        with pytest.raises(DataError, match="must be a text that is not empty"):
+            lifecycle.add(code, name)
+    assert rows(lifecycle.conn, "SELECT store_name FROM stores") == [{"store_name": "Köln"}]
+    with pytest.raises(ConfigurationError, match="There is no store S9"):
+        lifecycle.pause("S9", None)
+
+
+def test_the_database_refuses_an_active_store_that_is_away(lifecycle: Lifecycle) -> None:
+    _store_in(lifecycle, "paused")
+    with pytest.raises(psycopg.errors.CheckViolation, match="stores_active_is_not_away"):
+        lifecycle.conn.execute("UPDATE stores SET is_active = true")
+
+
+def test_of_several_that_resume_a_store_at_once_one_does(lifecycle: Lifecycle, db_url: str) -> None:
+    _store_in(lifecycle, "paused")
+
+    def resume(number: int) -> bool:
+        with psycopg.connect(db_url, autocommit=True) as own:
+            try:
+                Lifecycle(own, str(number)).resume("S1")
+            except SyncError:
+                return False
+        return True
+
+    assert sum(together(4, resume)) == 1
+
+
+def _removed(lifecycle: Lifecycle, at: datetime, reason: int = 1) -> list[str]:
+    return lifecycle.authorization_removed("o", at, reason)
+
+
+def test_a_notice_that_a_grant_was_removed_counts_once(lifecycle: Lifecycle) -> None:
+    _store_in(lifecycle, "active")
+    at = datetime.now(UTC) + timedelta(seconds=1)
+    assert _removed(lifecycle, at) == ["S1"]
+    assert lifecycle.state("S1") == "needs_consent"
+    reason = overview(lifecycle.conn)[0].reason
+    assert reason is not None
+    assert "the manager removed our app from the account" in reason
+    # TikTok repeats its notices for three days.
+    assert _removed(lifecycle, at) == []
+    assert lifecycle.authorization_removed("somebody else's", at) == []
+    noted = rows(lifecycle.conn, "SELECT details FROM store_audit WHERE action = 'grant_ended'")
+    assert noted == [{"details": {"reason": 1}}]
+
+
+def test_a_notice_that_comes_after_a_new_consent_is_void(lifecycle: Lifecycle) -> None:
+    _store_in(lifecycle, "active")
+    assert _removed(lifecycle, datetime.now(UTC) - timedelta(hours=1)) == []
+    assert lifecycle.state("S1") == "active"
+
+
+@pytest.mark.parametrize("state", ["paused", "removed"])
+def test_a_grant_may_end_while_the_store_is_away(lifecycle: Lifecycle, state: StoreState) -> None:
+    _store_in(lifecycle, state)
+    assert _removed(lifecycle, datetime.now(UTC) + timedelta(seconds=1), reason=99) == ["S1"]
+    assert lifecycle.state("S1") == state
+    assert lifecycle.resume("S1") == "needs_consent"
+
+
+def test_the_calendar_names_the_consents_that_end_the_earliest_first(lifecycle: Lifecycle) -> None:
+    now = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    ends = {"S1": 31, "S2": 29.5, "S3": 14, "S4": 2.9, "S5": -1, "S6": 1, "S7": 1}
+    for code, days in ends.items():
+        lifecycle.add(code, "x")
+        insert_grants(lifecycle.conn, code)
+        lifecycle.conn.execute(
+            "UPDATE store_tokens SET refresh_expires_at = %s WHERE store_code = %s",
+            [now + timedelta(days=days), code],
+        )
+    lifecycle.conn.execute(
+        "UPDATE store_tokens SET status = 'needs_consent' WHERE store_code = 'S6'"
+    )
+    lifecycle.remove("S7")
+    found = consents_ending(lifecycle.conn, now)
+    assert [(item.store_code, item.stage) for item in found] == [
+        ("S5", 0),
+        ("S4", 3),
+        ("S3", 14),
+        ("S2", 30),
+    ]
+    assert [round(item.days_left, 1) for item in found] == [-1, 2.9, 14, 29.5]
+    assert [item.store_code for item in consents_ending(lifecycle.conn, now, 3)] == ["S5", "S4"]
+    assert consents_ending(lifecycle.conn, now, 90)[-1].stage is None
+
+
+def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        message = "No username set in the environment"
+        raise OSError(message)
+
+    assert operating_system_user().partition("@")[2] != ""
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert operating_system_user().startswith("uid-")

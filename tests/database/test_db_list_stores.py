@@ -1,0 +1,64 @@
+"""Does a run begin only with keys that open something, and without stores that have left?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import SimpleNamespace
+
+import pytest
+from cryptography.fernet import Fernet
+from structlog.testing import capture_logs
+
+import sync_tasks
+from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.lifecycle import Lifecycle
+from include.tiktok_sync.store_run import USER_JOB
+from tests.database.bench import UTC, Bench, insert_grants
+
+pytestmark = pytest.mark.usefixtures("airflow_env")
+
+
+def _list(*wanted: str) -> list[list[str]]:
+    now = datetime.now(UTC)
+    context = {
+        "params": {"stores": list(wanted), "dry_run": False},
+        "run_id": "run-1",
+        "dag_run": SimpleNamespace(
+            dag_id=USER_JOB, run_id="run-1", logical_date=now, run_after=now, start_date=now
+        ),
+        "ti": SimpleNamespace(
+            dag_id=USER_JOB, task_id="task", map_index=0, xcom_push=lambda *_: None
+        ),
+        "task": SimpleNamespace(execution_timeout=None),
+    }
+    return sync_tasks.list_stores(context, None)
+
+
+def test_a_wrong_key_is_named_before_any_store_is_tried(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.import_stores("S001", "S002")
+    monkeypatch.setenv("TIKTOK_TOKEN_KEYS", Fernet.generate_key().decode())
+    with pytest.raises(ConfigurationError, match="TIKTOK_TOKEN_KEYS is wrong: none of its keys"):
+        _list()
+
+
+def test_stores_under_a_lost_key_are_named_and_the_run_goes_on(bench: Bench) -> None:
+    bench.import_stores("S001")
+    bench.conn.execute("INSERT INTO stores VALUES ('lost', 'Its name')")
+    insert_grants(bench.conn, "lost")
+    with capture_logs() as logs:
+        assert _list() == [["S001"], ["lost"]]
+    (warning,) = [line for line in logs if line["log_level"] == "warning"]
+    assert "not those of 1: lost." in warning["hint"]
+
+
+def test_a_store_that_has_left_is_not_listed_and_not_synced_by_name(bench: Bench) -> None:
+    bench.import_stores("S001", "S002", "S003")
+    lifecycle = Lifecycle(bench.conn, "anna")
+    lifecycle.pause("S002", None)
+    lifecycle.remove("S003")
+    assert _list() == [["S001"]]
+    assert _list("S002") == [["S002"]]  # paused is out of the nights only
+    with pytest.raises(ConfigurationError, match=r"Store S003 has left \(stores disconnect\)"):
+        _list("S001", "S003")
