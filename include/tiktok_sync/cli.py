@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 
 from include.tiktok_sync import schema
 from include.tiktok_sync.app import TikTokApp
+from include.tiktok_sync.cli_connect import add_connect_commands
 from include.tiktok_sync.database import connect, database_errors
 from include.tiktok_sync.dictionary import data_dictionary
 from include.tiktok_sync.errors import ConfigurationError, DataError, SkippableError, SyncError
@@ -205,3 +206,6 @@ def _fail(error: SyncError, status: int, word: str) -> NoReturn:
     if error.detail:
         typer.echo(f"  {error.detail}", err=True)
     raise typer.Exit(status) from None
+
+
+add_connect_commands(stores_app, db_app, _errors_for_people)

@@ -1,4 +1,4 @@
-"""TikTok's OAuth endpoints: refresh a grant, check the app's credentials.
+"""TikTok's OAuth endpoints: exchange a code, refresh or end a grant, check the app's credentials.
 
 Sources: developers.tiktok.com "Refresh a user access token", "OAuth Error Handling". Answers are
 decided by their body, never by their status: errors have been seen with 200.
@@ -15,10 +15,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
 from include.tiktok_sync.http import Answer, HttpTransport
-from include.tiktok_sync.meanings import meaning_of_oauth_answer
+from include.tiktok_sync.meanings import HTTP_OK, meaning_of_oauth_answer
 from include.tiktok_sync.snapshot import utc_now
 
 TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
+REVOKE_PATH = "/v2/oauth/revoke/"
 
 GRANT_TYPE_REFUSALS = frozenset(
     {"access_denied", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
@@ -28,7 +29,7 @@ GRANT_TYPE_REFUSALS = frozenset(
 
 @dataclass(frozen=True)
 class TokenGrant:
-    """A successful refresh.
+    """A successful refresh or exchange.
 
     Attributes:
         access_token: The new access token.
@@ -84,14 +85,42 @@ class OAuthClient:
             if retry.statistics.get("attempt_number", 1) > 1:
                 raise answer_lost(error, utc_now()) from None
             raise
-        return TokenGrant(
-            access_token=str(body["access_token"]),
-            expires_in_s=_seconds(body.get("expires_in")) or 0,
-            refresh_token=body.get("refresh_token") or None,
-            refresh_expires_in_s=_seconds(body.get("refresh_expires_in")),
-            open_id=body.get("open_id") or None,
-            scope=body.get("scope") or None,
+        return _grant(body)
+
+    def exchange(self, code: str, *, redirect_uri: str, code_verifier: str) -> TokenGrant:
+        """Turn the code of a consent into a pair of tokens. A code works once, so never repeated.
+
+        Args:
+            code: As decoded from the callback's query (``*`` and ``!`` in it).
+            redirect_uri: The one that was sent to the authorize page, to the letter.
+            code_verifier: What the code challenge was made from.
+
+        Raises:
+            NeedsConsentError: The code is expired, used, or none of ours.
+            ConfigurationError: The app's credentials are wrong.
+            TikTokUnavailableError: TikTok did not answer; the manager must consent again.
+        """
+        return _grant(
+            self._token(
+                grant_type="authorization_code",
+                code=code,
+                redirect_uri=redirect_uri,
+                code_verifier=code_verifier,
+            )
         )
+
+    def revoke(self, access_token: str) -> None:
+        """End the grant that a token belongs to, at TikTok.
+
+        Raises:
+            NeedsConsentError: It had ended already.
+            SyncError: TikTok refused, or did not answer.
+        """
+        answer = self._http.send(
+            "POST", REVOKE_PATH, form={**self._credentials, "token": access_token}
+        )
+        if answer.status != HTTP_OK or (answer.body or {}).get("error"):
+            raise _error(answer, "oauth/revoke")
 
     def check_app(self) -> None:
         """Ask for a client token, which proves key and secret without touching any store.
@@ -129,11 +158,22 @@ def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentErr
     return NeedsConsentError(message, detail=error.detail, log_id=error.log_id)
 
 
-def _error(answer: Answer) -> SyncError:
+def _grant(body: Mapping[str, Any]) -> TokenGrant:
+    return TokenGrant(
+        access_token=str(body["access_token"]),
+        expires_in_s=_seconds(body.get("expires_in")) or 0,
+        refresh_token=body.get("refresh_token") or None,
+        refresh_expires_in_s=_seconds(body.get("refresh_expires_in")),
+        open_id=body.get("open_id") or None,
+        scope=body.get("scope") or None,
+    )
+
+
+def _error(answer: Answer, endpoint: str = "oauth/token") -> SyncError:
     body = answer.body or {}
     name = body.get("error")
     meaning = meaning_of_oauth_answer(answer.status, name if isinstance(name, str) else None)
-    detail = f"oauth/token: HTTP {answer.status}, {name}: {body.get('error_description')}"
+    detail = f"{endpoint}: HTTP {answer.status}, {name}: {body.get('error_description')}"
     return meaning.as_error(
         detail=detail, log_id=body.get("log_id"), retry_after_s=answer.retry_after_s
     )
