@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 import requests
@@ -122,3 +123,38 @@ def running_connect(bench: Bench, **env: str) -> Iterator[ConnectServer]:
             app.http.close()
             server.should_exit = True
             thread.join(_PATIENCE_SECONDS)
+
+
+@dataclass
+class Browser:
+    """A manager's browser, as far as HTTP goes."""
+
+    app: ConnectServer
+    http: requests.Session = field(default_factory=requests.Session)
+
+    def get(self, path: str, **params: str) -> requests.Response:
+        url = path if path.startswith("http") else self.app.url + path
+        return self.http.get(url, params=params, timeout=30, allow_redirects=False)
+
+    def send(self, url: str, **form: str) -> requests.Response:
+        return self.http.post(url, data=form, timeout=30, allow_redirects=False)
+
+    def leave(self, link: str) -> dict[str, str]:
+        """Off to TikTok; the query that the browser is sent there with."""
+        page = self.get(link)
+        assert page.status_code == 200, page.text
+        response = self.send(link, form_token=form_token(page))
+        assert response.status_code == 303, response.text
+        return dict(parse_qsl(urlsplit(response.headers["Location"]).query))
+
+    def consent(self, query: dict[str, str], account: str = "S021", **form: Any) -> dict[str, str]:
+        """Consent at the sandbox; the query that the browser comes back with."""
+        data = {**query, "account": account, "decision": "allow", **form}
+        data.setdefault("grant", query["scope"].split(","))
+        url = f"{self.app.bench.sandbox.url}/v2/auth/authorize/"
+        response = requests.post(url, data=data, timeout=30, allow_redirects=False)
+        return dict(parse_qsl(urlsplit(response.headers["Location"]).query))
+
+
+def form_token(page: requests.Response) -> str:
+    return page.text.partition('name="form_token" value="')[2].partition('"')[0]

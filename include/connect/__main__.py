@@ -19,8 +19,8 @@ def main() -> int:
     """Check settings and database, then serve.
 
     Returns:
-        0 after a stop, 2 for a setting that is missing or wrong, 1 for a database that cannot be
-        reached or a port in use; one line on standard error says which.
+        2 for a setting that is missing or wrong, 1 for a database that cannot be reached or a port
+        in use; one line on standard error says which. A signal ends the process by itself.
     """
     structlog.configure(
         processors=[

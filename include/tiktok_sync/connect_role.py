@@ -50,7 +50,7 @@ def ensure_connect_role(
     name = sql.Identifier(role)
     try:
         with conn.transaction():
-            if not conn.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+            if not conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
                 conn.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
             if password:
                 secret = conn.pgconn.encrypt_password(
