@@ -26,6 +26,7 @@ PROBE_SECONDS = 60
 
 _FOREIGN = (
     "AIRFLOW",
+    "CONNECT_",
     "DB_POOL_",
     "MIN_SUCCESS_RATE",
     "SLA_MINUTES",

@@ -19,7 +19,7 @@ from psycopg import sql
 from include.connect.server import make_server
 from include.connect.settings import ConnectSettings
 from include.local.ports import HOST
-from include.sandbox.authorize import AUTHORIZE_PATH
+from include.sandbox.settings import AUTHORIZE_PATH
 from include.tiktok_sync.connect_links import make_link
 from include.tiktok_sync.connect_role import ensure_connect_role
 from include.tiktok_sync.database import Connection

@@ -20,13 +20,11 @@ from include.connect.desk import Desk
 from include.connect.guard import Guard
 from include.connect.manager import manager_routes
 from include.connect.pages import FOLDER, Pages
-from include.connect.settings import ConnectSettings
+from include.connect.settings import HEALTH_PATH, ConnectSettings
 from include.connect.webhook import webhook_routes
 from include.tiktok_sync.errors import SyncError
 
 log = structlog.get_logger(__name__)
-
-HEALTH_PATH = "/health"
 
 _SWEEP_SECONDS = 60.0
 
@@ -61,7 +59,6 @@ def build_app(settings: ConnectSettings) -> ASGIApp:
 
     @app.get(HEALTH_PATH)
     def health() -> Response:
-        desk.check_database()
         return PlainTextResponse("ok\n")
 
     @app.get("/favicon.ico")

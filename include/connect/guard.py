@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from include.connect.pages import Pages
-from include.connect.settings import WEBHOOK_PATH, ConnectSettings
+from include.connect.settings import HEALTH_PATH, WEBHOOK_PATH, ConnectSettings
 
 MAX_BODY_BYTES = 32 * 1024
 """Our forms and TikTok's events are far below 2 KB."""
@@ -98,8 +98,8 @@ class Guard:
 def _kind_of(scope: Scope) -> str | None:
     if scope["path"] == WEBHOOK_PATH:
         return "webhook"
-    if scope["path"].startswith("/static/"):
-        return None
+    if scope["path"] == HEALTH_PATH or scope["path"].startswith("/static/"):
+        return None  # costs nothing
     return "form" if scope["method"] == "POST" else "page"
 
 

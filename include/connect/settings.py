@@ -16,6 +16,7 @@ DEFAULT_AUTHORIZE_URL = "https://www.tiktok.com/v2/auth/authorize/"
 DEFAULT_PORT = 8092
 CALLBACK_PATH = "/callback"
 WEBHOOK_PATH = "/webhooks/tiktok"
+HEALTH_PATH = "/health"
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 

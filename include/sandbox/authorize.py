@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from include.sandbox.settings import AUTHORIZE_PATH
 from include.sandbox.tokens import SCOPES
 from include.sandbox.world import store_code, store_number
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from include.sandbox.runtime import Sandbox
 
     Then = Callable[[Sandbox, dict[str, str]], Response]
-
-AUTHORIZE_PATH = "/v2/auth/authorize/"
 
 _SCOPE_TEXTS = {
     "user.info.basic": "Read your profile info (avatar, display name)",

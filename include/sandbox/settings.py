@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: Endpoints in the order of the documentation; these names key latencies, statistics and the log.
 ENDPOINTS = ("user_info", "video_list", "video_query", "oauth_token", "oauth_revoke")
 
+#: TikTok's consent page; there it is on another host than the endpoints.
+AUTHORIZE_PATH = "/v2/auth/authorize/"
+
 #: Seconds an answer takes when nothing else is said: the reference workload (3 s for a user,
 #: 1 s for a page of videos).
 DEFAULT_LATENCY: Mapping[str, float] = {

@@ -21,6 +21,7 @@ LATENCY = "0.02"
 _SYNC_SECONDS = 280
 _OF_THE_STACK = (
     "AIRFLOW",
+    "CONNECT_",
     "LOCAL_",
     "POSTGRES_",
     "SANDBOX_",
