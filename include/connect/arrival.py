@@ -10,8 +10,11 @@ from include.connect.desk import Desk
 from include.connect.ledger import Attempt, Outcome, Return, Verdict
 from include.connect.tiktok import Consent, NoAccessError
 from include.tiktok_sync.connect_links import hash_of
-from include.tiktok_sync.errors import SyncError, TikTokUnavailableError
-from include.tiktok_sync.token_store import status_for_scope
+from include.tiktok_sync.errors import (
+    DatabaseUnavailableError,
+    SyncError,
+    TikTokUnavailableError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -85,13 +88,22 @@ class Arrivals:
             if token is not None and verdict != "same":
                 self._desk.consent.give_back(token, arrived.store_code)
         elif _needs_no_question(verdict, is_expected=is_expected):
+            self._connect(arrived, browser_hash, consent.account.scope)
+
+    def _connect(self, arrived: Return, browser_hash: bytes, scope: str) -> None:
+        try:
             with self._desk.ledger() as ledger:
                 result = ledger.confirm(
                     arrived.attempt_id,
                     browser_hash,
+                    scope=scope,
+                    wanted=self._desk.settings.scopes,
                     replace=False,
-                    status=status_for_scope(consent.account.scope),
                 )
+        except DatabaseUnavailableError as error:
+            # A token refresh holds the store's row. The tokens wait; the next page asks.
+            log.warning("connect.busy", store_code=arrived.store_code, reason=str(error))
+        else:
             log.info("connect.connected", store_code=arrived.store_code, result=result)
 
     def _close(

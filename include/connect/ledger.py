@@ -16,10 +16,11 @@ from psycopg.types.json import Jsonb
 from typing_extensions import LiteralString
 
 from include.tiktok_sync.database import Connection
-from include.tiktok_sync.errors import StoreTokenStatus
+from include.tiktok_sync.token_store import split_scope, status_for_scope
 
 LinkState = Literal["open", "used", "replaced", "expired"]
 Outcome = Literal["denied", "declined", "wrong_account", "taken", "unavailable", "failed"]
+Scopes = frozenset[str]
 Verdict = Literal["first", "same", "replaces", "taken", "gone"]
 
 
@@ -136,11 +137,24 @@ class Ledger:
         )
 
     def confirm(
-        self, attempt_id: UUID, browser_hash: bytes, *, replace: bool, status: StoreTokenStatus
+        self, attempt_id: UUID, browser_hash: bytes, *, scope: str, wanted: Scopes, replace: bool
     ) -> Literal["connected"] | Verdict:
-        """Give the store the tokens kept; anything but ``connected`` says why not."""
+        """Give the store the tokens kept; anything but ``connected`` says why not.
+
+        Args:
+            attempt_id: Whose tokens.
+            browser_hash: Whose attempt.
+            scope: What was granted, comma-separated.
+            wanted: What was asked for; the link is used up once all of it is granted.
+            replace: Whether another account may be replaced.
+        """
         result: Literal["connected"] | Verdict = self._value(
-            "SELECT connect_confirm(%s, %s, %s, %s)", attempt_id, browser_hash, replace, status
+            "SELECT connect_confirm(%s, %s, %s, %s, %s)",
+            attempt_id,
+            browser_hash,
+            replace,
+            status_for_scope(scope),
+            split_scope(scope) >= wanted,
         )
         return result
 

@@ -16,8 +16,7 @@ from include.connect.ledger import Attempt, Link
 from include.connect.pages import account_names, scope_lines
 from include.connect.settings import CALLBACK_PATH
 from include.tiktok_sync.connect_links import hash_of
-from include.tiktok_sync.models import KNOWN_SCOPES
-from include.tiktok_sync.token_store import split_scope, status_for_scope
+from include.tiktok_sync.token_store import split_scope
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +54,7 @@ class _Way:
             store_name=link.store_name,
             store_code=link.store_code,
             expected_account=link.expected_account,
-            permissions=scope_lines(KNOWN_SCOPES),
+            permissions=scope_lines(self._desk.settings.scopes),
             expires_at=link.expires_at,
             form_token=browsers.form_token(browser, _leaving(token)),
             path=f"/c/{token}",
@@ -138,8 +137,9 @@ class _Way:
             result = ledger.confirm(
                 attempt_id,
                 hash_of(browser),
+                scope=attempt.scope or "",
+                wanted=self._desk.settings.scopes,
                 replace=attempt.verdict == "replaces",
-                status=status_for_scope(attempt.scope or ""),
             )
             if result == "taken":
                 ledger.close(attempt_id, hash_of(browser), "taken")
@@ -185,7 +185,7 @@ class _Way:
         return self._desk.browsers.form_token(browser, f"{attempt_id} {question}")
 
     def _question(self, attempt: Attempt, browser: str, attempt_id: UUID) -> Response:
-        missing = KNOWN_SCOPES - split_scope(attempt.scope or "")
+        missing = self._desk.settings.scopes - split_scope(attempt.scope or "")
         return self._desk.pages.page(
             "question",
             store_name=attempt.store_name,
@@ -206,7 +206,7 @@ class _Way:
             store_name=attempt.store_name,
             account=account_names(attempt.username, attempt.display_name),
             granted=scope_lines(granted),
-            missing=scope_lines(KNOWN_SCOPES - granted),
+            missing=scope_lines(self._desk.settings.scopes - granted),
             again=again,
         )
 

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from include.tiktok_sync.connect_links import check_secret
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.models import BASIC_SCOPE, KNOWN_SCOPES
 from include.tiktok_sync.settings import DEFAULT_API_URL
+from include.tiktok_sync.token_store import split_scope
 from include.tiktok_sync.vault import TokenVault
 
 DEFAULT_AUTHORIZE_URL = "https://www.tiktok.com/v2/auth/authorize/"
@@ -35,6 +37,8 @@ class ConnectSettings:
         client_secret: The TikTok app's secret; also signs TikTok's webhooks.
         api_url: TikTok's API (``TIKTOK_API_URL``).
         authorize_url: TikTok's consent page (``CONNECT_AUTHORIZE_URL``).
+        scopes: What is asked for (``CONNECT_SCOPES``); TikTok refuses the whole request for one
+            that the app was not approved for.
         retailer: Who asks, as managers know it (``CONNECT_RETAILER_NAME``).
         contact: Whom a manager may ask (``CONNECT_CONTACT``); empty = not shown.
         trusted_proxies: Addresses whose ``X-Forwarded-For`` is believed, comma-separated
@@ -50,6 +54,7 @@ class ConnectSettings:
     client_secret: str = field(repr=False)
     api_url: str
     authorize_url: str
+    scopes: frozenset[str]
     retailer: str
     contact: str
     trusted_proxies: str
@@ -89,6 +94,7 @@ class ConnectSettings:
             client_secret=_required(env, "TIKTOK_CLIENT_SECRET"),
             api_url=(env.get("TIKTOK_API_URL") or DEFAULT_API_URL).rstrip("/"),
             authorize_url=env.get("CONNECT_AUTHORIZE_URL") or DEFAULT_AUTHORIZE_URL,
+            scopes=_scopes(env.get("CONNECT_SCOPES", "")),
             retailer=_required(env, "CONNECT_RETAILER_NAME"),
             contact=env.get("CONNECT_CONTACT", "").strip(),
             trusted_proxies=env.get("CONNECT_TRUSTED_PROXIES") or "127.0.0.1",
@@ -101,6 +107,17 @@ def _required(env: Mapping[str, str], name: str) -> str:
         message = f"{name} is not set. Set it in the environment and start the connect app again."
         raise ConfigurationError(message)
     return value
+
+
+def _scopes(text: str) -> frozenset[str]:
+    scopes = split_scope(text) or KNOWN_SCOPES
+    if not {BASIC_SCOPE} <= scopes <= KNOWN_SCOPES:
+        message = (
+            f"CONNECT_SCOPES must hold {BASIC_SCOPE}, and beside it only some of"
+            f" {', '.join(sorted(KNOWN_SCOPES))}, not {text!r}."
+        )
+        raise ConfigurationError(message)
+    return scopes
 
 
 def _origin(url: str) -> str:

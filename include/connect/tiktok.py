@@ -17,7 +17,7 @@ from include.connect.settings import ConnectSettings
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.errors import SyncError, TikTokUnavailableError
 from include.tiktok_sync.http import HttpTransport, Timeouts
-from include.tiktok_sync.models import BASIC_SCOPE, KNOWN_SCOPES, USER_FIELD_SCOPES, UserProfile
+from include.tiktok_sync.models import BASIC_SCOPE, USER_FIELD_SCOPES, UserProfile
 from include.tiktok_sync.oauth import OAuthClient, TokenGrant
 from include.tiktok_sync.snapshot import utc_now
 from include.tiktok_sync.token_store import split_scope
@@ -62,7 +62,7 @@ class TikTokConsent:
         """TikTok's consent page for a state; it is shown also to who has consented before."""
         query = {
             "client_key": self._settings.client_key,
-            "scope": ",".join(sorted(KNOWN_SCOPES)),
+            "scope": ",".join(sorted(self._settings.scopes)),
             "response_type": "code",
             "redirect_uri": self._settings.redirect_uri,
             "state": state,

@@ -169,6 +169,7 @@ def _connect(workspace: Workspace, settings: Settings) -> Program:
                     "CONNECT_AUTHORIZE_URL",
                     "CONNECT_CONTACT",
                     "CONNECT_RETAILER_NAME",
+                    "CONNECT_SCOPES",
                     "CONNECT_TRUSTED_PROXIES",
                 ),
             },

@@ -111,6 +111,62 @@ def test_no_tampered_state_is_taken(app: ConnectServer) -> None:
     assert browser.get("/callback", state=state, code=code).status_code == 303
 
 
+def test_a_way_back_leads_on_only_with_all_its_parts(app: ConnectServer) -> None:
+    """Every mixture of store, browser, state, age and repetition; one of them is the true one."""
+
+    @settings(TAMPERED, max_examples=40)
+    @given(
+        store=st.sampled_from(STORES),
+        browser=st.sampled_from(("own", "own", "other", "none")),
+        state=st.sampled_from(("own", "own", "of the other store", "tampered")),
+        age=st.sampled_from(("fresh", "fresh", "late", "link ended", "link replaced")),
+        data=st.data(),
+    )
+    def check(store: str, browser: str, state: str, age: str, data: st.DataObject) -> None:
+        own, other = Browser(app), Browser(app)
+        link = app.link(store)
+        back = own.consent(own.leave(link))
+        other_store = next(code for code in STORES if code != store)
+        theirs = other.leave(app.link(other_store))["state"]
+        true = back["state"]
+        back["state"] = {
+            "own": lambda: true,
+            "of the other store": lambda: theirs,
+            "tampered": lambda: data.draw(tamperings(true)),
+        }[state]()
+        _let_pass(app, link, store, age)
+        client = {"own": own, "other": other, "none": Browser(app)}[browser]
+        good = (browser, age) == ("own", "fresh") and back["state"] == true
+        # The other browser with its own state is on its own way, with a code that is not its own.
+        theirs_again = browser == "other" and back["state"] == theirs
+        expected = 303 if good or theirs_again else 400
+        assert client.get("/callback", **back).status_code == expected
+        assert client.get("/callback", **back).status_code == 400
+        assert app.bench.rows("SELECT FROM store_tokens") == []
+        held = app.bench.rows(
+            "SELECT store_code FROM connect_attempts WHERE access_token IS NOT NULL"
+        )
+        assert [row["store_code"] for row in held] == ([store] if good else [])
+        app.bench.conn.execute("DELETE FROM connect_links")
+
+    check()
+
+
+def _let_pass(app: ConnectServer, link: str, store: str, age: str) -> None:
+    """Something that ends the way, between leaving and coming back."""
+    if age == "late":
+        app.bench.conn.execute(
+            "UPDATE connect_attempts SET expires_at = now() WHERE store_code = %s", [store]
+        )
+    elif age == "link ended":
+        app.bench.conn.execute(
+            "UPDATE connect_links SET expires_at = now() WHERE link_hash = %s",
+            [hash_of(link.rpartition("/")[2])],
+        )
+    elif age == "link replaced":
+        app.link(store)
+
+
 def test_links_of_another_secret_another_store_or_no_row_are_none(app: ConnectServer) -> None:
     ends = utc_now() + timedelta(days=1)
     unknown = LinkSigner(app.settings.secret).sign("N1", ends)  # signed, and never handed out
@@ -280,7 +336,7 @@ def test_the_apps_role_reaches_no_other_store_through_its_functions(app: Connect
         conn.execute("SELECT connect_return(%s, %s)", [hash_of("s"), browser])
         theirs = f'{{"open_id": "{before["open_id"]}", "scope": "video.list"}}'
         assert conn.execute(call, [attempt, browser, theirs]).fetchone() == ("taken",)
-        confirm = "SELECT connect_confirm(%s, %s, true, 'active')"
+        confirm = "SELECT connect_confirm(%s, %s, true, 'active', true)"
         assert conn.execute(confirm, [attempt, browser]).fetchone() == ("taken",)
     after = app.bench.rows("SELECT * FROM store_tokens")
     assert after == [before]

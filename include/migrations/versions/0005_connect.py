@@ -187,7 +187,8 @@ $$;
 # A link stays open when a permission is missing, so that it can be granted with the same link.
 _CONFIRM = """
 CREATE FUNCTION connect_confirm(
-    p_attempt uuid, p_browser bytea, p_replace boolean, p_status text) RETURNS text
+    p_attempt uuid, p_browser bytea, p_replace boolean, p_status text, p_complete boolean)
+RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     held connect_attempts;
@@ -221,9 +222,9 @@ BEGIN
         status_since = CASE WHEN old.status = excluded.status THEN old.status_since ELSE now() END,
         updated_at = now(), refresh_started_at = NULL;
     UPDATE connect_links SET used_at = now()
-    WHERE link_hash = held.link_hash AND p_status = 'active';
+    WHERE link_hash = held.link_hash AND p_complete;
     UPDATE connect_attempts SET finished_at = now(), access_token = NULL, refresh_token = NULL,
-        outcome = CASE p_status WHEN 'active' THEN 'connected' ELSE p_status END
+        outcome = CASE WHEN p_complete THEN 'connected' ELSE 'missing_scope' END
     WHERE attempt_id = p_attempt;
     RETURN 'connected';
 END $$;
@@ -282,7 +283,9 @@ _FUNCTIONS = {
         "End an attempt without a connection; gives its own access token for revocation"
     ),
     "connect_sweep()": "End attempts that ran out, and their tokens",
-    "connect_confirm(uuid, bytea, boolean, text)": "Connect the store with the tokens kept",
+    "connect_confirm(uuid, bytea, boolean, text, boolean)": (
+        "Connect the store with the tokens kept"
+    ),
     "connect_webhook(bytea, text, text, integer, timestamptz, text)": (
         "Record an event of TikTok once, and mark the store whose grant it ends"
     ),

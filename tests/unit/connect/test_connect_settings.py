@@ -7,6 +7,7 @@ from cryptography.fernet import Fernet
 
 from include.connect.settings import DEFAULT_AUTHORIZE_URL, ConnectSettings
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.models import KNOWN_SCOPES
 
 ENV = {
     "CONNECT_BASE_URL": "https://connect.example.com/",
@@ -26,6 +27,7 @@ def test_the_least_that_is_needed() -> None:
     assert (settings.port, settings.is_https) == (8092, True)
     assert settings.authorize_url == DEFAULT_AUTHORIZE_URL
     assert settings.authorize_origin == "https://www.tiktok.com"
+    assert settings.scopes == KNOWN_SCOPES
     assert settings.api_url == "https://open.tiktokapis.com"
     assert "hidden" not in repr(settings)
     assert ENV["CONNECT_SECRET"] not in repr(settings)
@@ -51,12 +53,14 @@ def test_one_that_is_missing_is_named(name: str) -> None:
         ("CONNECT_PORT", "http"),
         ("CONNECT_PORT", "70000"),
         ("TIKTOK_TOKEN_KEYS", "no-fernet-key"),
+        ("CONNECT_SCOPES", "video.list"),
+        ("CONNECT_SCOPES", "user.info.basic,video.publish"),
     ],
 )
 def test_one_that_cannot_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name) as caught:
         ConnectSettings.from_env({**ENV, name: value})
-    if name != "CONNECT_BASE_URL" and len(value) > 5:
+    if name not in {"CONNECT_BASE_URL", "CONNECT_SCOPES"} and len(value) > 5:
         assert value not in str(caught.value)
 
 
