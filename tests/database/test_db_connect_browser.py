@@ -95,7 +95,7 @@ def test_a_permission_left_out_is_named_and_can_be_granted_with_the_same_link(
     title(page, "Is this the account of Kiel Holstenstr.?")
     expect(page.locator(".warning")).to_contain_text("public videos")
     screenshot(page, "connect-7-question-partial")
-    page.get_by_role("button", name="Yes, connect it").click()
+    page.get_by_role("button", name="Connect it without that").click()
     title(page, "Almost done")
     screenshot(page, "connect-8-partial")
     status = "SELECT status, scope FROM store_tokens"
