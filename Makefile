@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 FILE ?=
+CODE ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 LOCAL := $(RUN) -m include.local
@@ -11,8 +12,8 @@ INSTALLED := $(VENV)/.installed
 TEST_TOOLS := chromium:chromium,fonts-liberation
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import dictionary meanings dags-doc metrics-doc \
-  lifecycle test lint bench bench-growth chaos constraints test-tools
+.PHONY: help sync up down status db-url stores-import stores-link dictionary meanings dags-doc \
+  metrics-doc lifecycle test lint bench bench-growth chaos constraints test-tools
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -38,6 +39,10 @@ db-url: $(INSTALLED) ## Print the libpq URL of the product's database, nothing e
 stores-import: $(INSTALLED) ## Import stores and tokens from a CSV: make stores-import FILE=stores.csv
 	@test -n "$$FILE" || { echo "Say which file: make stores-import FILE=stores.csv" >&2; exit 1; }
 	@$(LOCAL) stores-import "$$FILE"
+
+stores-link: $(INSTALLED) ## Print a link to connect a store's account: make stores-link CODE=S001
+	@test -n "$$CODE" || { echo "Say which store: make stores-link CODE=S001" >&2; exit 1; }
+	@$(LOCAL) run -- python -m include.tiktok_sync stores link "$$CODE"
 
 dictionary: $(INSTALLED) ## Write docs/data-dictionary.md anew, from the running stack
 	@$(LOCAL) run -- python -m include.tiktok_sync db dictionary > docs/.data-dictionary.md

@@ -27,6 +27,7 @@ PROBE_SECONDS = 60
 _FOREIGN = (
     "AIRFLOW",
     "ALERTS_URL",
+    "CONNECT_",
     "DB_POOL_",
     "MIN_SUCCESS_RATE",
     "SLA_MINUTES",

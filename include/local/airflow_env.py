@@ -105,6 +105,11 @@ def product_env(settings: Settings) -> dict[str, str]:
     }
 
 
+def connect_env(settings: Settings) -> dict[str, str]:
+    """What the connect app and the command that makes its links share."""
+    return {"CONNECT_BASE_URL": settings.connect_url, **settings.chosen("CONNECT_SECRET")}
+
+
 def command_env(workspace: Workspace, settings: Settings) -> dict[str, str]:
     """The environment of commands run by hand in the stack: Airflow's and the product's."""
     return {
@@ -112,6 +117,7 @@ def command_env(workspace: Workspace, settings: Settings) -> dict[str, str]:
         "PYTHONPATH": str(workspace.root),
         **airflow_env(workspace, settings),
         **product_env(settings),
+        **connect_env(settings),
     }
 
 

@@ -46,6 +46,7 @@ def _password() -> str:
 
 KEYS = (
     Key("AIRFLOW_PORT", "Airflow's UI and API"),
+    Key("CONNECT_PORT", "the page on which managers connect their accounts"),
     Key("POSTGRES_PORT", "the embedded Postgres"),
     Key("SANDBOX_PORT", "the local TikTok"),
     Key("SUPERVISOR_PORT", "supervisord's control port"),
@@ -67,11 +68,13 @@ KEYS = (
         " to rotate, put a new Fernet key and a comma in front",
         _fernet,
     ),
+    Key("CONNECT_SECRET", "signs the links for store managers: a new one ends them", _password),
     Key("SANDBOX_CLIENT_KEY", "the app's key at the sandbox", lambda: "sb" + secrets.token_hex(8)),
     Key("SANDBOX_CLIENT_SECRET", "the app's secret at the sandbox", _password),
     Key("POSTGRES_PASSWORD", "Postgres superuser postgres", _password),
     Key("AIRFLOW_DB_PASSWORD", "Postgres role airflow", _password),
     Key("STORE_DB_PASSWORD", "Postgres role tiktok_sync", _password),
+    Key("CONNECT_DB_PASSWORD", "Postgres role tiktok_connect", _password),
     Key("SUPERVISOR_PASSWORD", "supervisord's control port", _password),
 )
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection
 
 import requests
 
+from include.connect.settings import HEALTH_PATH
 from include.local.airflow_api import AirflowApi, moment_of
 from include.local.errors import AirflowApiError, NotReadyError, StartError
 from include.local.migrate import tail
+from include.local.ports import HOST
 from include.local.settings import Settings
 from include.local.supervisor import FAILED_STATES, ProgramState, Supervisor
 from include.local.workspace import Workspace
@@ -43,6 +45,22 @@ def check_sandbox(settings: Settings) -> None:
     except requests.RequestException as error:
         reason = f"no answer from {settings.sandbox_url}"
         raise NotReadyError(reason, program="sandbox") from error
+
+
+def check_connect(settings: Settings) -> None:
+    """Whether the connect app answers, on its port of this machine.
+
+    Raises:
+        NotReadyError: It does not.
+    """
+    url = f"http://{HOST}:{settings.port('CONNECT_PORT')}{HEALTH_PATH}"
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy to the loopback interface
+            session.get(url, timeout=3).raise_for_status()
+    except requests.RequestException as error:
+        reason = f"no answer from {url}"
+        raise NotReadyError(reason, program="connect") from error
 
 
 def check_airflow(api: AirflowApi, supervisor: Supervisor) -> None:

@@ -115,6 +115,23 @@ def token_keys(settings: Settings) -> Step:
     )
 
 
+def connect_role(workspace: Workspace, settings: Settings) -> Step:
+    """The database role of the connect app; only a superuser may make one."""
+    env = {
+        "STORE_DB_URL": settings.store_db_admin_url,
+        **settings.chosen("CONNECT_DB_PASSWORD"),
+    }
+    files = [*(workspace.root / "include" / "migrations").rglob("*.py")]
+    files.append(workspace.root / "include" / "tiktok_sync" / "connect_role.py")
+    return Step(
+        name="connect-role",
+        what="The database role of the connect app",
+        argv=(sys.executable, "-m", "include.tiktok_sync", "db", "connect-role"),
+        env=env,
+        fingerprint=_digest(files, env),
+    )
+
+
 def airflow_settings(workspace: Workspace, settings: Settings) -> Step:
     """Pools, connections and variables of ``airflow_settings.yaml``."""
     loader = workspace.root / "plugins" / "load_airflow_settings.py"

@@ -8,13 +8,16 @@ import sys
 from dataclasses import asdict, dataclass, field
 
 from include.airflow_settings import SETTINGS_FILE, connection_variables, read_settings
+from include.connect.settings import CALLBACK_PATH
 from include.local import airflow_env, postgres
 from include.local.ports import HOST
 from include.local.settings import Settings
 from include.local.workspace import Workspace, write_private
+from include.sandbox.settings import AUTHORIZE_PATH
 
 POSTGRES = "postgres"
 SANDBOX = "sandbox"
+CONNECT = "connect"
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 
@@ -76,6 +79,8 @@ def programs(workspace: Workspace, settings: Settings) -> dict[str, Program]:
     found = [_postgres(workspace, settings)]
     if settings.uses_sandbox:
         found.append(_sandbox(workspace, settings))
+    if settings.uses_connect:
+        found.append(_connect(workspace, settings))
     found.extend(_airflow(workspace, settings))
     return {program.name: program for program in found}
 
@@ -107,6 +112,7 @@ def _sandbox(workspace: Workspace, settings: Settings) -> Program:
                 "SANDBOX_STATE": str(workspace.sandbox_state),
                 "SANDBOX_STORES": str(_sandbox_stores(workspace, settings)),
                 "SANDBOX_PROFILE": settings.profile,
+                "SANDBOX_REDIRECT_URIS": settings.connect_url + CALLBACK_PATH,
                 **settings.chosen(
                     "SANDBOX_LATENCY",
                     "SANDBOX_LATENCY_SPREAD",
@@ -139,6 +145,41 @@ def _sandbox_stores(workspace: Workspace, settings: Settings) -> int:
         most = settings.stores
         workspace.sandbox_size.write_text(str(most), encoding="utf-8")
     return most
+
+
+def _connect(workspace: Workspace, settings: Settings) -> Program:
+    sandbox = {}
+    if settings.uses_sandbox:
+        sandbox = {
+            "CONNECT_AUTHORIZE_URL": settings.sandbox_url + AUTHORIZE_PATH,
+            "CONNECT_RETAILER_NAME": "Nordlicht",  # whose stores the sandbox has
+        }
+    return Program(
+        name=CONNECT,
+        launch=Launch(
+            argv=(sys.executable, "-m", "include.connect"),
+            env={
+                "CONNECT_PORT": str(settings.port("CONNECT_PORT")),
+                "CONNECT_DB_URL": settings.connect_db_url,
+                **airflow_env.connect_env(settings),
+                **airflow_env.token_env(settings),
+                **settings.tiktok,
+                **sandbox,
+                **settings.chosen(
+                    "CONNECT_AUTHORIZE_URL",
+                    "CONNECT_CONTACT",
+                    "CONNECT_RETAILER_NAME",
+                    "CONNECT_SCOPES",
+                    "CONNECT_TRUSTED_PROXIES",
+                ),
+            },
+            folder=str(workspace.root),
+            code=airflow_env.code_digest(
+                workspace, "include/connect", "include/tiktok_sync", "include/migrations"
+            ),
+        ),
+        port_key="CONNECT_PORT",
+    )
 
 
 def _airflow(workspace: Workspace, settings: Settings) -> list[Program]:

@@ -117,6 +117,17 @@ class Settings:
         return f"http://{HOST}:{self.port('SANDBOX_PORT')}"
 
     @property
+    def uses_connect(self) -> bool:
+        """Whether the connect app runs: beside the sandbox, and where it has an address."""
+        return self.uses_sandbox or "CONNECT_BASE_URL" in self.env
+
+    @property
+    def connect_url(self) -> str:
+        """Base URL under which managers reach the connect app."""
+        local = f"http://{HOST}:{self.port('CONNECT_PORT')}"
+        return self.env.get("CONNECT_BASE_URL", local).rstrip("/")
+
+    @property
     def airflow_url(self) -> str:
         """Base URL of Airflow's UI and API."""
         return f"http://{HOST}:{self.port('AIRFLOW_PORT')}"
@@ -125,6 +136,16 @@ class Settings:
     def store_db_url(self) -> str:
         """Libpq URL of the product's database, password included."""
         return self._database_url("tiktok_sync", self.env["STORE_DB_PASSWORD"], "tiktok_sync")
+
+    @property
+    def store_db_admin_url(self) -> str:
+        """Libpq URL of the product's database as superuser, password included."""
+        return self._database_url("postgres", self.env["POSTGRES_PASSWORD"], "tiktok_sync")
+
+    @property
+    def connect_db_url(self) -> str:
+        """Libpq URL of the product's database with the connect app's role, password included."""
+        return self._database_url("tiktok_connect", self.env["CONNECT_DB_PASSWORD"], "tiktok_sync")
 
     @property
     def airflow_db_url(self) -> str:

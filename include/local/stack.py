@@ -16,7 +16,7 @@ from include.local.console import say, waiting
 from include.local.envfile import load
 from include.local.errors import PortInUseError
 from include.local.ports import HOST, holder, is_free
-from include.local.programs import AIRFLOW, POSTGRES, SANDBOX, Program, programs
+from include.local.programs import AIRFLOW, CONNECT, POSTGRES, SANDBOX, Program, programs
 from include.local.settings import Settings
 from include.local.supervisor import NAME, RUNNING, ProgramState, Supervisor, write_conf
 from include.local.workspace import Workspace
@@ -58,7 +58,7 @@ class Stack:
         Raises:
             LocalStackError: Something does not come up.
         """
-        with self._prepared([POSTGRES, SANDBOX, *AIRFLOW]):
+        with self._prepared([POSTGRES, SANDBOX, CONNECT, *AIRFLOW]):
             self._start_postgres()
             sandbox_started = SANDBOX in self._programs and self._start([SANDBOX])
             self._migrate(
@@ -68,6 +68,8 @@ class Stack:
             self._migrate(migrate.token_keys(self.settings))
             write_password_file(self.workspace, self.settings)
             started = self._start(AIRFLOW)
+            if CONNECT in self._programs:
+                self._start_connect()
             if SANDBOX in self._programs:
                 self._wait_for_sandbox(sandbox_started)
             self._migrate(migrate.airflow_settings(self.workspace, self.settings))
@@ -199,6 +201,13 @@ class Stack:
         with waiting("Starting the sandbox") as ready:
             self._wait(lambda: health.check_sandbox(self.settings), "The sandbox", [SANDBOX])
             ready(f"sandbox      {_how(started)} on {self.settings.sandbox_url}")
+
+    def _start_connect(self) -> None:
+        self._migrate(migrate.connect_role(self.workspace, self.settings))
+        with waiting("Starting the connect app") as ready:
+            started = self._start([CONNECT])
+            self._wait(lambda: health.check_connect(self.settings), "The connect app", [CONNECT])
+            ready(f"connect      {_how(started)} on {self.settings.connect_url}")
 
     def _wait_for_airflow(self, started: bool) -> None:  # noqa: FBT001 - one internal caller
         with waiting("Starting Airflow") as ready:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from include.sandbox.admin_faults import FAULT_ROUTES
+from include.sandbox.admin_webhook import send_webhook
 from include.sandbox.admin_wire import (
     admin_endpoint,
     check_store,
@@ -64,6 +65,7 @@ def admin_routes(sandbox: Sandbox) -> list[Route]:
         ("PATCH", "/settings", change_settings),
         ("POST", "/stores/{code}/grant", change_grant),
         ("POST", "/stores/{code}/code", mint_code),
+        ("POST", "/stores/{code}/webhook", send_webhook),
         ("GET", "/secrets", secrets),
         *FAULT_ROUTES,
         *WORLD_ROUTES,

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from include.sandbox.admin import admin_routes
 from include.sandbox.api import display_routes
+from include.sandbox.authorize import authorize_routes
 from include.sandbox.oauth import oauth_routes
 from include.sandbox.runtime import Sandbox
 
@@ -41,7 +42,12 @@ def build_app(settings: SandboxSettings) -> FastAPI:
 
     app = FastAPI(
         title="TikTok sandbox",
-        routes=[*display_routes(sandbox), *oauth_routes(sandbox), *admin_routes(sandbox)],
+        routes=[
+            *display_routes(sandbox),
+            *oauth_routes(sandbox),
+            *authorize_routes(sandbox),
+            *admin_routes(sandbox),
+        ],
         lifespan=lifespan,
         redirect_slashes=False,
         openapi_url=None,

@@ -7,6 +7,7 @@ the store with a token that the client never saw, as it would at TikTok.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qsl
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from include.sandbox.pipeline import Call
     from include.sandbox.runtime import Sandbox
-    from include.sandbox.tokens import Pair, Token
+    from include.sandbox.tokens import Code, Pair, Token
 
 _FORM = "application/x-www-form-urlencoded"
 _MALFORMED = ("invalid_request", "The request parameters are malformed.")
@@ -86,7 +87,15 @@ def _exchange(sandbox: Sandbox, call: Call, form: dict[str, str]) -> Answer:
     if code.redirect_uri not in (None, redirect_uri):
         message = "Redirect_uri is not matched with the uri when requesting code."
         _refuse("invalid_request", message)
+    _check_verifier(code, form.get("code_verifier", ""))
     return _tokens(sandbox, call, sandbox.tokens.exchange(code, sandbox.settings, call.at))
+
+
+def _check_verifier(code: Code, verifier: str) -> None:
+    """PKCE as TikTok has it: the challenge is hex SHA-256 (page "Login Kit for Desktop")."""
+    challenge = hashlib.sha256(verifier.encode()).hexdigest()
+    if code.code_challenge is not None and not hmac.compare_digest(challenge, code.code_challenge):
+        _refuse("invalid_request", "Code verifier or code challenge is invalid.")
 
 
 def _refuse(code: str, message: str) -> NoReturn:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: Endpoints in the order of the documentation; these names key latencies, statistics and the log.
 ENDPOINTS = ("user_info", "video_list", "video_query", "oauth_token", "oauth_revoke")
 
+#: TikTok's consent page; there it is on another host than the endpoints.
+AUTHORIZE_PATH = "/v2/auth/authorize/"
+
 #: Seconds an answer takes when nothing else is said: the reference workload (3 s for a user,
 #: 1 s for a page of videos).
 DEFAULT_LATENCY: Mapping[str, float] = {
@@ -45,6 +48,7 @@ FIRST_DAY = dt.date(2026, 1, 1)
 LAST_DAY = dt.date(2099, 12, 31)
 
 MAX_STORES = 100_000
+MAX_NEW_ACCOUNTS = 1_000
 MAX_LATENCY = 3_600.0
 
 #: At 2, one answer in fifty takes more than eight times the mean: worse than any API worth calling.
@@ -58,6 +62,16 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("SANDBOX_PORT", "port", "port to listen on, 0 = any free one (8090)"),
     ("SANDBOX_STATE", "state", "file that keeps the tokens over a restart (in memory)"),
     ("SANDBOX_STORES", "stores", "number of stores (300)"),
+    (
+        "SANDBOX_NEW_ACCOUNTS",
+        "new_accounts",
+        "accounts beyond the stores that have not consented yet (5)",
+    ),
+    (
+        "SANDBOX_REDIRECT_URIS",
+        "redirect_uris",
+        "addresses that the authorize page may send back to, comma-separated (any)",
+    ),
     ("SANDBOX_SEED", "seed", "seed of the stores and their videos (1)"),
     ("SANDBOX_PROFILE", "profile", f"one of {', '.join(PROFILES)} (default)"),
     ("SANDBOX_LATENCY", "latency", "seconds per call, for all endpoints (by profile)"),
@@ -118,6 +132,8 @@ class SandboxSettings:
         port: TCP port, 0 for any free one.
         state: SQLite file of the tokens, None to keep them in memory.
         stores: How many stores exist: S001 … S<stores>.
+        new_accounts: Accounts S<stores + 1> … that exist at TikTok and have not consented yet.
+        redirect_uris: Addresses registered for the app, comma-separated; empty = any.
         seed: Seed of the world.
         profile: A key of `PROFILES`.
         latency: Seconds for all endpoints, or per endpoint (the rest as `DEFAULT_LATENCY`), or
@@ -146,6 +162,8 @@ class SandboxSettings:
     port: int = 8090
     state: Path | None = None
     stores: int = 300
+    new_accounts: int = 5
+    redirect_uris: str = ""
     seed: int = 1
     profile: str = "default"
     latency: float | Mapping[str, float] | None = None
@@ -171,6 +189,7 @@ class SandboxSettings:
         _check(_is_loopback(self.host), "host", "must be a loopback address, such as 127.0.0.1")
         _check_integer("port", self.port, 0, 65_535)
         _check_integer("stores", self.stores, 1, MAX_STORES)
+        _check_integer("new_accounts", self.new_accounts, 0, MAX_NEW_ACCOUNTS)
         _check_integer("seed", self.seed, 0, 2**63)
         _check_choice("profile", self.profile, PROFILES)
         _check_choice("token_regime", self.token_regime, TOKEN_REGIMES)
@@ -320,7 +339,7 @@ def _day(field: str, text: object) -> dt.date:
 def _parse(variable: str, field: str, text: str) -> Any:
     """One variable's text as its field's type; the range is checked by the dataclass."""
     try:
-        if field in {"port", "stores", "seed", "rate_limit_per_minute"}:
+        if field in {"port", "stores", "new_accounts", "seed", "rate_limit_per_minute"}:
             return int(text)
         if field in {"latency", "latency_spread"}:
             return float(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ CREATE TABLE IF NOT EXISTS grants (
 );
 CREATE TABLE IF NOT EXISTS codes (
     value TEXT PRIMARY KEY, store_code TEXT NOT NULL, scope TEXT NOT NULL,
-    redirect_uri TEXT, expires_at REAL NOT NULL, used INTEGER NOT NULL
+    redirect_uri TEXT, expires_at REAL NOT NULL, used INTEGER NOT NULL, code_challenge TEXT
 );
 CREATE TABLE IF NOT EXISTS client_secrets (value TEXT PRIMARY KEY);
 """
 
 TokenRow = tuple[str, str, str, int, float]
 GrantRow = tuple[str, str, int, int]
-CodeRow = tuple[str, str, str, "str | None", float, int]
+CodeRow = tuple[str, str, str, "str | None", float, int, "str | None"]
 
 
 class TokenFile:
@@ -41,6 +42,9 @@ class TokenFile:
     def __init__(self, state: StateFile) -> None:
         self._db = state.db
         self._db.executescript(_SCHEMA)
+        columns = [row[1] for row in self._db.execute("PRAGMA table_info(codes)")]
+        if "code_challenge" not in columns:  # a file of an older sandbox
+            self._db.execute("ALTER TABLE codes ADD COLUMN code_challenge TEXT")
 
     def tokens(self) -> list[TokenRow]:
         """(value, kind, store_code, generation, expires_at) of every token ever issued."""
@@ -53,8 +57,11 @@ class TokenFile:
         return self._db.execute(query).fetchall()
 
     def codes(self) -> list[CodeRow]:
-        """(value, store_code, scope, redirect_uri, expires_at, used) of every code ever minted."""
-        query = "SELECT value, store_code, scope, redirect_uri, expires_at, used FROM codes"
+        """Every code ever minted, its fields as in `Code`."""
+        query = (
+            "SELECT value, store_code, scope, redirect_uri, expires_at, used, code_challenge"
+            " FROM codes"
+        )
         return self._db.execute(query).fetchall()
 
     def client_secrets(self) -> list[str]:
@@ -81,11 +88,8 @@ class TokenFile:
                 ((g.store_code, g.scope, g.generation, g.dead_through) for g in grants),
             )
             self._db.executemany(
-                "INSERT OR REPLACE INTO codes VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    (c.value, c.store_code, c.scope, c.redirect_uri, c.expires_at, int(c.used))
-                    for c in codes
-                ),
+                "INSERT OR REPLACE INTO codes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                ((*dataclasses.astuple(c)[:5], int(c.used), c.code_challenge) for c in codes),
             )
             if client_secret is not None:
                 self._db.execute(

@@ -87,7 +87,8 @@ class Grant:
 class Code:
     """One authorization code: works once, until `expires_at` (epoch seconds).
 
-    `redirect_uri` None accepts any address, because no authorize page was involved.
+    `redirect_uri` None accepts any address, because no authorize page was involved;
+    `code_challenge` None wants no verifier.
     """
 
     value: str
@@ -96,6 +97,7 @@ class Code:
     redirect_uri: str | None
     expires_at: float
     used: bool = False
+    code_challenge: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,7 +119,9 @@ class Tokens:
         self._file = file
         self._tokens: dict[str, Token] = {}
         self._grants = {row[0]: Grant(*row) for row in file.grants()}
-        self._codes = {row[0]: Code(*row[:5], used=bool(row[5])) for row in file.codes()}
+        self._codes = {
+            row[0]: Code(*row[:5], used=bool(row[5]), code_challenge=row[6]) for row in file.codes()
+        }
         self._newest: dict[tuple[str, str], Token] = {}
         self._remember(Token(*row) for row in file.tokens())
 
@@ -200,7 +204,8 @@ class Tokens:
         """Makes the next generation, for what a grant or a fresh code allows."""
         store_code, scope = consent.store_code, consent.scope
         codes = (consent,) if isinstance(consent, Code) else ()
-        old = self._grants[store_code]
+        # An account that has never consented has no grant yet.
+        old = self._grants.get(store_code, Grant(store_code, scope, generation=0, dead_through=0))
         generation = old.generation + 1
         kills = settings.refresh_kills_access_token
         dead_through = old.generation if kills else old.dead_through
@@ -221,9 +226,24 @@ class Tokens:
         self._remember((token,))
         return token
 
-    def mint_code(self, store_code: str, scope: str, redirect_uri: str | None, now: float) -> str:
+    def mint_code(
+        self,
+        store_code: str,
+        scope: str,
+        redirect_uri: str | None,
+        now: float,
+        *,
+        code_challenge: str | None = None,
+    ) -> str:
         """A code as the authorize page's redirect would carry it, decoded."""
-        code = Code(new_value(""), store_code, scope, redirect_uri, now + CODE_LIFETIME)
+        code = Code(
+            new_value(""),
+            store_code,
+            scope,
+            redirect_uri,
+            now + CODE_LIFETIME,
+            code_challenge=code_challenge,
+        )
         self._file.save(codes=(code,))
         self._codes[code.value] = code
         return code.value

@@ -7,7 +7,13 @@ import sys
 import structlog
 import typer
 
-from include.tiktok_sync import cli_db, cli_stores, cli_sync, cli_tokens
+from include.tiktok_sync import (
+    cli_connect,  # noqa: F401 - adds its commands to their groups
+    cli_db,
+    cli_stores,
+    cli_sync,
+    cli_tokens,
+)
 from include.tiktok_sync.meanings_page import meanings_page
 
 app = typer.Typer(

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal, get_args
 
 from include.tiktok_sync import audit
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError, DataError, StoreTokenStatus
-from include.tiktok_sync.token_store import TokenStore
 
 StoreState = Literal["active", "needs_consent", "missing_scope", "paused", "removed"]
 MoveName = Literal[
@@ -67,16 +65,6 @@ MOVES: tuple[Move, ...] = (
 
 MOVE: dict[MoveName, Move] = {move.name: move for move in MOVES}
 
-REMOVAL_REASONS: dict[int, str] = {
-    1: "the manager removed our app from the account",
-    2: "the account was deleted",
-    3: "the age of the account's owner changed",
-    4: "the account was banned",
-    5: "our app revoked it",
-}
-"""``reason`` of TikTok's webhook ``authorization.removed`` (developers.tiktok.com, "Webhook
-events"); 0 and what is not here is unknown."""
-
 _STATE = """
 SELECT store_state(s.is_active, s.removed_at, t.status)
 FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
@@ -97,12 +85,6 @@ _REMOVE = """
 UPDATE stores SET is_active = false, paused_at = NULL, paused_reason = NULL,
     removed_at = coalesce(removed_at, now()), updated_at = now()
 WHERE store_code = %(code)s
-"""
-# A grant that was replaced or refreshed since is another one: the notice came late.
-_ENDED = """
-SELECT store_code FROM store_tokens
-WHERE open_id = %(open_id)s AND status <> 'needs_consent' AND updated_at <= %(at)s
-FOR UPDATE
 """
 
 
@@ -157,35 +139,6 @@ class Lifecycle:
         The first half of leaving, see :func:`include.tiktok_sync.leaving.disconnect`.
         """
         return self._move("disconnect", code, _REMOVE)
-
-    def authorization_removed(self, open_id: str, at: datetime, reason: int = 0) -> list[str]:
-        """TikTok's notice that the grant of an account has ended; repeating it changes nothing.
-
-        A notice that comes after the account was connected or refreshed again is void.
-
-        Args:
-            open_id: The account, ``user_openid`` of the notice.
-            at: When it happened, ``create_time`` of the notice.
-            reason: A key of :data:`REMOVAL_REASONS`.
-
-        Returns:
-            Codes of the stores that need a new consent now.
-        """
-        why = REMOVAL_REASONS.get(reason, "no reason given")
-        message = (
-            f"The store's grant was removed at TikTok on {at:%Y-%m-%d} ({why}). Its manager must"
-            " connect the account again."
-        )
-        tokens = TokenStore(self.conn)
-        with self.conn.transaction():
-            found = self.conn.execute(_ENDED, {"open_id": open_id, "at": at}).fetchall()
-            codes = sorted(row[0] for row in found)
-            for code in codes:
-                tokens.mark(code, "needs_consent", message)
-            audit.record(
-                self.conn, "grant_ended", codes, actor=self.actor, details={"reason": reason}
-            )
-        return codes
 
     def state(self, code: str) -> StoreState:
         """The store's state.

@@ -1,4 +1,4 @@
-"""TikTok's OAuth endpoints: refresh or revoke a grant, check the app's credentials.
+"""TikTok's OAuth endpoints: exchange a code, refresh or end a grant, check the app's credentials.
 
 Sources: developers.tiktok.com "Refresh a user access token", "Revoke a user access token", "OAuth
 Error Handling". Answers are decided by their body, never by their status: errors have been seen
@@ -30,7 +30,7 @@ GRANT_TYPE_REFUSALS = frozenset(
 
 @dataclass(frozen=True)
 class TokenGrant:
-    """A successful refresh.
+    """A successful refresh or exchange.
 
     Attributes:
         access_token: The new access token.
@@ -86,13 +86,28 @@ class OAuthClient:
             if retry.statistics.get("attempt_number", 1) > 1:
                 raise answer_lost(error, utc_now()) from None
             raise
-        return TokenGrant(
-            access_token=str(body["access_token"]),
-            expires_in_s=_seconds(body.get("expires_in")) or 0,
-            refresh_token=body.get("refresh_token") or None,
-            refresh_expires_in_s=_seconds(body.get("refresh_expires_in")),
-            open_id=body.get("open_id") or None,
-            scope=body.get("scope") or None,
+        return _grant(body)
+
+    def exchange(self, code: str, *, redirect_uri: str, code_verifier: str) -> TokenGrant:
+        """Turn the code of a consent into a pair of tokens. A code works once, so never repeated.
+
+        Args:
+            code: As decoded from the callback's query (``*`` and ``!`` in it).
+            redirect_uri: The one that was sent to the authorize page, to the letter.
+            code_verifier: What the code challenge was made from.
+
+        Raises:
+            NeedsConsentError: The code is expired, used, or none of ours.
+            ConfigurationError: The app's credentials are wrong.
+            TikTokUnavailableError: TikTok did not answer; the manager must consent again.
+        """
+        return _grant(
+            self._token(
+                grant_type="authorization_code",
+                code=code,
+                redirect_uri=redirect_uri,
+                code_verifier=code_verifier,
+            )
         )
 
     def revoke(self, access_token: str) -> None:
@@ -144,6 +159,17 @@ def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentErr
         " manager must connect the account again."
     )
     return NeedsConsentError(message, detail=error.detail, log_id=error.log_id)
+
+
+def _grant(body: Mapping[str, Any]) -> TokenGrant:
+    return TokenGrant(
+        access_token=str(body["access_token"]),
+        expires_in_s=_seconds(body.get("expires_in")) or 0,
+        refresh_token=body.get("refresh_token") or None,
+        refresh_expires_in_s=_seconds(body.get("refresh_expires_in")),
+        open_id=body.get("open_id") or None,
+        scope=body.get("scope") or None,
+    )
 
 
 def _error(answer: Answer, path: str = TOKEN_PATH) -> SyncError:

@@ -39,6 +39,12 @@ SEALED_TABLES: tuple[SealedTable, ...] = (
         key="store_code",
         columns={"access_token": "access", "refresh_token": "refresh"},
     ),
+    # Tokens that wait for the manager's answer; most rows have none any more.
+    SealedTable(
+        "connect_attempts",
+        key="attempt_id",
+        columns={"access_token": "access", "refresh_token": "refresh"},
+    ),
 )
 """All of them; a table that holds ciphertext of the vault is added here."""
 
@@ -83,8 +89,8 @@ class KeyUse:
 
 def read_pages(conn: Connection, table: SealedTable, page: int = PAGE) -> Iterator[list[SealedRow]]:
     """All rows of a table, page by page in the order of its key; nothing is locked."""
-    query = _query(table, "WHERE {key} > %(after)s ORDER BY {key} LIMIT %(page)s")
-    first = _query(table, "ORDER BY {key} LIMIT %(page)s")
+    query = _query(table, "WHERE {sealed} AND {key} > %(after)s ORDER BY {key} LIMIT %(page)s")
+    first = _query(table, "WHERE {sealed} ORDER BY {key} LIMIT %(page)s")
     rows = read(conn, table, first, {"page": page})
     while rows:
         yield rows
@@ -173,4 +179,9 @@ def _query(table: SealedTable, rest: str) -> sql.Composed:
     columns = [table.key, table.store, *table.columns]
     return sql.SQL("SELECT {} FROM {} ").format(
         sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(table.name)
-    ) + sql.SQL(rest).format(key=sql.Identifier(table.key))
+    ) + sql.SQL(rest).format(
+        key=sql.Identifier(table.key),
+        sealed=sql.SQL("num_nonnulls({}) > 0").format(
+            sql.SQL(", ").join(map(sql.Identifier, table.columns))
+        ),
+    )

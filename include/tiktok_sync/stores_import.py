@@ -42,15 +42,15 @@ ON CONFLICT (store_code) DO UPDATE SET
 _SAVE_TOKENS = """
 INSERT INTO store_tokens AS old (
     store_code, open_id, scope, access_token, access_expires_at, refresh_token,
-    refresh_expires_at, status)
+    refresh_expires_at, status, connected_at)
 VALUES (
     %(store_code)s, %(open_id)s, %(scope)s, %(access_token)s, %(access_expires_at)s,
-    %(refresh_token)s, %(refresh_expires_at)s, %(status)s)
+    %(refresh_token)s, %(refresh_expires_at)s, %(status)s, now())
 ON CONFLICT (store_code) DO UPDATE SET
     open_id = excluded.open_id, scope = excluded.scope, access_token = excluded.access_token,
     access_expires_at = excluded.access_expires_at, refresh_token = excluded.refresh_token,
     refresh_expires_at = excluded.refresh_expires_at, status = excluded.status,
-    status_reason = NULL,
+    status_reason = NULL, connected_at = excluded.connected_at,
     status_since = CASE WHEN old.status = excluded.status THEN old.status_since ELSE now() END,
     updated_at = now(), refresh_started_at = NULL
 """

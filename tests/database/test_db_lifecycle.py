@@ -141,39 +141,6 @@ def test_of_several_that_resume_a_store_at_once_one_does(lifecycle: Lifecycle, d
     assert sum(together(4, resume)) == 1
 
 
-def _removed(lifecycle: Lifecycle, at: datetime, reason: int = 1) -> list[str]:
-    return lifecycle.authorization_removed("o", at, reason)
-
-
-def test_a_notice_that_a_grant_was_removed_counts_once(lifecycle: Lifecycle) -> None:
-    _store_in(lifecycle, "active")
-    at = datetime.now(UTC) + timedelta(seconds=1)
-    assert _removed(lifecycle, at) == ["S1"]
-    assert lifecycle.state("S1") == "needs_consent"
-    reason = overview(lifecycle.conn)[0].reason
-    assert reason is not None
-    assert "the manager removed our app from the account" in reason
-    # TikTok repeats its notices for three days.
-    assert _removed(lifecycle, at) == []
-    assert lifecycle.authorization_removed("somebody else's", at) == []
-    noted = rows(lifecycle.conn, "SELECT details FROM store_audit WHERE action = 'grant_ended'")
-    assert noted == [{"details": {"reason": 1}}]
-
-
-def test_a_notice_that_comes_after_a_new_consent_is_void(lifecycle: Lifecycle) -> None:
-    _store_in(lifecycle, "active")
-    assert _removed(lifecycle, datetime.now(UTC) - timedelta(hours=1)) == []
-    assert lifecycle.state("S1") == "active"
-
-
-@pytest.mark.parametrize("state", ["paused", "removed"])
-def test_a_grant_may_end_while_the_store_is_away(lifecycle: Lifecycle, state: StoreState) -> None:
-    _store_in(lifecycle, state)
-    assert _removed(lifecycle, datetime.now(UTC) + timedelta(seconds=1), reason=99) == ["S1"]
-    assert lifecycle.state("S1") == state
-    assert lifecycle.resume("S1") == "needs_consent"
-
-
 def test_the_calendar_names_the_consents_that_end_the_earliest_first(lifecycle: Lifecycle) -> None:
     now = datetime(2026, 6, 1, 12, tzinfo=UTC)
     ends = {"S1": 31, "S2": 29.5, "S3": 14, "S4": 2.9, "S5": -1, "S6": 1, "S7": 1}

@@ -19,7 +19,7 @@ QUERIES = re.findall(
 
 
 def _story(conn: Connection, run_id: str) -> list[dict[str, Any]]:
-    (query,) = (found for found in QUERIES if "attempts" in found)
+    (query,) = (found for found in QUERIES if "attempts > 1" in found)
     return rows(conn, query.replace("'…'", "%s"), run_id)
 
 

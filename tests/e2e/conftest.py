@@ -23,6 +23,7 @@ _SYNC_SECONDS = 280
 _OF_THE_STACK = (
     "AIRFLOW",
     "ALERTS_URL",
+    "CONNECT_",
     "LOCAL_",
     "POSTGRES_",
     "SANDBOX_",

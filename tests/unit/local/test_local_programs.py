@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from include.connect.settings import DEFAULT_AUTHORIZE_URL, ConnectSettings
 from include.local.airflow_env import command_env, product_env, write_password_file
 from include.local.programs import AIRFLOW, programs
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from tests.unit.local.conftest import Bench
 
 SECRETS = {
-    "TIKTOK_TOKEN_KEYS": {"scheduler"},
-    "SANDBOX_CLIENT_SECRET": {"sandbox", "scheduler"},
+    "TIKTOK_TOKEN_KEYS": {"scheduler", "connect"},
+    "SANDBOX_CLIENT_SECRET": {"sandbox", "scheduler", "connect"},
+    "CONNECT_SECRET": {"connect"},
+    "CONNECT_DB_PASSWORD": {"connect"},
     "AIRFLOW_FERNET_KEY": set(AIRFLOW),
     "AIRFLOW_JWT_SECRET": set(AIRFLOW),
     "AIRFLOW_DB_PASSWORD": set(AIRFLOW),
@@ -61,6 +64,28 @@ def test_the_app_secret_of_a_real_tiktok_reaches_the_tasks_alone(bench: Bench) -
     knowing = [n for n, p in found.items() if "s3cret-of-the-app" in json.dumps(p.launch.env)]
     assert knowing == ["scheduler"]
     assert product_env(settings)["TIKTOK_CLIENT_SECRET"] == "s3cret-of-the-app"
+
+
+def test_beside_a_real_tiktok_the_connect_app_runs_once_it_has_an_address(bench: Bench) -> None:
+    assert "connect" not in programs(bench.workspace, bench.settings(REAL_TIKTOK))
+    address = {"CONNECT_BASE_URL": "https://connect.example.com", "CONNECT_RETAILER_NAME": "Ours"}
+
+    found = programs(bench.workspace, bench.settings({**REAL_TIKTOK, **address}))
+
+    settings = ConnectSettings.from_env(found["connect"].launch.env)
+    assert settings.redirect_uri == "https://connect.example.com/callback"
+    assert settings.authorize_url == DEFAULT_AUTHORIZE_URL
+    assert (settings.retailer, settings.api_url) == ("Ours", REAL_TIKTOK["TIKTOK_API_URL"])
+
+
+def test_beside_the_sandbox_the_connect_app_finds_it_and_is_registered_there(bench: Bench) -> None:
+    found = programs(bench.workspace, bench.settings())
+
+    settings = ConnectSettings.from_env(found["connect"].launch.env)
+    sandbox = found["sandbox"].launch.env
+    assert settings.authorize_origin == settings.api_url
+    assert settings.redirect_uri == sandbox["SANDBOX_REDIRECT_URIS"]
+    assert "tiktok_connect" in settings.db_url
 
 
 def test_caps_follow_the_pools(bench: Bench) -> None:

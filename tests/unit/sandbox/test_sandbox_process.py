@@ -86,6 +86,8 @@ def test_every_variable_is_read() -> None:
             "SANDBOX_PORT": "9",
             "SANDBOX_STATE": "somewhere/state.db",
             "SANDBOX_STORES": "40",
+            "SANDBOX_NEW_ACCOUNTS": "7",
+            "SANDBOX_REDIRECT_URIS": "https://connect.example.com/callback",
             "SANDBOX_SEED": "5",
             "SANDBOX_LATENCY": "0.25",
             "SANDBOX_LATENCY_SPREAD": "0.8",
@@ -99,12 +101,14 @@ def test_every_variable_is_read() -> None:
     assert settings.faults == "storm"
     assert (settings.host, settings.port, settings.stores, settings.seed) == ("::1", 9, 40, 5)
     assert settings.state == Path("somewhere/state.db")
+    assert settings.new_accounts == 7
+    assert settings.redirect_uris == "https://connect.example.com/callback"
     assert set(settings.latencies.values()) == {0.25}
     assert settings.latency_spread == 0.8
     assert (settings.profile, settings.rate_limit) == ("reference", 77)
     assert settings.token_regime == "24h"
     assert settings.today.isoformat() == "2026-11-24"
-    assert len(VARIABLES) == 14
+    assert len(VARIABLES) == 16
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The web page on which a store's manager connects the TikTok account."""

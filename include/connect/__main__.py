@@ -1,0 +1,54 @@
+"""``python -m include.connect``: serves the connect app until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+
+from include.connect.desk import Desk
+from include.connect.server import HOST, make_server
+from include.connect.settings import ConnectSettings
+from include.tiktok_sync.errors import ConfigurationError, SyncError
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+
+
+def main() -> int:
+    """Check settings and database, then serve.
+
+    Returns:
+        2 for a setting that is missing or wrong, 1 for a database that cannot be reached or a port
+        in use; one line on standard error says which. A signal ends the process by itself.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        settings = ConnectSettings.from_env()
+        Desk(settings).check_database()
+    except ConfigurationError as error:
+        return _fail(error, EXIT_CONFIGURATION)
+    except SyncError as error:
+        return _fail(error, EXIT_FAILED)
+    server = make_server(settings)
+    sys.stderr.write(f"Connect app for {settings.base_url} on http://{HOST}:{settings.port}\n")
+    sys.stderr.flush()
+    server.run()
+    return 0 if server.started else EXIT_FAILED
+
+
+def _fail(error: SyncError, status: int) -> int:
+    sys.stderr.write(f"connect: {error}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

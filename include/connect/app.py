@@ -1,0 +1,116 @@
+"""Which application is served: routes, error pages, and the guard around them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from include.connect.desk import Desk
+from include.connect.guard import Guard
+from include.connect.manager import manager_routes
+from include.connect.pages import FOLDER, Pages
+from include.connect.settings import HEALTH_PATH, ConnectSettings
+from include.connect.webhook import webhook_routes
+from include.tiktok_sync.errors import SyncError
+
+log = structlog.get_logger(__name__)
+
+_SWEEP_SECONDS = 60.0
+
+
+def build_app(settings: ConnectSettings) -> ASGIApp:
+    """The connect app as an ASGI application. It opens no connection before it is used.
+
+    Args:
+        settings: How it is set up.
+    """
+    desk = Desk(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_sweep(desk))
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+
+    app = FastAPI(
+        title="Connect TikTok",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(manager_routes(desk))
+    app.include_router(webhook_routes(desk))
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"))
+
+    @app.get(HEALTH_PATH)
+    def health() -> Response:
+        return PlainTextResponse("ok\n")
+
+    @app.get("/favicon.ico")
+    def favicon() -> Response:
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    for error, handler in _handlers(desk.pages).items():
+        app.add_exception_handler(error, handler)
+    return Guard(app, settings, desk.pages)
+
+
+def _handlers(
+    pages: Pages,
+) -> dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]:
+    """Pages for what goes wrong; none of them shows the error itself."""
+
+    async def not_found(_: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
+        return pages.message("not_found", status)
+
+    async def bad_request(_: Request, __: Exception) -> Response:
+        return pages.message("bad_request")
+
+    async def our_fault(request: Request, error: Exception) -> Response:
+        # The path holds the link's token: never in the log.
+        detail = error.detail if isinstance(error, SyncError) else None
+        log.error("connect.error", method=request.method, reason=str(error), detail=detail)
+        return pages.message("our_fault", HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def bug(_: Request, __: Exception) -> Response:
+        return pages.message("our_fault", HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    return {
+        HTTPException: not_found,
+        RequestValidationError: bad_request,
+        SyncError: our_fault,
+        Exception: bug,  # the server logs its traceback
+    }
+
+
+async def _sweep(desk: Desk) -> None:
+    """Throw away tokens that nobody answered for; also while no manager comes by."""
+    while True:
+        try:
+            await asyncio.to_thread(_sweep_once, desk)
+        except SyncError as error:
+            log.warning("connect.sweep_failed", reason=str(error))
+        await asyncio.sleep(_SWEEP_SECONDS)
+
+
+def _sweep_once(desk: Desk) -> None:
+    with desk.ledger() as ledger:
+        ended = ledger.sweep()
+    if ended:
+        log.info("connect.swept", attempts=ended)

@@ -1,0 +1,101 @@
+"""Which browser is this, and did its form come from our page? One cookie, signed form tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from datetime import timedelta
+
+from itsdangerous import BadData, URLSafeTimedSerializer
+from starlette.requests import Request
+from starlette.responses import Response
+
+from include.connect.settings import ConnectSettings
+from include.tiktok_sync.connect_links import hash_of
+
+ATTEMPT_SECONDS = 1_800
+"""From leaving for TikTok to the last answer; a manager may have to look for the password."""
+
+_COOKIE_SECONDS = 86_400
+_FORM_SECONDS = 4 * 3_600
+
+
+class Browsers:
+    """Cookies, form tokens and OAuth states of one app.
+
+    Args:
+        settings: Secret, and whether the app is reached over TLS.
+    """
+
+    def __init__(self, settings: ConnectSettings) -> None:
+        self._secret = settings.secret.encode()
+        self._is_https = settings.is_https
+        # Browsers take a __Host- cookie only over TLS, and from no other host of the domain.
+        self.cookie = "__Host-connect" if settings.is_https else "connect"
+        self.attempt_life = timedelta(seconds=ATTEMPT_SECONDS)
+        self._forms = self._serializer(settings, "connect-form")
+        self._states = self._serializer(settings, "connect-state")
+
+    @staticmethod
+    def _serializer(settings: ConnectSettings, salt: str) -> URLSafeTimedSerializer:
+        kwargs = {"digest_method": hashlib.sha256}
+        return URLSafeTimedSerializer(settings.secret, salt=salt, signer_kwargs=kwargs)
+
+    def known(self, request: Request) -> str | None:
+        """The value of the browser's cookie."""
+        return request.cookies.get(self.cookie) or None
+
+    def fresh(self) -> str:
+        """A new value for the cookie."""
+        return secrets.token_urlsafe(32)
+
+    def remember(self, response: Response, browser: str) -> None:
+        """Set the cookie. Lax: it must come along when TikTok sends the browser back."""
+        response.set_cookie(
+            self.cookie,
+            browser,
+            max_age=_COOKIE_SECONDS,
+            path="/",
+            secure=self._is_https,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def form_token(self, browser: str, form: str) -> str:
+        """What our page puts into a form, so that no other site can send it."""
+        return str(self._forms.dumps([hash_of(browser).hex(), form]))
+
+    def is_own_form(self, token: str, browser: str | None, form: str) -> bool:
+        """Whether a form was made by us, for this browser and this purpose."""
+        try:
+            signed = self._forms.loads(token, max_age=_FORM_SECONDS)
+        except BadData:
+            return False
+        return browser is not None and signed == [hash_of(browser).hex(), form]
+
+    def new_state(self, store_code: str) -> str:
+        """An OAuth state: signed, random, for one store."""
+        return str(self._states.dumps([store_code, secrets.token_urlsafe(24)]))
+
+    def store_of_state(self, state: str) -> str | None:
+        """The store that a state was made for; ``None`` = forged or too old."""
+        try:
+            store_code, _ = self._states.loads(state, max_age=ATTEMPT_SECONDS)
+        except (BadData, ValueError, TypeError):
+            return None
+        return str(store_code)
+
+    def code_verifier(self, state: str) -> str:
+        """PKCE's secret of an attempt, derived: nothing is to be kept, and a state alone is no use.
+
+        43 characters of A-Z a-z 0-9 - _, as RFC 7636 wants them.
+        """
+        digest = hmac.new(self._secret, b"pkce " + state.encode(), hashlib.sha256).digest()
+        return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def code_challenge(verifier: str) -> str:
+    """Hex SHA-256, as TikTok has it, and not the base64url of RFC 7636 (page Login Kit Desktop)."""
+    return hashlib.sha256(verifier.encode()).hexdigest()

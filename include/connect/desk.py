@@ -1,0 +1,66 @@
+"""What the pages work with: settings, signatures, the database, TikTok."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from include.connect.browser import Browsers
+from include.connect.ledger import Ledger
+from include.connect.pages import Pages
+from include.connect.settings import ConnectSettings
+from include.connect.tiktok import TikTokConsent
+from include.tiktok_sync import schema
+from include.tiktok_sync.connect_links import LinkSigner
+from include.tiktok_sync.connect_role import check_least_privilege
+from include.tiktok_sync.database import Connection, connect, database_errors
+
+_LOCK_SECONDS = 15
+"""How long a person waits for a store's row, which a token refresh may hold."""
+
+
+class Desk:
+    """One app's tools.
+
+    Args:
+        settings: How it is set up.
+    """
+
+    def __init__(self, settings: ConnectSettings) -> None:
+        self.settings = settings
+        self.browsers = Browsers(settings)
+        self.signer = LinkSigner(settings.secret)
+        self.pages = Pages(settings)
+        self.consent = TikTokConsent(settings)
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """The database, for the length of a request's step.
+
+        Raises:
+            DatabaseUnavailableError: It cannot be reached, or a lock was not to be had.
+        """
+        with self._connection() as conn:
+            yield Ledger(conn)
+
+    def check_database(self) -> None:
+        """Refuse what would only fail with the first manager.
+
+        Raises:
+            ConfigurationError: Another schema, or a login with more rights than the app needs.
+            DatabaseUnavailableError: It cannot be reached.
+        """
+        with self._connection() as conn:
+            schema.check_schema(conn)
+            check_least_privilege(conn)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        with (
+            connect(self.settings.db_url, application_name="tiktok_sync:connect") as conn,
+            database_errors(),
+        ):
+            conn.execute(
+                "SELECT set_config('lock_timeout', %s, false)", [str(_LOCK_SECONDS * 1_000)]
+            )
+            yield conn

@@ -1,0 +1,197 @@
+"""What the connect app asks of the database: one function call each, and no table at all.
+
+The functions (migration 0005) find a row only by what the caller must know: the hash of a link, or
+an attempt together with the browser that began it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+from typing_extensions import LiteralString
+
+from include.tiktok_sync.database import Connection
+from include.tiktok_sync.token_store import split_scope, status_for_scope
+
+LinkState = Literal["open", "used", "replaced", "expired"]
+Outcome = Literal["denied", "declined", "wrong_account", "taken", "unavailable", "failed"]
+Scopes = frozenset[str]
+Verdict = Literal["first", "same", "replaces", "taken", "gone"]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link as the database knows it."""
+
+    store_code: str
+    store_name: str
+    expected_account: str | None
+    expires_at: datetime
+    state: LinkState
+
+
+@dataclass(frozen=True)
+class Return:
+    """A browser that came back from TikTok with a good state."""
+
+    attempt_id: UUID
+    store_code: str
+    expected_account: str | None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt. ``is_waiting``: its tokens wait for the manager's answer."""
+
+    store_code: str
+    store_name: str
+    expected_account: str | None
+    link_hash: bytes
+    link_state: LinkState
+    outcome: str | None
+    is_waiting: bool
+    username: str | None
+    display_name: str | None
+    scope: str | None
+    verdict: Verdict
+    present_username: str | None
+    present_display_name: str | None
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom TikTok's tokens belong to, and what they allow."""
+
+    open_id: str
+    union_id: str | None
+    username: str | None
+    display_name: str | None
+    scope: str
+
+
+@dataclass(frozen=True)
+class SealedTokens:
+    """A pair of tokens as ciphertext, bound to its store."""
+
+    access_token: bytes
+    access_expires_at: datetime
+    refresh_token: bytes
+    refresh_expires_at: datetime | None
+
+
+class Ledger:
+    """The app's functions on one autocommit connection."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    def link(self, link_hash: bytes) -> Link | None:
+        """A link, if there is one with this hash."""
+        with self._conn.cursor(row_factory=class_row(Link)) as cursor:
+            return cursor.execute("SELECT * FROM connect_link(%s)", [link_hash]).fetchone()
+
+    def begin(
+        self, link_hash: bytes, *, state_hash: bytes, browser_hash: bytes, life: timedelta
+    ) -> UUID | None:
+        """A new attempt; ``None`` = the link is not open."""
+        begun: UUID | None = self._value(
+            "SELECT connect_begin(%s, %s, %s, %s)", link_hash, state_hash, browser_hash, life
+        )
+        return begun
+
+    def returned(self, state_hash: bytes, browser_hash: bytes) -> Return | None:
+        """Use a state up; ``None`` = unknown, used, expired, or another browser's."""
+        with self._conn.cursor(row_factory=class_row(Return)) as cursor:
+            return cursor.execute(
+                "SELECT * FROM connect_return(%s, %s)", [state_hash, browser_hash]
+            ).fetchone()
+
+    def attempt(self, attempt_id: UUID, browser_hash: bytes) -> Attempt | None:
+        """An attempt, for the browser that began it."""
+        with self._conn.cursor(row_factory=class_row(Attempt)) as cursor:
+            return cursor.execute(
+                "SELECT * FROM connect_attempt(%s, %s)", [attempt_id, browser_hash]
+            ).fetchone()
+
+    def hold(
+        self, attempt_id: UUID, browser_hash: bytes, account: Account, tokens: SealedTokens
+    ) -> Verdict:
+        """Keep new tokens until the manager has answered; whose the account is."""
+        return (
+            self._value(
+                "SELECT connect_hold(%s, %s, %s, %s, %s, %s, %s)",
+                attempt_id,
+                browser_hash,
+                Jsonb(vars(account)),
+                tokens.access_token,
+                tokens.access_expires_at,
+                tokens.refresh_token,
+                tokens.refresh_expires_at,
+            )
+            or "gone"
+        )
+
+    def confirm(
+        self, attempt_id: UUID, browser_hash: bytes, *, scope: str, wanted: Scopes, replace: bool
+    ) -> Literal["connected"] | Verdict:
+        """Give the store the tokens kept; anything but ``connected`` says why not.
+
+        Args:
+            attempt_id: Whose tokens.
+            browser_hash: Whose attempt.
+            scope: What was granted, comma-separated.
+            wanted: What was asked for; the link is used up once all of it is granted.
+            replace: Whether another account may be replaced.
+        """
+        result: Literal["connected"] | Verdict = self._value(
+            "SELECT connect_confirm(%s, %s, %s, %s, %s)",
+            attempt_id,
+            browser_hash,
+            replace,
+            status_for_scope(scope),
+            split_scope(scope) >= wanted,
+        )
+        return result
+
+    def close(self, attempt_id: UUID, browser_hash: bytes, outcome: Outcome) -> bytes | None:
+        """End an attempt without a connection; the ciphertext of its access token, if held."""
+        held: bytes | None = self._value(
+            "SELECT connect_close(%s, %s, %s)", attempt_id, browser_hash, outcome
+        )
+        return held
+
+    def sweep(self) -> int:
+        """End what ran out; how many attempts."""
+        return int(self._value("SELECT connect_sweep()"))
+
+    def webhook(
+        self,
+        event_hash: bytes,
+        *,
+        event: str,
+        open_id: str,
+        reason: int | None,
+        happened_at: datetime,
+        message: str,
+    ) -> str:
+        """Record an event; what it did."""
+        return str(
+            self._value(
+                "SELECT connect_webhook(%s, %s, %s, %s, %s, %s)",
+                event_hash,
+                event,
+                open_id,
+                reason,
+                happened_at,
+                message,
+            )
+        )
+
+    def _value(self, query: LiteralString, *values: object) -> Any:
+        row = self._conn.execute(query, values).fetchone()
+        return row[0] if row else None

@@ -1,0 +1,171 @@
+"""What does a store's manager read? Every page of the app, in plain words, with the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from include.connect.settings import ConnectSettings
+
+FOLDER = Path(__file__).resolve().parent
+
+SCOPE_TEXTS = {
+    "user.info.basic": "see the account's name",
+    "user.info.profile": "see the account's public profile (username, description)",
+    "user.info.stats": "see how many followers, likes and videos the account has",
+    "video.list": "see the account's public videos and how often they are watched and liked",
+}
+"""Scope -> what it lets us do, in the order in which it is shown."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A page that only says something. ``next`` is what the manager can do about it."""
+
+    title: str
+    what: str
+    next: str
+
+
+_ASK = "Ask {retailer} for a new link."
+_NOTHING = "Nothing was connected."
+
+TEXTS: dict[str, Text] = {
+    "unknown_link": Text(
+        "This link does not work",
+        "It may have been cut off when it was copied.",
+        "Open the link from the message itself, or copy all of it. If that does not help: " + _ASK,
+    ),
+    "expired": Text(
+        "This link has expired", "Links work for some days only, to keep the account safe.", _ASK
+    ),
+    "used": Text(
+        "This link was already used",
+        "The TikTok account is connected. Each link works once.",
+        "There is nothing left to do. If you want to connect another account, ask {retailer} for a"
+        " new link.",
+    ),
+    "replaced": Text(
+        "There is a newer link",
+        "A newer link was made for this store, so this one no longer works.",
+        "Look for a later message from {retailer}. If there is none: " + _ASK,
+    ),
+    "bad_state": Text(
+        "This step cannot be repeated",
+        "You came back from TikTok too late, twice, or in another browser. " + _NOTHING,
+        "Open the link from the message again and stay in the same browser all the way.",
+    ),
+    "no_cookie": Text(
+        "Please start again in this browser",
+        "You came back from TikTok in another browser than you started in, or cookies are blocked."
+        " " + _NOTHING,
+        "Open the link from the message in the browser that you use for TikTok, and allow cookies.",
+    ),
+    "bad_form": Text(
+        "This page was open too long",
+        "It can no longer be sent. " + _NOTHING,
+        "Open the link from the message again.",
+    ),
+    "attempt_expired": Text(
+        "That took too long",
+        "For safety, what TikTok gave us was thrown away after half an hour. " + _NOTHING,
+        "Open the link from the message again.",
+    ),
+    "denied": Text(
+        "You did not allow access",
+        "TikTok told us that you cancelled, or left out what we need to see which account it is. "
+        + _NOTHING,
+        "If that was a mistake, try again and keep the permissions switched on.",
+    ),
+    "declined": Text(
+        "Nothing was connected",
+        "You said that this is not the store's account. We gave the access back to TikTok.",
+        "Log in to TikTok with the store's account (in the TikTok app or on tiktok.com: log out"
+        " first), then try again.",
+    ),
+    "taken": Text(
+        "This account belongs to another store",
+        "The TikTok account you are logged in with is already connected to another store of"
+        " {retailer}. " + _NOTHING,
+        "Log out of TikTok, log in with this store's own account, then try again. If the account"
+        " really has moved to this store, tell {retailer}.",
+    ),
+    "unavailable": Text(
+        "TikTok is not answering",
+        "TikTok has a problem at the moment. " + _NOTHING,
+        "Wait some minutes, then try again.",
+    ),
+    "failed": Text(
+        "TikTok did not give us access",
+        "Something went wrong between TikTok and us. " + _NOTHING,
+        "Try again. If it happens again, tell {retailer}.",
+    ),
+    "too_many": Text(
+        "Too many requests", "This page was opened very often.", "Wait a minute, then try again."
+    ),
+    "not_found": Text("There is no such page", "The address is wrong.", "Open your link again."),
+    "bad_request": Text(
+        "That did not work", "Your browser sent something unexpected.", "Open your link again."
+    ),
+    "our_fault": Text(
+        "Something is wrong on our side",
+        "It is not your fault. " + _NOTHING,
+        "Wait some minutes, then try again. If it happens again, tell {retailer}.",
+    ),
+}
+
+
+def scope_lines(scopes: Iterable[str]) -> list[str]:
+    """Scopes in plain words, those that we have words for."""
+    found = frozenset(scopes)
+    return [text for scope, text in SCOPE_TEXTS.items() if scope in found]
+
+
+def account_names(username: str | None, display_name: str | None) -> list[str]:
+    """An account as people call it, a line each."""
+    lines = [display_name or "", f"@{username}" if username else ""]
+    return [line for line in lines if line] or ["an account whose name TikTok did not tell"]
+
+
+class Pages:
+    """Renders pages.
+
+    Args:
+        settings: Who asks, and whom to ask.
+    """
+
+    def __init__(self, settings: ConnectSettings) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(FOLDER / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(retailer=settings.retailer, contact=settings.contact)
+        self._retailer = settings.retailer
+
+    def page(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
+        """A page from a template."""
+        text = self._environment.get_template(f"{template}.html").render(**values)
+        return HTMLResponse(text, status)
+
+    def message(
+        self, name: str, status: int = HTTPStatus.BAD_REQUEST, *, again: Any = None
+    ) -> HTMLResponse:
+        """One of :data:`TEXTS`; ``again`` = the form that tries again (path, token)."""
+        text = TEXTS[name]
+        return self.page(
+            "message",
+            status,
+            title=text.title,
+            what=text.what.format(retailer=self._retailer),
+            next=text.next.format(retailer=self._retailer),
+            again=again,
+        )

@@ -1,0 +1,165 @@
+"""TikTok's side of a consent: where to send the browser, and what its code is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from include.connect.browser import code_challenge
+from include.connect.ledger import Account, SealedTokens
+from include.connect.settings import ConnectSettings
+from include.tiktok_sync.app import TikTokApp
+from include.tiktok_sync.errors import SyncError, TikTokUnavailableError
+from include.tiktok_sync.http import HttpTransport, Timeouts
+from include.tiktok_sync.models import BASIC_SCOPE, USER_FIELD_SCOPES, UserProfile
+from include.tiktok_sync.oauth import OAuthClient, TokenGrant
+from include.tiktok_sync.snapshot import utc_now
+from include.tiktok_sync.token_store import split_scope
+from include.tiktok_sync.vault import TokenVault
+
+log = structlog.get_logger(__name__)
+
+_IDENTITY = ("open_id", "union_id", "display_name", "username")
+_TIMEOUTS = Timeouts(connect_s=5, read_s=10)  # a person waits
+
+
+class NoAccessError(SyncError):
+    """TikTok gave tokens that are no use: without the basic permission, or not to be refreshed."""
+
+    kind = "no_access"
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a code was worth. ``access_token`` is for giving it back; else use ``sealed``."""
+
+    account: Account
+    sealed: SealedTokens
+    access_token: str = field(repr=False)
+
+
+class TikTokConsent:
+    """Sends browsers to TikTok and exchanges what they bring back.
+
+    Args:
+        settings: App, addresses and keys.
+    """
+
+    def __init__(self, settings: ConnectSettings) -> None:
+        self._settings = settings
+        self._vault = TokenVault(settings.token_keys)
+        self._app = TikTokApp(
+            settings.api_url, settings.client_key, settings.client_secret, _TIMEOUTS
+        )
+
+    def authorize_url(self, state: str, verifier: str) -> str:
+        """TikTok's consent page for a state; it is shown also to who has consented before."""
+        query = {
+            "client_key": self._settings.client_key,
+            "scope": ",".join(sorted(self._settings.scopes)),
+            "response_type": "code",
+            "redirect_uri": self._settings.redirect_uri,
+            "state": state,
+            "disable_auto_auth": "1",
+            "code_challenge": code_challenge(verifier),
+            "code_challenge_method": "S256",
+        }
+        return f"{self._settings.authorize_url}?{urlencode(query)}"
+
+    def exchange(self, code: str, verifier: str, store_code: str) -> Consent:
+        """Exchange a code, ask whose account it is, and encrypt the tokens for one store.
+
+        Raises:
+            NoAccessError: The tokens are no use.
+            SyncError: TikTok refused the code or the app, or did not answer.
+        """
+        with self._oauth() as (http, oauth):
+            grant = oauth.exchange(
+                code, redirect_uri=self._settings.redirect_uri, code_verifier=verifier
+            )
+            scope = ",".join(sorted(split_scope(grant.scope or "")))
+            if BASIC_SCOPE not in split_scope(scope) or not grant.refresh_token:
+                self._give_back(oauth, grant.access_token, store_code)
+                message = "TikTok's tokens are no use: no basic permission, or no refresh token."
+                raise NoAccessError(message)
+            account = _account(http, grant, scope)
+        return Consent(account, self._sealed(grant, store_code), grant.access_token)
+
+    def give_back(self, access_token: bytes, store_code: str) -> None:
+        """End at TikTok a grant that was not wanted; only logged if TikTok does not play along."""
+        token = self._vault.decrypt(access_token, store_code=store_code, kind="access")
+        with self._oauth() as (_, oauth):
+            self._give_back(oauth, token, store_code)
+
+    @staticmethod
+    def _give_back(oauth: OAuthClient, token: str, store_code: str) -> None:
+        try:
+            oauth.revoke(token)
+        except SyncError as error:
+            # The tokens are thrown away in any case; what stays is an entry at TikTok.
+            log.warning(
+                "connect.revoke_failed",
+                store_code=store_code,
+                reason=str(error),
+                detail=error.detail,
+            )
+
+    @contextmanager
+    def _oauth(self) -> Iterator[tuple[HttpTransport, OAuthClient]]:
+        with self._app.transport() as http:
+            yield http, self._app.oauth(http)
+
+    def _sealed(self, grant: TokenGrant, store_code: str) -> SealedTokens:
+        now, ends_in = utc_now(), grant.refresh_expires_in_s
+        return SealedTokens(
+            access_token=self._vault.encrypt(
+                grant.access_token, store_code=store_code, kind="access"
+            ),
+            access_expires_at=now + timedelta(seconds=grant.expires_in_s),
+            refresh_token=self._vault.encrypt(
+                grant.refresh_token or "", store_code=store_code, kind="refresh"
+            ),
+            refresh_expires_at=None if ends_in is None else now + timedelta(seconds=ends_in),
+        )
+
+
+def _account(http: HttpTransport, grant: TokenGrant, scope: str) -> Account:
+    """Whose tokens they are. Without a name if TikTok will not say: the code is used up by now."""
+    fields = [name for name in _IDENTITY if USER_FIELD_SCOPES[name] in split_scope(scope)]
+    retry = Retrying(
+        retry=retry_if_exception_type(TikTokUnavailableError),
+        stop=stop_after_attempt(3),
+        wait=wait_fixed(1),
+        reraise=True,
+    )
+    try:
+        profile = retry(_profile, http, grant.access_token, fields)
+    except SyncError as error:
+        if grant.open_id is None:
+            raise
+        log.warning("connect.no_profile", reason=str(error), detail=error.detail)
+        profile = UserProfile()
+    open_id = grant.open_id or profile.open_id
+    if open_id is None:
+        message = "TikTok did not say whose tokens these are."
+        raise TikTokUnavailableError(message)
+    account = Account(open_id, profile.union_id, profile.username, profile.display_name, scope)
+    # Postgres takes no NUL, which TikTok's texts may hold.
+    clean = {name: value.replace("\x00", "") for name, value in vars(account).items() if value}
+    return replace(account, **clean)
+
+
+def _profile(http: HttpTransport, token: str, fields: list[str]) -> UserProfile:
+    answer = http.send("GET", "/v2/user/info/", token=token, params={"fields": ",".join(fields)})
+    data = (answer.body or {}).get("data")
+    user = data.get("user") if isinstance(data, dict) else None
+    if not isinstance(user, dict):
+        message = "TikTok did not tell which account it is."
+        raise TikTokUnavailableError(message, detail=f"user/info: HTTP {answer.status}")
+    return UserProfile.from_api(user)

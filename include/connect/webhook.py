@@ -1,0 +1,167 @@
+"""What TikTok tells by webhook: a manager has disconnected the app, or the account is gone.
+
+Signature: TikTok's page "Check the signature". Events: "Webhook events". TikTok repeats an event
+for 72 hours until it is answered with 200, and may send one twice ("Webhooks overview").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from include.connect.desk import Desk
+from include.connect.settings import WEBHOOK_PATH
+from include.tiktok_sync.errors import DataError
+from include.tiktok_sync.snapshot import utc_now
+
+log = structlog.get_logger(__name__)
+
+REMOVED = "authorization.removed"
+
+TOLERANCE = timedelta(hours=73)
+"""TikTok repeats for 72 hours and does not say whether it signs anew; an event counts once however
+often it comes, so a long tolerance gives a replay nothing."""
+
+_AHEAD = timedelta(minutes=5)
+
+REASONS = {
+    1: "the manager disconnected the app in TikTok's settings",
+    2: "the TikTok account was deleted",
+    3: "the age of the TikTok account's owner changed",
+    4: "TikTok banned the account",
+    5: "the access was given back by this app",
+}
+"""TikTok's numbers; 0 = unknown."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of TikTok."""
+
+    client_key: str
+    event: str
+    open_id: str
+    happened_at: datetime
+    reason: int | None
+    content: str
+
+    @property
+    def key(self) -> bytes:
+        """The same for the same event, however often it is sent."""
+        parts = [self.client_key, self.event, self.open_id, self.happened_at.isoformat()]
+        return hashlib.sha256(json.dumps([*parts, self.content]).encode()).digest()
+
+    @property
+    def message(self) -> str:
+        """What ``status_reason`` says from now on."""
+        why = REASONS.get(self.reason or 0, "TikTok gives no reason")
+        return (
+            f"TikTok ended the access on {self.happened_at:%Y-%m-%d %H:%M} UTC: {why}. The"
+            " store's manager must connect the account again (stores link)."
+        )
+
+
+def webhook_routes(desk: Desk) -> APIRouter:
+    """The endpoint that is registered at TikTok."""
+    router = APIRouter()
+    secret, client_key = desk.settings.client_secret, desk.settings.client_key
+
+    def record(event: Event) -> str:
+        with desk.ledger() as ledger:
+            return ledger.webhook(
+                event.key,
+                event=event.event,
+                open_id=event.open_id,
+                reason=event.reason,
+                happened_at=event.happened_at,
+                message=event.message,
+            )
+
+    @router.post(WEBHOOK_PATH)
+    async def receive(request: Request) -> Response:
+        body = await request.body()
+        if not is_signed(request.headers.get("TikTok-Signature", ""), body, secret, utc_now()):
+            log.warning("webhook.refused", reason="signature")
+            return JSONResponse({"error": "signature"}, HTTPStatus.UNAUTHORIZED)
+        try:
+            event = parse_event(body)
+        except DataError as error:
+            log.warning("webhook.refused", reason=str(error))
+            return JSONResponse({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        if event.client_key != client_key:
+            return JSONResponse({"error": "client_key"}, HTTPStatus.BAD_REQUEST)
+        effect = await run_in_threadpool(record, event)
+        log.info("webhook.received", event_name=event.event, effect=effect, reason=event.reason)
+        return JSONResponse({"effect": effect})
+
+    return router
+
+
+def is_signed(header: str, body: bytes, secret: str, now: datetime) -> bool:
+    """Whether TikTok signed these very bytes, not too long ago.
+
+    Args:
+        header: ``t=<epoch seconds>,s=<hex HMAC-SHA256 of "t.body" with the app's secret>``.
+        body: As it came.
+        secret: The app's secret.
+        now: The time.
+    """
+    parts = dict(part.strip().partition("=")[::2] for part in header.split(","))
+    timestamp, signature = parts.get("t", ""), parts.get("s", "")
+    if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):  # noqa: PLR2004 - digits of a time
+        return False
+    digest = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
+    if not hmac.compare_digest(digest.hexdigest().encode(), signature.encode()):
+        return False
+    age = now - datetime.fromtimestamp(int(timestamp), timezone.utc)
+    return -_AHEAD <= age <= TOLERANCE
+
+
+def parse_event(body: bytes) -> Event:
+    """Read an event.
+
+    Raises:
+        DataError: It is none; the message says what is wrong.
+    """
+    try:
+        told = json.loads(body)
+        content = told.get("content") or ""
+        return Event(
+            client_key=_text(told, "client_key"),
+            event=_text(told, "event"),
+            open_id=_text(told, "user_openid"),
+            happened_at=datetime.fromtimestamp(int(told["create_time"]), timezone.utc),
+            reason=_reason(content),
+            content=str(content),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError) as error:
+        message = f"This is no event of TikTok: {type(error).__name__}."
+        raise DataError(message) from None
+
+
+def _text(told: Mapping[str, Any], name: str) -> str:
+    value = told[name]
+    if not isinstance(value, str) or not value or "\x00" in value:
+        raise ValueError(name)
+    return value
+
+
+def _reason(content: Any) -> int | None:
+    """The number in ``content``, which is JSON in a text; other events have other contents."""
+    try:
+        found = json.loads(content) if isinstance(content, str) else content
+    except ValueError:
+        return None
+    reason = found.get("reason") if isinstance(found, dict) else None
+    return reason if type(reason) is int and abs(reason) < 2**31 else None

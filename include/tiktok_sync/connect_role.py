@@ -1,0 +1,100 @@
+"""The database role of the connect app: it may call the app's functions, and nothing else."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+from include.tiktok_sync.database import Connection
+from include.tiktok_sync.errors import ConfigurationError
+
+DEFAULT_ROLE = "tiktok_connect"
+
+_FUNCTIONS = """
+SELECT format('%I(%s)', proname, pg_get_function_identity_arguments(oid))
+FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname ~ '^connect_'
+    AND proname NOT IN ('connect_known_account', 'connect_verdict')
+ORDER BY 1
+"""
+# The two that are left out are asked by the others: they look at any store's account.
+
+_TOO_MUCH = """
+SELECT format('%I', c.relname) FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+    AND c.relname <> 'alembic_version'
+    AND (has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')
+        OR has_any_column_privilege(c.oid, 'SELECT, INSERT, UPDATE'))
+ORDER BY 1
+"""
+
+
+def ensure_connect_role(
+    conn: Connection, *, role: str = DEFAULT_ROLE, password: str | None = None
+) -> list[str]:
+    """Make the role if need be, and give it exactly what the connect app needs; idempotent.
+
+    Roles belong to the whole server, so no migration makes one. The caller must own the schema's
+    functions, and may create roles unless the role exists.
+
+    Args:
+        conn: Autocommit connection.
+        role: Its name.
+        password: Set if given. The server sees its hash only.
+
+    Returns:
+        The functions it may call.
+
+    Raises:
+        ConfigurationError: The caller lacks the right to do it.
+    """
+    name = sql.Identifier(role)
+    try:
+        with conn.transaction():
+            if not conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+                conn.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
+            if password:
+                secret = conn.pgconn.encrypt_password(
+                    password.encode(), role.encode(), b"scram-sha-256"
+                ).decode()
+                conn.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, sql.Literal(secret)))
+            return _grant(conn, name)
+    except psycopg.errors.InsufficientPrivilege as error:
+        message = (
+            f"This login may not set up the role {role} ({error.diag.message_primary}). Let a"
+            f" superuser run CREATE ROLE {role} LOGIN PASSWORD '…', then run this command again"
+            " as the owner of the store database."
+        )
+        raise ConfigurationError(message) from error
+
+
+def _grant(conn: Connection, role: sql.Identifier) -> list[str]:
+    database = str(conn.execute("SELECT current_database()").fetchone()[0])  # type: ignore[index]  # always one row
+    functions = [str(row[0]) for row in conn.execute(_FUNCTIONS)]
+    for statement in (
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), role),
+        sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role),
+        sql.SQL("GRANT SELECT ON alembic_version TO {}").format(role),
+        *(
+            # Quoted by Postgres itself (format %I above).
+            sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(function), role)
+            for function in functions
+        ),
+    ):
+        conn.execute(statement)
+    return functions
+
+
+def check_least_privilege(conn: Connection) -> None:
+    """Refuse a login that can read or write any table of the product.
+
+    Raises:
+        ConfigurationError: It can.
+    """
+    tables = [str(row[0]) for row in conn.execute(_TOO_MUCH)]
+    if tables:
+        message = (
+            f"CONNECT_DB_URL logs in as a role with rights on {', '.join(tables)}. The connect app"
+            " faces the internet: give it a role of its own (python -m include.tiktok_sync db"
+            " connect-role)."
+        )
+        raise ConfigurationError(message)
