@@ -110,6 +110,9 @@ def command_env(workspace: Workspace, settings: Settings) -> dict[str, str]:
         "PYTHONPATH": str(workspace.root),
         **airflow_env(workspace, settings),
         **product_env(settings),
+        # With which the doctor asks Airflow about itself.
+        "AIRFLOW_API_URL": settings.airflow_url,
+        "AIRFLOW_ADMIN_PASSWORD": settings.env["AIRFLOW_ADMIN_PASSWORD"],
     }
 
 

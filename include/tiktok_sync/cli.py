@@ -15,7 +15,7 @@ import structlog
 import typer
 from cryptography.fernet import Fernet
 
-from include.tiktok_sync import schema
+from include.tiktok_sync import cli_operations, schema
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.database import connect, database_errors
 from include.tiktok_sync.dictionary import data_dictionary
@@ -205,3 +205,6 @@ def _fail(error: SyncError, status: int, word: str) -> NoReturn:
     if error.detail:
         typer.echo(f"  {error.detail}", err=True)
     raise typer.Exit(status) from None
+
+
+cli_operations.register(app, db_app, _errors_for_people)
