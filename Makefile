@@ -8,11 +8,11 @@ RUN := $(VENV)/bin/python
 LOCAL := $(RUN) -m include.local
 INSTALLED := $(VENV)/.installed
 # Program:its Debian packages.
-TEST_TOOLS := chromium:chromium,fonts-liberation pgbouncer:pgbouncer
+TEST_TOOLS := chromium:chromium,fonts-liberation pgbouncer:pgbouncer redis-server:redis-server
 
 .DEFAULT_GOAL := help
 .PHONY: help sync up down status db-url stores-import dictionary meanings test lint bench \
-  bench-growth chaos constraints test-tools
+  bench-growth chaos compose-test doctor constraints test-tools
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,12 @@ bench-growth: $(INSTALLED) ## Measure 300 to 10,000 stores; write docs/performan
 
 chaos: $(INSTALLED) ## Kill every kind of process during syncs; show how each was got over (20 min)
 	$(RUN) -m pytest tests/chaos -s
+
+compose-test: $(INSTALLED) ## Run docker-compose.yaml without Docker: two workers, one killed (10 min)
+	$(RUN) -m pytest tests/compose -s
+
+doctor: $(INSTALLED) ## Check keys, databases, pools, TikTok, clocks, disk and Airflow; say what to do
+	@$(LOCAL) run -- python -m include.tiktok_sync doctor
 
 constraints: $(RUN) ## Compile constraints.txt from the requirements
 	$(RUN) -m pip install --quiet --disable-pip-version-check pip-tools
