@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 import requests
@@ -73,6 +75,19 @@ def test_every_health_check_passes(stack: NativeStack) -> None:
 
     assert {name: text for name, (healthy, text) in said.items() if not healthy} == {}
     assert {"worker-1", "worker-2", "pgbouncer", "redis", "api-server"} <= set(said)
+
+
+@pytest.mark.timeout(300)
+def test_workers_have_imported_what_tasks_need_before_any_task_runs(stack: NativeStack) -> None:
+    """A slot is forked from a warm process: the compiled parts of what tasks import are mapped."""
+    for name in ("worker-1", "worker-2"):
+        slots = stack.running[name].family()[1:]
+        warm = [p for p in slots if {"_psycopg", "_rust"} <= _compiled(p)]
+        assert len(warm) >= int(stack.env["WORKER_CONCURRENCY"]), name
+
+
+def _compiled(process: psutil.Process) -> set[str]:
+    return {Path(mapped.path).name.split(".")[0] for mapped in process.memory_maps()}
 
 
 @pytest.mark.timeout(300)
@@ -203,8 +218,8 @@ def _look(stack: NativeStack, runs: dict[str, str], seen: Watch) -> None:
     )
     if done >= STORES // 2:
         worker = stack.running["worker-2"]
-        # A worker's processes are its own, one for each slot, and one for each task at work.
-        seen.lost = sum(1 for process in worker.family()[1:] if process.children())
+        # Below a worker is a process for each slot, and below that one for a task at work.
+        seen.lost = len(worker.family()) - 1 - len(worker.family()[0].children())
         worker.kill()
         seen.killed_at = done
 
