@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 LOCAL := $(RUN) -m include.local
 INSTALLED := $(VENV)/.installed
 # Program:its Debian packages.
-TEST_TOOLS := chromium:chromium,fonts-liberation pgbouncer:pgbouncer redis-server:redis-server
+TEST_TOOLS := chromium:chromium,fonts-liberation pgbouncer:pgbouncer redis-server:redis-server prometheus:prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help sync up down status db-url stores-import dictionary meanings test lint bench \

@@ -2,6 +2,7 @@
 
 ``tiktok_sync``  owns the product's objects and nothing else: the sync, the connect app.
 ``analyst``      reads the views, read-only: no table, so no token, not even as ciphertext.
+``monitor``      the same, and the tables of runs and rate limit: what Grafana shows.
 """
 
 from __future__ import annotations
@@ -16,11 +17,17 @@ from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.schema import upgrade
 
 ANALYST = "analyst"
+MONITOR = "monitor"
+READERS = (ANALYST, MONITOR)
+MONITORED = ("sync_logs", "rate_limits", "rate_limit_grants")
+"""Tables that ``monitor`` reads beside the views."""
 
 _APPLICATION = "tiktok_sync:db-prepare"
 
 
-def prepare(admin_url: str, url: str, *, analyst_password: str = "") -> str:
+def prepare(
+    admin_url: str, url: str, *, analyst_password: str = "", monitor_password: str = ""
+) -> str:
     """Make roles and database where they are missing, upgrade the schema, grant what is granted.
 
     Doing it again changes nothing, except that passwords become the given ones and new views are
@@ -31,6 +38,7 @@ def prepare(admin_url: str, url: str, *, analyst_password: str = "") -> str:
         url: libpq URL of the product's database, past any pooler; its user and password become
             the sync's.
         analyst_password: Of the role ``analyst``; empty = it cannot log in.
+        monitor_password: Of the role ``monitor``; likewise.
 
     Returns:
         The schema's revision.
@@ -45,6 +53,7 @@ def prepare(admin_url: str, url: str, *, analyst_password: str = "") -> str:
         try:
             _create_role(admin, user, password)
             _create_role(admin, ANALYST, analyst_password)
+            _create_role(admin, MONITOR, monitor_password)
             _create_database(admin, database, owner=user)
         except psycopg.errors.InsufficientPrivilege as error:
             message = (
@@ -52,24 +61,22 @@ def prepare(admin_url: str, url: str, *, analyst_password: str = "") -> str:
                 f" {error.diag.message_primary}. Give it CREATEROLE and CREATEDB."
             )
             raise ConfigurationError(message) from error
-        _run(admin, "ALTER ROLE {} SET default_transaction_read_only = on", ANALYST)
-        _run(admin, "ALTER ROLE {} SET statement_timeout = '5min'", ANALYST)
-        _run(admin, "ALTER ROLE {} SET idle_in_transaction_session_timeout = '5min'", ANALYST)
-        _run(admin, "GRANT CONNECT ON DATABASE {} TO {}", database, ANALYST)
+        for reader in READERS:
+            _run(admin, "ALTER ROLE {} SET default_transaction_read_only = on", reader)
+            _run(admin, "ALTER ROLE {} SET statement_timeout = '5min'", reader)
+            _run(admin, "ALTER ROLE {} SET idle_in_transaction_session_timeout = '5min'", reader)
+            _run(admin, "GRANT CONNECT ON DATABASE {} TO {}", database, reader)
     revision = upgrade(url)
     with connect(url, application_name=_APPLICATION) as conn, database_errors():
-        grant_views(conn)
+        grant_reading(conn)
     return revision
 
 
-def grant_views(conn: Connection) -> list[str]:
-    """Let ``analyst`` read every view of the schema ``public``, and nothing else of it.
+def grant_reading(conn: Connection) -> None:
+    """Let the readers read every view of the schema ``public``, and no more of it than is theirs.
 
     Args:
         conn: As the owner of the views.
-
-    Returns:
-        Names of the views.
     """
     views = [
         name
@@ -80,11 +87,11 @@ def grant_views(conn: Connection) -> list[str]:
     ]
     with conn.transaction():
         conn.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-        _run(conn, "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}", ANALYST)
-        _run(conn, "GRANT USAGE ON SCHEMA public TO {}", ANALYST)
-        for view in views:
-            _run(conn, "GRANT SELECT ON {} TO {}", view, ANALYST)
-    return views
+        for reader in READERS:
+            _run(conn, "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}", reader)
+            _run(conn, "GRANT USAGE ON SCHEMA public TO {}", reader)
+            for name in (*views, *(MONITORED if reader == MONITOR else ())):
+                _run(conn, "GRANT SELECT ON {} TO {}", name, reader)
 
 
 def _parts(url: str) -> tuple[str, str, str]:

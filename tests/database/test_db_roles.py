@@ -64,6 +64,18 @@ def test_analyst_reads_every_view_and_no_table(
             analyst.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table)))
 
 
+def test_monitor_reads_what_grafana_shows_and_no_more(server: PostgresServer) -> None:
+    url = as_role(server, "tiktok_sync", SYNC)
+    prepare(server.url(), url, analyst_password=ANALYST, monitor_password="monitor-Pa55word")
+
+    with psycopg.connect(as_role(server, "monitor", "monitor-Pa55word"), autocommit=True) as conn:
+        for table in ("sync_logs", "rate_limits", "rate_limit_grants", "sync_freshness"):
+            conn.execute(sql.SQL("SELECT * FROM {} LIMIT 1").format(sql.Identifier(table)))
+        for table in ("store_tokens", "stores", "videos"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                conn.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table)))
+
+
 def test_no_view_shows_a_token(server: PostgresServer) -> None:
     with psycopg.connect(server.url("tiktok_sync")) as conn:
         columns = conn.execute(
