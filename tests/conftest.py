@@ -28,6 +28,7 @@ _FOREIGN = (
     "AIRFLOW",
     "DB_POOL_",
     "MIN_SUCCESS_RATE",
+    "RETENTION_",
     "SLA_MINUTES",
     "STORE_DB_URL",
     "SYNC_",

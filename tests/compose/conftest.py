@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import pytest
 
@@ -43,6 +44,26 @@ def stack() -> Iterator[NativeStack]:
             yield stack
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Doctor(Protocol):
+    """The doctor's findings by check, in the environment of the debugging shell."""
+
+    def __call__(self) -> dict[str, dict[str, str]]: ...
+
+
+@pytest.fixture
+def doctor(stack: NativeStack) -> Doctor:
+    """Asks it."""
+
+    def ask() -> dict[str, dict[str, str]]:
+        done = stack.call("cli", ["python", "-m", "include.tiktok_sync", "doctor", "--json"])
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert found, done.stderr
+        assert done.returncode == int(any(line["status"] == "fail" for line in found))
+        return {line["check"]: line for line in found}
+
+    return ask
 
 
 @pytest.fixture(scope="session")

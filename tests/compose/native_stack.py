@@ -28,6 +28,7 @@ from include.local.ports import HOST
 from include.local.postgres import binary, system_user
 from tests.compose.compose_file import ROOT, Service, read_services
 from tests.compose.containers import AS_NOBODY, Containers
+from tests.compose.worker_host import WorkerHost
 from tests.postgres_server import running_postgres
 
 POSTGRES = ("metadata-db", "store-db")
@@ -51,6 +52,14 @@ class Running:
             return [head, *head.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+    def tasks(self) -> int:
+        """How many tasks a worker has in its hands.
+
+        Below a worker is a process for each slot, and below that one for a task at work.
+        """
+        family = self.family()
+        return len(family) - 1 - len(family[0].children()) if family else 0
 
     def kill(self) -> None:
         """End it and all below it at once, as when its machine loses power."""
@@ -158,9 +167,15 @@ class NativeStack:
         )
         return done.returncode == 0, done.stdout[-500:] + done.stderr[-500:]
 
-    def start_again(self, instance: str) -> None:
-        """Start what was killed, as Docker would."""
-        self._start(self.running[instance].service, instance)
+    @property
+    def ports(self) -> Mapping[tuple[str, int], int]:
+        """(service, its own port) -> the loopback port that stands for it."""
+        return self._containers.ports
+
+    def start_elsewhere(self, instance: str, host: WorkerHost) -> None:
+        """Start what was stopped on another machine, and wait until it is healthy."""
+        self._start(self.running[instance].service, instance, host)
+        self._wait_until_healthy(self.running[instance])
 
     def stop(self, instance: str) -> None:
         """End a process in order, or by force if it takes too long."""
@@ -193,12 +208,16 @@ class NativeStack:
         count = int(service.spec.get("scale", 1))
         return [f"{service.name}-{i + 1}" for i in range(count)] if count > 1 else [service.name]
 
-    def _start(self, service: Service, instance: str) -> None:
+    def _start(self, service: Service, instance: str, host: WorkerHost | None = None) -> None:
         user = system_user() if service.name in AS_NOBODY else None
         env = self._containers.environment(service, instance)
+        argv = self._containers.argv(service, instance)
+        if host:
+            argv = [*host.prefix(), *argv]
+            env = {name: host.address(text) for name, text in env.items()}
         with (self._folder / "logs" / f"{instance}.log").open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - from our own file
-                self._containers.argv(service, instance),
+                argv,
                 env=env,
                 cwd="/" if user else ROOT,
                 stdin=subprocess.DEVNULL,
