@@ -38,8 +38,9 @@ def register(
         """Make roles and database where missing, upgrade the schema, grant analysts the views.
 
         Needs STORE_DB_ADMIN_URL (may make roles and databases), and STORE_DB_DIRECT_URL or
-        STORE_DB_URL with the role and password the sync shall have; ANALYST_DB_PASSWORD and
-        MONITOR_DB_PASSWORD let these roles log in. Harmless when all is there.
+        STORE_DB_URL with the role and password the sync shall have; ANALYST_DB_PASSWORD,
+        MONITOR_DB_PASSWORD and CONNECT_DB_PASSWORD let these roles log in. Harmless when all is
+        there.
         """
         with errors_for_people():
             admin_url = os.environ.get("STORE_DB_ADMIN_URL", "")
@@ -58,6 +59,7 @@ def register(
                 url,
                 analyst_password=os.environ.get("ANALYST_DB_PASSWORD", ""),
                 monitor_password=os.environ.get("MONITOR_DB_PASSWORD", ""),
+                connect_password=os.environ.get("CONNECT_DB_PASSWORD", ""),
             )
         typer.echo(f"Roles and views are granted; the store database has schema {revision}.")
 

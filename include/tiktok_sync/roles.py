@@ -3,6 +3,8 @@
 ``tiktok_sync``  owns the product's objects and nothing else: the sync, the connect app.
 ``analyst``      reads the views, read-only: no table, so no token, not even as ciphertext.
 ``monitor``      the same, and the tables of runs and rate limit: what Grafana shows.
+``tiktok_connect``  is made here, for only an admin may; what it may call, the connect app's own
+                 command grants.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from include.tiktok_sync.schema import upgrade
 
 ANALYST = "analyst"
 MONITOR = "monitor"
+CONNECT = "tiktok_connect"
 READERS = (ANALYST, MONITOR)
 MONITORED = ("sync_logs", "rate_limits", "rate_limit_grants")
 """Tables that ``monitor`` reads beside the views."""
@@ -26,7 +29,12 @@ _APPLICATION = "tiktok_sync:db-prepare"
 
 
 def prepare(
-    admin_url: str, url: str, *, analyst_password: str = "", monitor_password: str = ""
+    admin_url: str,
+    url: str,
+    *,
+    analyst_password: str = "",
+    monitor_password: str = "",
+    connect_password: str = "",
 ) -> str:
     """Make roles and database where they are missing, upgrade the schema, grant what is granted.
 
@@ -39,6 +47,7 @@ def prepare(
             the sync's.
         analyst_password: Of the role ``analyst``; empty = it cannot log in.
         monitor_password: Of the role ``monitor``; likewise.
+        connect_password: Of the role ``tiktok_connect``; likewise.
 
     Returns:
         The schema's revision.
@@ -54,6 +63,7 @@ def prepare(
             _create_role(admin, user, password)
             _create_role(admin, ANALYST, analyst_password)
             _create_role(admin, MONITOR, monitor_password)
+            _create_role(admin, CONNECT, connect_password)
             _create_database(admin, database, owner=user)
         except psycopg.errors.InsufficientPrivilege as error:
             message = (

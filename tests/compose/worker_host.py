@@ -76,7 +76,7 @@ class WorkerHost:
         return text
 
     def cut(self) -> None:
-        """Cut the wire: nothing arrives any more, on either side, and nobody is told."""
+        """Cut the wire, as when a cable is pulled: open connections hang, new ones are refused."""
         self._ip("link", "set", "tiktok-here", "down")
 
     def mend(self) -> None:
