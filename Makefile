@@ -10,10 +10,12 @@ LOCAL := $(RUN) -m include.local
 INSTALLED := $(VENV)/.installed
 # Program:its Debian packages.
 TEST_TOOLS := chromium:chromium,fonts-liberation
+# Debian starts these at once where systemd runs: there, only you install them.
+TEST_DAEMONS := pgbouncer:pgbouncer prometheus:prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import stores-link dictionary meanings dags-doc \
-  metrics-doc lifecycle test lint bench bench-growth chaos constraints test-tools
+.PHONY: help sync up down status db-url stores-import stores-link doctor dictionary meanings dags-doc \
+  metrics-doc lifecycle test lint bench bench-growth chaos compose-test constraints test-tools
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -72,7 +74,8 @@ test: lint test-tools ## Everything that CI runs: lint, types, tests
 
 # What Python's registry does not have. Without root the tests that need it are skipped, and say so.
 test-tools: ## Install what tests need of Debian's packages, where that is possible
-	@missing=$$(for tool in $(TEST_TOOLS); do \
+	@tools="$(TEST_TOOLS)"; test -d /run/systemd/system || tools="$$tools $(TEST_DAEMONS)"; \
+	  missing=$$(for tool in $$tools; do \
 	    command -v "$${tool%%:*}" >/dev/null || echo "$${tool##*:}" | tr , " "; done); \
 	  if test -z "$$missing"; then exit 0; fi; \
 	  if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
@@ -95,6 +98,12 @@ bench-growth: $(INSTALLED) ## Measure 300 to 10,000 stores; write docs/performan
 
 chaos: $(INSTALLED) ## Kill every kind of process during syncs; show how each was got over (20 min)
 	$(RUN) -m pytest tests/chaos -s
+
+compose-test: $(INSTALLED) ## Run docker-compose.yaml without Docker: two workers, one lost (20 min)
+	$(RUN) -m pytest tests/compose -s
+
+doctor: $(INSTALLED) ## Check keys, databases, pools, TikTok, clocks, disk and Airflow; say what to do
+	@$(LOCAL) run -- python -m include.tiktok_sync doctor
 
 constraints: $(RUN) ## Compile constraints.txt from the requirements
 	$(RUN) -m pip install --quiet --disable-pip-version-check pip-tools

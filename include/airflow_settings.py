@@ -152,7 +152,11 @@ def _override_connections(connections: list[dict[str, Any]], env: Mapping[str, s
                 "conn_schema": parts.pop("dbname", None),
                 "conn_login": parts.pop("user", None),
                 "conn_password": parts.pop("password", None),
-                "conn_extra": {**(connection.get("conn_extra") or {}), **parts},
+                "conn_extra": {
+                    **(connection.get("conn_extra") or {}),
+                    **parts,
+                    **_extra_for_pooler(env),
+                },
             }
         elif connection["conn_id"] == "tiktok_alerts" and env.get("ALERTS_URL"):
             values = {"conn_extra": {"config": _channels(env["ALERTS_URL"])}}
@@ -171,6 +175,18 @@ def _channels(text: str) -> list[dict[str, str]]:
         )
         raise SettingsFileError(message)
     return [{"path": url} for url in urls]
+
+
+def _extra_for_pooler(env: Mapping[str, str]) -> dict[str, Any]:
+    """What the hook must know of a pooler; see ``StoreDbHook.session``."""
+    pooler = env.get("STORE_DB_POOLER") or "none"
+    if pooler not in {"none", "transaction"}:
+        message = (
+            f"STORE_DB_POOLER must be transaction (STORE_DB_URL leads to PgBouncer in transaction"
+            f" mode) or none, not {pooler!r}."
+        )
+        raise SettingsFileError(message)
+    return {"prepare_threshold": None} if pooler == "transaction" else {}
 
 
 def _parts_of_url(url: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ _FOREIGN = (
     "CONNECT_",
     "DB_POOL_",
     "MIN_SUCCESS_RATE",
+    "RETENTION_",
     "SLA_MINUTES",
     "STORE_DB_URL",
     "SYNC_",

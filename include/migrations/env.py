@@ -12,7 +12,8 @@ _LOCK_KEY = 7_436_991_207
 # libpq reads the URL itself: it knows forms that SQLAlchemy does not (several hosts, services).
 engine = sa.create_engine(
     "postgresql+psycopg://",
-    creator=lambda: psycopg.connect(context.config.attributes["url"]),
+    # No prepared statements: PgBouncer would leave them to the next client of the connection.
+    creator=lambda: psycopg.connect(context.config.attributes["url"], prepare_threshold=None),
     poolclass=sa.pool.NullPool,
 )
 with engine.connect() as connection:

@@ -59,6 +59,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("SANDBOX_CLIENT_KEY", "client_key", "client key that callers must send (required)"),
     ("SANDBOX_CLIENT_SECRET", "client_secret", "client secret that callers must send (required)"),
     ("SANDBOX_HOST", "host", "loopback address to listen on (127.0.0.1)"),
+    ("SANDBOX_EXPOSED", "exposed", "yes: may listen beyond loopback, as in a container (no)"),
     ("SANDBOX_PORT", "port", "port to listen on, 0 = any free one (8090)"),
     ("SANDBOX_STATE", "state", "file that keeps the tokens over a restart (in memory)"),
     ("SANDBOX_STORES", "stores", "number of stores (300)"),
@@ -128,7 +129,9 @@ class SandboxSettings:
     Attributes:
         client_key: The only client key that the OAuth endpoints accept.
         client_secret: Its secret.
-        host: Loopback address; anything else is refused, because `/admin` has no login.
+        host: Loopback address; anything else is refused, because `/admin` has no login, unless
+            the sandbox is `exposed`.
+        exposed: The network around it is as closed as loopback: a container's.
         port: TCP port, 0 for any free one.
         state: SQLite file of the tokens, None to keep them in memory.
         stores: How many stores exist: S001 … S<stores>.
@@ -159,6 +162,7 @@ class SandboxSettings:
     client_key: str
     client_secret: str = dataclasses.field(repr=False)
     host: str = "127.0.0.1"
+    exposed: bool = False
     port: int = 8090
     state: Path | None = None
     stores: int = 300
@@ -186,7 +190,11 @@ class SandboxSettings:
                 isinstance(value, str) and value != "", name, "is required and must not be empty"
             )
             _check(value == value.strip(), name, "must not begin or end with white space")
-        _check(_is_loopback(self.host), "host", "must be a loopback address, such as 127.0.0.1")
+        _check(
+            self.exposed or _is_loopback(self.host),
+            "host",
+            "must be a loopback address, such as 127.0.0.1",
+        )
         _check_integer("port", self.port, 0, 65_535)
         _check_integer("stores", self.stores, 1, MAX_STORES)
         _check_integer("new_accounts", self.new_accounts, 0, MAX_NEW_ACCOUNTS)
@@ -347,4 +355,7 @@ def _parse(variable: str, field: str, text: str) -> Any:
         raise SettingsError(variable, "must be a number") from None
     if field == "date":
         return _day(variable, text)
+    if field == "exposed":
+        _check_choice(variable, text, ("yes", "no"))
+        return text == "yes"
     return Path(text) if field == "state" else text

@@ -10,6 +10,7 @@ import typer
 from include.tiktok_sync import (
     cli_connect,  # noqa: F401 - adds its commands to their groups
     cli_db,
+    cli_operations,
     cli_stores,
     cli_sync,
     cli_tokens,
@@ -24,6 +25,7 @@ app = typer.Typer(
     " TIKTOK_API_URL, TIKTOK_CLIENT_KEY, TIKTOK_CLIENT_SECRET, TIKTOK_TOKEN_KEYS.",
 )
 app.add_typer(cli_sync.app)
+app.add_typer(cli_operations.app)
 app.add_typer(cli_stores.app, name="stores")
 app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_db.app, name="db")

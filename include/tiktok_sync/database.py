@@ -21,6 +21,9 @@ store of seven pages hardly reaches; docs/decisions/0009)."""
 def connect(url: str, *, application_name: str) -> Iterator[Connection]:
     """An autocommit connection: transactions are opened where one is needed, and are short.
 
+    It prepares no statements, so that the URL may lead to a pooler that cannot keep them (PgBouncer
+    before 1.21 in transaction mode); who runs many of one kind sets ``PREPARE_AFTER`` by itself.
+
     Args:
         url: libpq URL.
         application_name: Shown in ``pg_stat_activity``.
@@ -33,7 +36,7 @@ def connect(url: str, *, application_name: str) -> Iterator[Connection]:
         conn = psycopg.connect(
             url,
             autocommit=True,
-            prepare_threshold=PREPARE_AFTER,
+            prepare_threshold=None,
             application_name=application_name,
             connect_timeout=10,
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, cast
@@ -44,6 +45,7 @@ class StoreDbHook(PostgresHook):
         connect_timeout: timedelta | None = None,
     ) -> None:
         name = application_name.encode()[:APPLICATION_NAME_BYTES].decode(errors="ignore")
+        self._application_name = name
         options = f"-c application_name={_option(name)}"
         if statement_timeout is not None:
             options += f" -c statement_timeout={int(statement_timeout.total_seconds() * 1000)}"
@@ -51,9 +53,18 @@ class StoreDbHook(PostgresHook):
         self.connect_timeout = connect_timeout
 
     def get_conn(self) -> Any:
-        """A connection with the options of the Airflow connection and, after them, our own."""
-        own = self.options
-        self.options = f"{self.connection.extra_dejson.get('options', '')} {own}".strip()
+        """A connection with the options of the Airflow connection and, after them, our own.
+
+        Behind a pooler, which refuses options of ours (they would be those of every client), it
+        is named all the same; there the pooler bounds the statements (deploy/pgbouncer.sh).
+        """
+        own, extra = self.options, self.connection.extra_dejson
+        if is_pooled(extra):
+            self.options = extra.get("options")
+            name = {"application_name": self._application_name}
+            self.connection.extra = json.dumps({**name, **extra})
+        else:
+            self.options = f"{extra.get('options', '')} {own}".strip()
         try:
             return super().get_conn()
         finally:
@@ -78,8 +89,8 @@ class StoreDbHook(PostgresHook):
     def session(self) -> Iterator[Connection]:
         """One autocommit connection, closed at the end.
 
-        A pooler that does not know prepared statements (PgBouncer before 1.21 in transaction mode)
-        needs ``"prepare_threshold": null`` among the connection's extras.
+        Behind a pooler in transaction mode, the connection needs ``"prepare_threshold": null``
+        among its extras (``STORE_DB_POOLER=transaction`` makes the settings loader put it there).
 
         Raises:
             ConfigurationError: The connection does not exist in Airflow.
@@ -100,6 +111,11 @@ class StoreDbHook(PostgresHook):
             if "prepare_threshold" not in self.connection.extra_dejson:
                 conn.prepare_threshold = PREPARE_AFTER
             yield conn
+
+
+def is_pooled(extra: Mapping[str, Any]) -> bool:
+    """Whether a connection's extras say that a pooler in transaction mode is behind it."""
+    return "prepare_threshold" in extra and extra["prepare_threshold"] is None
 
 
 def _option(value: str) -> str:

@@ -77,7 +77,7 @@ def test_a_pool_that_nobody_declares_is_found() -> None:
 
 
 def test_dag_says_whose_it_is_and_what_it_does(dag: DAG) -> None:
-    assert dag.tags == set(TAGS)
+    assert dag.tags == set(TAGS) or dag.dag_id == "apply_retention"  # not a nightly one
     assert {task.owner for task in dag.tasks} == {"marketing-data"}
     assert dag.doc_md
     assert len(dag.doc_md) > 400
@@ -138,6 +138,9 @@ def test_every_task_is_bounded_and_tried_again(dag: DAG) -> None:
 
 def test_trigger_form_has_the_promised_params(dag: DAG) -> None:
     params = dag.params
+    if dag.dag_id == "apply_retention":
+        assert {name: params[name] for name in params} == {"dry_run": True}  # deletes nothing
+        return
     assert {name: params[name] for name in params} == {"stores": [], "dry_run": False}
     assert params.get_param("stores").schema["items"] == {"type": "string"}
     for name, wrong in (("stores", "S001"), ("stores", [1]), ("dry_run", "yes")):

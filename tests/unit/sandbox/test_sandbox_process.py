@@ -83,6 +83,7 @@ def test_every_variable_is_read() -> None:
         {
             **CLIENT,
             "SANDBOX_HOST": "::1",
+            "SANDBOX_EXPOSED": "no",
             "SANDBOX_PORT": "9",
             "SANDBOX_STATE": "somewhere/state.db",
             "SANDBOX_STORES": "40",
@@ -108,7 +109,12 @@ def test_every_variable_is_read() -> None:
     assert (settings.profile, settings.rate_limit) == ("reference", 77)
     assert settings.token_regime == "24h"
     assert settings.today.isoformat() == "2026-11-24"
-    assert len(VARIABLES) == 16
+    assert len(VARIABLES) == 17
+
+
+def test_a_container_may_listen_on_its_own_network() -> None:
+    env = {**CLIENT, "SANDBOX_HOST": "0.0.0.0", "SANDBOX_EXPOSED": "yes"}  # noqa: S104 - allowed here
+    assert SandboxSettings.from_env(env).exposed
 
 
 @pytest.mark.parametrize(
@@ -128,6 +134,7 @@ def test_profiles(profile: str, limit: int) -> None:
         ("SANDBOX_CLIENT_SECRET", "padded "),
         ("SANDBOX_HOST", "0.0.0.0"),  # noqa: S104 (must be refused)
         ("SANDBOX_HOST", "example.com"),
+        ("SANDBOX_EXPOSED", "true"),
         ("SANDBOX_PORT", "70000"),
         ("SANDBOX_PORT", "http"),
         ("SANDBOX_STORES", "0"),

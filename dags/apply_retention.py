@@ -1,0 +1,58 @@
+"""### Thin old days of the videos' figures, once a week
+
+A row a video and day is all that grows without end. Days older than `RETENTION_DAILY_DAYS` (400)
+are thinned to one a week, the newest that each video has; whole months older than
+`RETENTION_WEEKLY_DAYS` (0 = never) are dropped. Profiles, videos and logs stay.
+
+**Nothing is deleted until you say so.** A run is a dry run: its log says which months would lose how
+many rows. Set `RETENTION_APPLY=yes` in the environment once that is what you want, and the weekly
+runs do it; or trigger one with `dry_run` off. What is gone is gone: TikTok keeps no history. Have a
+backup first (docs/operations.md).
+
+| task | what it does | red means |
+| --- | --- | --- |
+| `thin_and_drop` | thins and drops, a month at a time | the database was away, or a table in use for too long; clear the task: it goes on where it was |
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, get_current_context, task
+
+from sync_dag import DEFAULT_ARGS, MAX_ACTIVE_TASKS, nightly
+
+SUNDAY_NOON = "0 12 * * 0"
+"""Far from the night, in which the figures are written."""
+
+with DAG(
+    "apply_retention",
+    schedule=nightly(SUNDAY_NOON),
+    catchup=False,
+    max_active_runs=1,
+    max_active_tasks=MAX_ACTIVE_TASKS,
+    default_args=DEFAULT_ARGS,
+    params={
+        "dry_run": Param(
+            default=os.environ.get("RETENTION_APPLY") != "yes",
+            type="boolean",
+            title="Dry run",
+            description="Delete nothing; the log says what would go.",
+        )
+    },
+    tags=["tiktok", "weekly"],
+    doc_md=__doc__,
+):
+
+    @task(
+        doc_md="Thin old days, drop old months; or say what would go.",
+        execution_timeout=timedelta(hours=1),
+    )
+    def thin_and_drop() -> None:
+        """Thin old days, drop old months; or say what would go."""
+        import retention_tasks  # noqa: PLC0415 - heavy; not paid at parse
+
+        retention_tasks.thin_and_drop(get_current_context())
+
+    thin_and_drop()

@@ -1,0 +1,190 @@
+"""The doctor's checks of the product's database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from typing_extensions import LiteralString
+
+from include.tiktok_sync import schema
+from include.tiktok_sync.database import Connection
+from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.finding import Finding, Status
+from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.vault import TokenVault
+
+CONNECTIONS_WARN = 0.70
+CONNECTIONS_FAIL = 0.85
+"""Shares of ``max_connections``: the targets of the design."""
+
+CLOCK_WARN = timedelta(seconds=5)
+CLOCK_FAIL = timedelta(minutes=1)
+
+STALE = timedelta(hours=26)
+"""A night and two hours without a summary of a daily Dag."""
+
+_NAMED = 3
+_TOKENS_READ = 2000
+
+
+def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
+    """What is wrong with the database that answers on ``conn``."""
+    yield _server(conn)
+    yield _clock(conn)
+    yield _connections(conn, env)
+    try:
+        schema.check_schema(conn)
+    except ConfigurationError as error:
+        todo = "python -m include.tiktok_sync db upgrade; or deploy the code that fits."
+        yield Finding("schema", "fail", str(error), todo)
+        return  # the tables may not be there
+    yield Finding("schema", "ok", f"revision {schema.SCHEMA_REVISION}")
+    yield _partitions(conn)
+    yield from _tokens(conn, settings)
+    yield _last_night(conn)
+
+
+def _server(conn: Connection) -> Finding:
+    version, size = _row(
+        conn,
+        "SELECT current_setting('server_version'),"
+        " pg_size_pretty(pg_database_size(current_database()))",
+    )
+    return Finding("store database", "ok", f"Postgres {version}, {size}")
+
+
+def _clock(conn: Connection) -> Finding:
+    (now,) = _row(conn, "SELECT clock_timestamp()")
+    return clock_finding("clock of the store database", now - datetime.now(timezone.utc))
+
+
+def clock_finding(check: str, ahead: timedelta) -> Finding:
+    """What to think of a clock that is so far ahead of this host's."""
+    distance = abs(ahead)
+    if distance < CLOCK_WARN:
+        return Finding(check, "ok", "in step with this host's")
+    status: Status = "warn" if distance < CLOCK_FAIL else "fail"
+    word = "ahead of" if ahead > timedelta(0) else "behind"
+    return Finding(
+        check,
+        status,
+        f"{distance.total_seconds():.0f} s {word} this host's",
+        "Let both hosts take their time from NTP (timedatectl; chronyc tracking).",
+    )
+
+
+def _connections(conn: Connection, env: Mapping[str, str]) -> Finding:
+    used, most = _row(
+        conn,
+        # pg_stat_activity hides from a plain role what the connections of others are.
+        "SELECT sum(numbackends)::integer, current_setting('max_connections')::integer"
+        " FROM pg_stat_database",
+    )
+    pool = env.get("DB_POOL_SIZE", "")
+    wanted = max(used, int(pool) if pool.isdecimal() else 0)
+    share = wanted / most
+    text = f"{used} of {most} in use" + (f", DB_POOL_SIZE {pool}" if pool.isdecimal() else "")
+    if share < CONNECTIONS_WARN:
+        return Finding("connections", "ok", text)
+    status: Status = "warn" if share < CONNECTIONS_FAIL else "fail"
+    todo = (
+        "See who holds them: SELECT application_name, count(*) FROM pg_stat_activity GROUP BY 1."
+        " Lower DB_POOL_SIZE or the Dags' pools, or raise max_connections."
+    )
+    return Finding("connections", status, f"{text}: {share:.0%}", todo)
+
+
+def _partitions(conn: Connection) -> Finding:
+    ahead = datetime.now(timezone.utc).date() + timedelta(days=31)
+    (found,) = _row(conn, "SELECT to_regclass(%s)", f"video_daily_stats_{ahead:%Y_%m}")
+    if found:
+        return Finding("partitions", "ok", f"made up to {ahead:%Y-%m} and further")
+    return Finding(
+        "partitions",
+        "warn",
+        f"none for {ahead:%Y-%m} yet",
+        "python -m include.tiktok_sync db upgrade makes them; so does list_stores of each run.",
+    )
+
+
+def _tokens(conn: Connection, settings: Settings) -> Iterator[Finding]:
+    stores, dead, ending = _row(
+        conn,
+        "SELECT count(*), count(*) FILTER (WHERE status = 'needs_consent'),"
+        " count(*) FILTER (WHERE status = 'active' AND refresh_expires_at < now() + %s)"
+        " FROM store_tokens JOIN stores USING (store_code) WHERE is_active",
+        timedelta(days=settings.consent_warning_days),
+    )
+    if not stores:
+        todo = "python -m include.tiktok_sync stores import stores.csv"
+        yield Finding("stores", "warn", "no active store has tokens", todo)
+        return
+    yield _decrypted(conn, settings)
+    text = f"{stores} active stores"
+    if dead or ending:
+        text += f", {dead} need consent, {ending} end within {settings.consent_warning_days} days"
+        todo = "The view sync_freshness names them; connect them again."
+        yield Finding("grants", "warn", text, todo)
+    else:
+        yield Finding("grants", "ok", text)
+
+
+def _decrypted(conn: Connection, settings: Settings) -> Finding:
+    try:
+        vault = TokenVault(settings.token_keys)
+    except ConfigurationError:
+        return Finding("stored tokens", "skip", "no usable key to read them with")
+    rows = conn.execute(
+        "SELECT store_code, refresh_token FROM store_tokens WHERE refresh_token IS NOT NULL"
+        " ORDER BY updated_at DESC NULLS LAST LIMIT %s",
+        [_TOKENS_READ],
+    ).fetchall()
+    bad = [code for code, token in rows if not _readable(vault, code, token)]
+    if not bad:
+        return Finding("stored tokens", "ok", f"{len(rows)} read, all decrypted")
+    named = ", ".join(bad[:_NAMED]) + (" …" if len(bad) > _NAMED else "")
+    return Finding(
+        "stored tokens",
+        "fail",
+        f"{len(bad)} of {len(rows)} cannot be decrypted with TIKTOK_TOKEN_KEYS ({named})",
+        "Append the key they were encrypted with to TIKTOK_TOKEN_KEYS, after a comma; if it is"
+        " lost, connect or import these stores again.",
+    )
+
+
+def _readable(vault: TokenVault, store_code: str, token: bytes) -> bool:
+    try:
+        vault.decrypt(token, store_code=store_code, kind="refresh")
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _last_night(conn: Connection) -> Finding:
+    rows = dict(
+        conn.execute(
+            "SELECT job_name, max(run_time) FROM sync_logs"
+            " WHERE store_code IS NULL AND job_name = ANY(%s) GROUP BY 1",
+            [[USER_JOB, VIDEO_JOB]],
+        ).fetchall()
+    )
+    if not rows:
+        return Finding("last night", "ok", "no run yet")
+    since = datetime.now(timezone.utc) - STALE
+    late = [job for job in (USER_JOB, VIDEO_JOB) if job not in rows or rows[job] < since]
+    if not late:
+        return Finding("last night", "ok", "both syncs ran within a day")
+    return Finding(
+        "last night",
+        "warn",
+        f"no run of {' and '.join(late)} for more than {STALE.total_seconds() / 3600:.0f} hours",
+        "Look whether the Dag is paused and the scheduler runs, then trigger it: a day that is"
+        " missed cannot be made up for.",
+    )
+
+
+def _row(conn: Connection, query: LiteralString, *values: object) -> tuple[Any, ...]:
+    return conn.execute(query, list(values)).fetchone() or ()

@@ -1,0 +1,35 @@
+"""What the task of the retention Dag does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from hooks.store_db_hook import StoreDbHook
+from include.tiktok_sync.database import database_errors
+from include.tiktok_sync.retention import RetentionSettings, apply_retention
+from include.tiktok_sync.schema import check_schema
+from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.snapshot import SnapshotDay, utc_now
+
+log = structlog.get_logger(__name__)
+
+
+def thin_and_drop(context: Mapping[str, Any]) -> None:
+    """Apply the retention of the environment, or say what it would do (``dry_run``)."""
+    dry_run = bool(context["params"]["dry_run"])
+    settings, zone = RetentionSettings.from_env(), Settings.from_env().timezone
+    with StoreDbHook.for_task(context).session() as conn, database_errors():
+        check_schema(conn)
+        today = SnapshotDay.of(utc_now(), zone).date
+        months = apply_retention(conn, settings, today=today, dry_run=dry_run)
+    rows = sum(month.rows for month in months)
+    log.info(
+        "Nothing was deleted" if dry_run else "Deleted",
+        rows=rows,
+        months=len(months),
+        daily_days=settings.daily_days,
+        weekly_days=settings.weekly_days,
+    )

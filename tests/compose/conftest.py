@@ -1,0 +1,75 @@
+"""The whole compose file as processes, once for all tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol, cast
+
+import pytest
+
+from include.local.airflow_api import AirflowApi
+from include.local.ports import HOST
+from include.local.settings import Settings
+from tests.compose.compose_file import ROOT, read_env
+from tests.compose.native_stack import NativeStack
+
+STORES = 300
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[NativeStack]:
+    """Everything but the connect app, with the sandbox as TikTok and its stores imported."""
+    for program in ("redis-server", "pgbouncer", "curl"):
+        assert shutil.which(program), f"install Debian's package of {program}"
+    made = subprocess.run(
+        ["/bin/sh", "deploy/new-env.sh"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    env = {
+        **read_env(made.stdout),
+        "TIKTOK_CLIENT_KEY": "compose-test-key",
+        "TIKTOK_CLIENT_SECRET": "compose-test-secret",
+        "TIKTOK_API_URL": "http://sandbox:8095",
+        "SANDBOX_STORES": str(STORES),
+    }
+    folder = Path(tempfile.mkdtemp(prefix="tiktok-compose-"))
+    try:
+        with NativeStack(folder, env) as stack:
+            stack.up("sandbox-stores", "scheduler", "dag-processor", "triggerer", "worker")
+            yield stack
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Doctor(Protocol):
+    """The doctor's findings by check, in the environment of the debugging shell."""
+
+    def __call__(self) -> dict[str, dict[str, str]]: ...
+
+
+@pytest.fixture
+def doctor(stack: NativeStack) -> Doctor:
+    """Asks it."""
+
+    def ask() -> dict[str, dict[str, str]]:
+        done = stack.call("cli", ["python", "-m", "include.tiktok_sync", "doctor", "--json"])
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert found, done.stderr
+        assert done.returncode == int(any(line["status"] == "fail" for line in found))
+        return {line["check"]: line for line in found}
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def api(stack: NativeStack) -> AirflowApi:
+    """Airflow's API, as its admin."""
+    settings: Any = SimpleNamespace(
+        airflow_url=f"http://{HOST}:{stack.port('api-server', 8080)}", env=stack.env
+    )
+    return AirflowApi(cast("Settings", settings))

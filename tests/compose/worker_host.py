@@ -1,0 +1,110 @@
+"""A worker's machine of its own: a network namespace with one wire, which can be cut.
+
+The services of the stack listen on loopback. Relays on this end of the wire pass connections on to
+them, so that the worker's namespace reaches them by the address of this end, as another machine
+would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+
+from typing_extensions import Self
+
+from include.local.ports import HOST
+
+_NUMBER = 213
+HERE, THERE = f"10.{_NUMBER}.0.1", f"10.{_NUMBER}.0.2"
+
+
+class WorkerHost:
+    """A context manager; needs root.
+
+    Args:
+        ports: Loopback ports that the namespace may reach.
+    """
+
+    name = "tiktok-worker"
+
+    def __init__(self, ports: Iterable[int]) -> None:
+        self._ports = list(ports)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._servers: list[asyncio.Server] = []
+
+    def __enter__(self) -> Self:
+        self._ip("netns", "add", self.name)
+        self._ip("link", "add", "tiktok-here", "type", "veth", "peer", "name", "tiktok-there")
+        self._ip("link", "set", "tiktok-there", "netns", self.name)
+        self._ip("addr", "add", f"{HERE}/24", "dev", "tiktok-here")
+        self._ip("link", "set", "tiktok-here", "up")
+        inside = ("-n", self.name)
+        self._ip(*inside, "addr", "add", f"{THERE}/24", "dev", "tiktok-there")
+        self._ip(*inside, "link", "set", "tiktok-there", "up")
+        self._ip(*inside, "link", "set", "lo", "up")
+        self._thread.start()
+        for port in self._ports:
+            started = asyncio.run_coroutine_threadsafe(self._relay(port), self._loop)
+            self._servers.append(started.result(10))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for server in self._servers:
+            self._loop.call_soon_threadsafe(server.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._ip("link", "del", "tiktok-here")
+        self._ip("netns", "del", self.name)
+
+    def prefix(self) -> list[str]:
+        """Before a command that is to run there."""
+        return ["ip", "netns", "exec", self.name]
+
+    def address(self, text: str) -> str:
+        """A text with the addresses that are right over there."""
+        for port in self._ports:
+            text = text.replace(f"{HOST}:{port}", f"{HERE}:{port}")
+        return text
+
+    def cut(self) -> None:
+        """Cut the wire, as when a cable is pulled: open connections hang, new ones are refused."""
+        self._ip("link", "set", "tiktok-here", "down")
+
+    def mend(self) -> None:
+        """Join it again; what was sent meanwhile is sent anew by TCP."""
+        self._ip("link", "set", "tiktok-here", "up")
+
+    @staticmethod
+    def _ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True)  # noqa: S603, S607 - fixed words, the system's ip
+
+    async def _relay(self, port: int) -> asyncio.Server:
+        async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                there, back = await asyncio.open_connection(HOST, port)
+            except OSError:
+                writer.close()
+                return
+            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+
+        return await asyncio.start_server(pass_on, HERE, port)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass  # the other end is gone, and so is this one
+    finally:
+        writer.close()

@@ -1,0 +1,151 @@
+"""Roles: the sync owns the tables and is no superuser; the analyst reads views, and no token."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.roles import prepare
+from include.tiktok_sync.schema import SCHEMA_REVISION
+from tests.postgres_server import PostgresServer, running_postgres
+
+SYNC, ANALYST = "sync-Pa55word", "analyst-Pa55word"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A Postgres of its own: roles belong to a whole server."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tiktok-roles-", ignore_cleanup_errors=True) as name,
+        running_postgres(Path(name), "fsync=off", "shared_buffers=32MB") as server,
+    ):
+        url = as_role(server, "tiktok_sync", SYNC)
+        assert prepare(server.url(), url, analyst_password=ANALYST) == SCHEMA_REVISION
+        yield server
+
+
+def as_role(server: PostgresServer, role: str, password: str, database: str = "tiktok_sync") -> str:
+    return server.url(database).replace(f"postgres:{server.password}", f"{role}:{password}")
+
+
+@pytest.fixture
+def analyst(server: PostgresServer) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(as_role(server, "analyst", ANALYST), autocommit=True) as conn:
+        yield conn
+
+
+def names(server: PostgresServer, kinds: str) -> list[str]:
+    with psycopg.connect(server.url("tiktok_sync")) as conn:
+        rows = conn.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind = ANY(%s) ORDER BY 1",
+            [list(kinds)],
+        )
+        return [row[0] for row in rows]
+
+
+def test_analyst_reads_every_view_and_no_table(
+    server: PostgresServer, analyst: psycopg.Connection
+) -> None:
+    views, tables = names(server, "v"), names(server, "rp")
+    assert {"account_growth_daily", "sync_freshness", "video_gains_daily"} <= set(views)
+    assert {"store_tokens", "stores", "video_daily_stats"} <= set(tables)
+
+    for view in views:
+        analyst.execute(sql.SQL("SELECT * FROM {} LIMIT 1").format(sql.Identifier(view)))
+    for table in tables:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            analyst.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table)))
+
+
+def test_monitor_reads_what_grafana_shows_and_no_more(server: PostgresServer) -> None:
+    url = as_role(server, "tiktok_sync", SYNC)
+    prepare(server.url(), url, analyst_password=ANALYST, monitor_password="monitor-Pa55word")
+
+    with psycopg.connect(as_role(server, "monitor", "monitor-Pa55word"), autocommit=True) as conn:
+        for table in ("sync_logs", "rate_limits", "rate_limit_grants", "sync_freshness"):
+            conn.execute(sql.SQL("SELECT * FROM {} LIMIT 1").format(sql.Identifier(table)))
+        for table in ("store_tokens", "stores", "videos"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                conn.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(table)))
+
+
+def test_no_view_shows_a_token(server: PostgresServer) -> None:
+    with psycopg.connect(server.url("tiktok_sync")) as conn:
+        columns = conn.execute(
+            "SELECT table_name, column_name, data_type FROM information_schema.columns"
+            " WHERE table_name = ANY(%s)",
+            [names(server, "v")],
+        ).fetchall()
+
+    assert columns
+    assert [c for c in columns if c[2] == "bytea" or c[1].endswith("_token")] == []
+
+
+def test_analyst_changes_nothing_even_when_asking_for_it(analyst: psycopg.Connection) -> None:
+    for statement in (
+        "CREATE TABLE mine (id integer)",
+        "CREATE TEMP TABLE mine (id integer)",
+        "SELECT ensure_video_daily_stats_partitions('2020-01-01')",
+    ):
+        with pytest.raises(psycopg.Error) as caught:
+            analyst.execute(statement.encode())
+        assert isinstance(
+            caught.value,
+            (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction),
+        )
+    analyst.execute("SET default_transaction_read_only = off")  # a courtesy, not the lock
+    for statement in ("CREATE TABLE mine (id integer)", "UPDATE stores SET store_name = 'mine'"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            analyst.execute(statement.encode())
+
+
+def test_sync_owns_the_tables_and_nothing_beyond(server: PostgresServer) -> None:
+    with psycopg.connect(as_role(server, "tiktok_sync", SYNC), autocommit=True) as conn:
+        conn.execute("SELECT ensure_video_daily_stats_partitions('2020-01-01')")
+        conn.execute("DROP TABLE video_daily_stats_2020_01")
+        for statement in ("CREATE ROLE other", "CREATE DATABASE other", "SELECT * FROM pg_authid"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                conn.execute(statement.encode())
+
+
+def test_the_database_is_closed_to_everyone_else(server: PostgresServer) -> None:
+    server.run("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
+
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(as_role(server, "stranger", "stranger"))
+
+
+def test_preparing_again_changes_passwords_and_keeps_the_rest(server: PostgresServer) -> None:
+    url = as_role(server, "tiktok_sync", SYNC)
+    with psycopg.connect(url) as conn:
+        conn.execute("CREATE OR REPLACE VIEW newer AS SELECT 1 AS one")
+
+    prepare(server.url(), url, analyst_password="another-Pa55word")
+
+    with psycopg.connect(as_role(server, "analyst", "another-Pa55word")) as conn:
+        assert conn.execute("SELECT one FROM newer").fetchone() == (1,)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(as_role(server, "analyst", ANALYST))
+    prepare(server.url(), url)  # without a password nobody is analyst
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(as_role(server, "analyst", "another-Pa55word"))
+    prepare(server.url(), url, analyst_password=ANALYST)
+
+
+def test_url_without_its_parts_and_an_admin_without_rights_are_refused(
+    server: PostgresServer,
+) -> None:
+    with pytest.raises(ConfigurationError, match="user, password and database"):
+        prepare(server.url(), "postgresql://127.0.0.1/tiktok_sync")
+    with pytest.raises(ConfigurationError, match="CREATEROLE"):
+        prepare(
+            as_role(server, "tiktok_sync", SYNC),
+            server.url("other").replace("postgres:", "newcomer:"),
+        )

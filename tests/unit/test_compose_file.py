@@ -1,0 +1,184 @@
+"""docker-compose.yaml, .env.example and the Dockerfile: right by schema, safe, and of one mind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.compose.compose_file import (
+    COMPOSE_FILE,
+    ENV_EXAMPLE,
+    ROOT,
+    VariableMissingError,
+    read_env,
+    read_file,
+    read_services,
+    variables_of_file,
+)
+
+SERVICES: dict[str, Any] = read_file()["services"]
+LONG_LIVED = [name for name, spec in SERVICES.items() if spec["restart"] != "no"]
+
+HOLD_TOKEN_KEYS = {"init", "worker", "connect", "sandbox-stores", "cli"}
+HOLD_ADMIN_URL = {"init", "cli"}
+
+
+@pytest.fixture(scope="module")
+def env() -> dict[str, str]:
+    """A fresh .env, as deploy/new-env.sh makes it, with the app's key and secret."""
+    made = subprocess.run(
+        ["/bin/sh", "deploy/new-env.sh"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return {
+        **read_env(made.stdout),
+        "TIKTOK_CLIENT_KEY": "app-key",
+        "TIKTOK_CLIENT_SECRET": "app-secret",
+    }
+
+
+def test_file_is_right_by_the_compose_specification() -> None:
+    done = subprocess.run(  # noqa: S603 - fixed arguments
+        [
+            *(sys.executable, "-m", "check_jsonschema"),
+            *("--builtin-schema", "vendor.compose-spec", str(COMPOSE_FILE)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_fresh_env_is_enough_and_each_empty_secret_is_refused(env: dict[str, str]) -> None:
+    assert set(read_services(env)) == set(SERVICES)
+    required = {name for name, must in variables_of_file().items() if must}
+    assert {"TIKTOK_TOKEN_KEYS", "AIRFLOW_FERNET_KEY", "STORE_DB_PASSWORD"} <= required
+    for name in required:
+        with pytest.raises(VariableMissingError, match=name):
+            read_services({**env, name: ""})
+
+
+def test_no_secret_has_a_default() -> None:
+    secret = re.compile(r"KEY|SECRET|PASSWORD")
+    optional = [name for name, must in variables_of_file().items() if not must]
+    # Without it the role cannot log in.
+    roles = {"ANALYST_DB_PASSWORD", "MONITOR_DB_PASSWORD"}
+    assert {name for name in optional if secret.search(name)} == roles
+    example = read_env(ENV_EXAMPLE.read_text(encoding="utf-8"))
+    assert [name for name, value in example.items() if secret.search(name) and value] == []
+
+
+def test_example_has_every_variable_and_no_other(env: dict[str, str]) -> None:
+    example = set(read_env(ENV_EXAMPLE.read_text(encoding="utf-8")))
+    assert set(variables_of_file()) == example - {"COMPOSE_PROFILES"}  # Compose reads that itself
+    assert set(env) == example
+
+
+def test_made_keys_fit_and_differ(env: dict[str, str]) -> None:
+    for name in ("TIKTOK_TOKEN_KEYS", "AIRFLOW_FERNET_KEY"):
+        Fernet(env[name])
+    made = [value for name, value in env.items() if re.search(r"KEYS?$|SECRET|PASSWORD", name)]
+    assert len(set(made)) == len(made)
+    assert all(re.fullmatch(r"[\w=-]+", value) for value in made)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_is_confined(name: str) -> None:
+    spec = SERVICES[name]
+    assert spec["read_only"] is True
+    assert spec["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in spec["security_opt"]
+    assert spec["user"].split(":")[0] not in {"0", "root"}
+    assert spec["mem_limit"]
+    assert spec["logging"]["options"].keys() == {"max-size", "max-file"}
+    for port in spec.get("ports", []):
+        assert port.startswith("127.0.0.1:"), port
+    assert not any("docker.sock" in volume for volume in spec.get("volumes", []))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_is_watched_or_ends_by_itself(name: str) -> None:
+    spec = SERVICES[name]
+    if name in LONG_LIVED:
+        assert spec["restart"] == "unless-stopped"
+        assert spec["healthcheck"]["test"][0] == "CMD-SHELL"
+        assert {"interval", "timeout", "retries", "start_period"} < set(spec["healthcheck"])
+    else:
+        assert "healthcheck" not in spec
+
+
+def test_images_are_pinned() -> None:
+    for name, spec in SERVICES.items():
+        repository, _, tag = spec["image"].partition(":")
+        assert tag not in {"", "latest"}, name
+        assert re.search(r"\d+\.\d+", tag) or repository.startswith("tiktok-store-sync"), name
+
+
+def test_who_holds_what() -> None:
+    def holders(variable: str) -> set[str]:
+        return {n for n, spec in SERVICES.items() if variable in spec.get("environment", {})}
+
+    assert holders("TIKTOK_TOKEN_KEYS") == HOLD_TOKEN_KEYS
+    assert holders("STORE_DB_ADMIN_URL") == HOLD_ADMIN_URL
+    assert holders("AIRFLOW__API__SECRET_KEY") == {"api-server"}
+    # No secret is an argument: `ps` shows those to everyone on the host.
+    for name, spec in SERVICES.items():
+        words = " ".join(map(str, [*spec.get("command", []), *spec.get("entrypoint", [])]))
+        assert not re.search(r"(?<!\$)\$\{", words), name
+
+
+def test_pools_can_fill(env: dict[str, str]) -> None:
+    slots = int(env["SYNC_CONCURRENCY"]) + int(env["VIDEO_SYNC_CONCURRENCY"])
+    assert int(env["AIRFLOW_PARALLELISM"]) > slots
+    assert int(env["WORKERS"]) * int(env["WORKER_CONCURRENCY"]) >= int(env["AIRFLOW_PARALLELISM"])
+
+
+def test_image_has_the_versions_of_the_local_set_up() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    base = re.search(r"^FROM apache/airflow:([\d.]+)-python([\d.]+) ", dockerfile, re.MULTILINE)
+    assert base is not None
+    pinned = dict(
+        line.split("==", 1)
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    )
+    assert base[1] == pinned["apache-airflow"] == pinned["apache-airflow-core"]
+    assert base[2] == "3.11"
+    assert "pip install --no-cache-dir -r /opt/airflow/requirements.txt -c" in dockerfile
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        name, _, version = line.partition("==")
+        if version:
+            plain = re.sub(r"\[.*\]", "", name).lower().replace("_", "-")
+            assert pinned[plain] == version, plain
+
+
+def test_image_has_all_that_its_programs_import(tmp_path: Path) -> None:
+    """What the Dockerfile copies and does not remove is enough for the product's own programs."""
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8").partition(" AS sandbox")[0]
+    for source in re.findall(r"^COPY --chown=root:0 (\w+) ", dockerfile, re.MULTILINE):
+        shutil.copytree(ROOT / source, tmp_path / source)
+    for removed in re.findall(r"/opt/airflow/(include/\w+)", dockerfile):
+        shutil.rmtree(tmp_path / removed)
+    shutil.copy(ROOT / "airflow_settings.yaml", tmp_path)
+    program = "import include.tiktok_sync.cli, sync_dag, sync_tasks, load_airflow_settings"
+
+    done = subprocess.run(  # noqa: S603 - fixed arguments
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{tmp_path / 'plugins'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "include" / "sandbox").exists()
+    assert not (tmp_path / "include" / "local").exists()
