@@ -47,7 +47,7 @@ class Tasks:
     bench: Bench
     server: PostgresServer
 
-    def _context(self, **ti: Any) -> dict[str, Any]:
+    def _context(self, days_ago: int = 0, **ti: Any) -> dict[str, Any]:
         now = datetime.now(UTC)
         return {
             "params": {"stores": [], "dry_run": False},
@@ -56,7 +56,7 @@ class Tasks:
                 dag_id=USER_JOB,
                 run_id="run-1",
                 run_type="scheduled",
-                logical_date=now,
+                logical_date=now - timedelta(days=days_ago),
                 run_after=now,
                 start_date=now,
             ),
@@ -66,9 +66,9 @@ class Tasks:
             ),
         }
 
-    def sync(self, job: str, *codes: str) -> Recorded:
+    def sync(self, job: str, *codes: str, days_ago: int = 0) -> Recorded:
         with recorded(self.bench.db_url, self.server.log) as found:
-            sync_tasks.sync_stores(job, codes, self._context())
+            sync_tasks.sync_stores(job, codes, self._context(days_ago))
         return found
 
     def list_stores(self) -> Recorded:
@@ -123,7 +123,7 @@ def tasks(bench: Bench, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TIKTOK_TOKEN_KEYS", ",".join(bench.settings.token_keys))
     monkeypatch.setenv("TIKTOK_RATE_LIMIT_PER_MINUTE", "600")
     bench.import_stores()
-    StoreRepository(bench.conn).ensure_partitions(today().date)
+    StoreRepository(bench.conn).ensure_partitions(today().date - timedelta(days=1))
     return Tasks(bench, postgres)
 
 
@@ -169,6 +169,17 @@ def test_a_video_sync_is_two_statements_a_page(tasks: Tasks, pages: int) -> None
     # Its second execution and those after it are prepared; the last page is another statement,
     # because it has no position behind it.
     assert found.prepared == (0 if pages == 1 else pages - 1 + pages - 2)
+
+
+def test_a_missed_day_is_filled_by_one_statement_whatever_the_number_of_videos(
+    tasks: Tasks,
+) -> None:
+    code = tasks.codes_with_pages(7)[0]
+    for job in (USER_JOB, VIDEO_JOB):
+        tasks.sync(job, code)
+
+    assert len(tasks.sync(USER_JOB, code, days_ago=1).statements) == 3  # fill, row, progress
+    assert len(tasks.sync(VIDEO_JOB, code, days_ago=1).statements) == 4  # ... and what is left
 
 
 def test_more_videos_on_as_many_pages_cost_no_statement(tasks: Tasks) -> None:
