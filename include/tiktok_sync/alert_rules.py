@@ -42,7 +42,7 @@ ORDER BY refresh_expires_at, store_code
 _DEAD = """
 SELECT store_code, status, status_reason, status_since
 FROM store_tokens
-WHERE store_code = ANY (%(stores)s::text[]) AND status <> 'active'
+WHERE store_code = ANY (%(stores)s::text[]) AND status IN ('needs_consent', 'missing_scope')
 ORDER BY store_code
 """
 

@@ -15,7 +15,7 @@ from include.tiktok_sync.store_run import USER_JOB
 from tests.database.bench import UTC, Bench, today
 
 
-def task_context(**ti: Any) -> dict[str, Any]:
+def task_context(days_ago: int = 0, **ti: Any) -> dict[str, Any]:
     """What of Airflow's context the bodies read; ``ti`` adds to the task instance."""
     now = datetime.now(UTC)
     return {
@@ -25,7 +25,7 @@ def task_context(**ti: Any) -> dict[str, Any]:
             dag_id=USER_JOB,
             run_id="run-1",
             run_type="scheduled",
-            logical_date=now,
+            logical_date=now - timedelta(days=days_ago),
             run_after=now,
             start_date=now,
         ),

@@ -43,10 +43,10 @@ class Tasks:
     bench: Bench
     server: PostgresServer
 
-    def sync(self, job: str, *codes: str) -> Recorded:
+    def sync(self, job: str, *codes: str, days_ago: int = 0) -> Recorded:
         """What some stores cost, without what is asked once a minute whatever their number."""
         with recorded(self.bench.db_url, self.server.log) as found:
-            sync_tasks.sync_stores(job, codes, task_context())
+            sync_tasks.sync_stores(job, codes, task_context(days_ago))
         found.statements = [text for text in found.statements if kind(text) != CONNECTIONS]
         return found
 
@@ -127,6 +127,17 @@ def test_a_video_sync_is_two_statements_a_page(tasks: Tasks, pages: int) -> None
     # Its second execution and those after it are prepared; the last page is another statement,
     # because it has no position behind it.
     assert found.prepared == (0 if pages == 1 else pages - 1 + pages - 2)
+
+
+def test_a_missed_day_is_filled_by_one_statement_whatever_the_number_of_videos(
+    tasks: Tasks,
+) -> None:
+    code = tasks.codes_with_pages(7)[0]
+    for job in (USER_JOB, VIDEO_JOB):
+        tasks.sync(job, code)
+
+    assert len(tasks.sync(USER_JOB, code, days_ago=1).statements) == 3  # fill, row, progress
+    assert len(tasks.sync(VIDEO_JOB, code, days_ago=1).statements) == 4  # ... and what is left
 
 
 def test_more_videos_on_as_many_pages_cost_no_statement(tasks: Tasks) -> None:
