@@ -162,6 +162,10 @@ def test_the_page_says_who_needs_help_why_and_since_when(
         assert "> 95 %" in night
         assert page.locator("figure svg circle").count() > 2 * 80
         screenshot(page, "status-failures")
+        light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.emulate_media(color_scheme="dark")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+        screenshot(page, "status-failures-dark")
         page.get_by_role("link", name="S014").click()
         expect(page.locator("figcaption")).to_have_text(["Followers"])  # it has no video's row
         page.goto(f"{url}store?code=S001")
