@@ -207,6 +207,24 @@ def add_result(conn: Connection, code: str) -> None:
     )
 
 
+def test_a_page_that_cannot_be_read_again_says_so_until_it_can(
+    history_url: str, browser: Browser
+) -> None:
+    with (
+        psycopg.connect(history_url, autocommit=True) as conn,
+        served(status_site(f"{history_url}?options=-c%20statement_timeout%3D3000")) as url,
+        open_page(browser) as page,
+    ):
+        page.goto(url)
+        read = page.locator("header p")
+        expect(read).to_have_text(re.compile(r"^Read \S+ \S+ UTC$"))
+        with conn.transaction():
+            conn.execute("LOCK TABLE alerts IN ACCESS EXCLUSIVE MODE")
+            expect(read).to_contain_text("cannot be read again", timeout=PATIENCE_MS)
+            assert "longer than" in text_of(url, 503)
+        expect(read).to_have_text(re.compile(r"^Read \S+ \S+ UTC$"), timeout=PATIENCE_MS)
+
+
 def test_an_empty_database_is_told_what_comes_next(db_url: str, browser: Browser) -> None:
     with served(status_site(db_url)) as url, open_page(browser) as page:
         page.goto(url)
