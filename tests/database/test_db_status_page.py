@@ -162,6 +162,10 @@ def test_the_page_says_who_needs_help_why_and_since_when(
         assert "> 95 %" in night
         assert page.locator("figure svg circle").count() > 2 * 80
         screenshot(page, "status-failures")
+        light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.emulate_media(color_scheme="dark")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+        screenshot(page, "status-failures-dark")
         page.get_by_role("link", name="S014").click()
         expect(page.locator("figcaption")).to_have_text(["Followers"])  # it has no video's row
         page.goto(f"{url}store?code=S001")
@@ -201,6 +205,24 @@ def add_result(conn: Connection, code: str) -> None:
         " VALUES (%s, 'now', %s, 'success', 'done', current_date)",
         [USER_JOB, code],
     )
+
+
+def test_a_page_that_cannot_be_read_again_says_so_until_it_can(
+    history_url: str, browser: Browser
+) -> None:
+    with (
+        psycopg.connect(history_url, autocommit=True) as conn,
+        served(status_site(f"{history_url}?options=-c%20statement_timeout%3D3000")) as url,
+        open_page(browser) as page,
+    ):
+        page.goto(url)
+        read = page.locator("header p")
+        expect(read).to_have_text(re.compile(r"^Read \S+ \S+ UTC$"))
+        with conn.transaction():
+            conn.execute("LOCK TABLE alerts IN ACCESS EXCLUSIVE MODE")
+            expect(read).to_contain_text("cannot be read again", timeout=PATIENCE_MS)
+            assert "longer than" in text_of(url, 503)
+        expect(read).to_have_text(re.compile(r"^Read \S+ \S+ UTC$"), timeout=PATIENCE_MS)
 
 
 def test_an_empty_database_is_told_what_comes_next(db_url: str, browser: Browser) -> None:

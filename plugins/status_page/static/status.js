@@ -62,7 +62,12 @@ document.addEventListener("DOMContentLoaded", () => {
   if (live) {
     const again = () =>
       refresh(live.dataset.live)
-        .catch((error) => console.warn("The status could not be read again", error))
+        .catch(() => {
+          // What is shown stays, and says that it is old.
+          const read = document.querySelector('[data-part="read"]');
+          read.className = "bad";
+          read.textContent = `${read.textContent.split(";")[0]}; cannot be read again, trying …`;
+        })
         .finally(() => setTimeout(again, 1000 * LIVE_SECONDS));
     setTimeout(again, 1000 * LIVE_SECONDS);
   }
