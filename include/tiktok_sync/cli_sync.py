@@ -51,6 +51,12 @@ def sync_store(
             if repository.unknown_store_codes([store_code]):
                 message = f"There is no store {store_code} in the table stores."
                 raise ConfigurationError(message)
+            if repository.removed_store_codes([store_code]):
+                message = (
+                    f"Store {store_code} has left (stores disconnect). To take it back in: stores"
+                    f" resume {store_code}"
+                )
+                raise ConfigurationError(message)
             repository.ensure_partitions(day.date)
             run = StoreRun(jobs[job], f"cli__{uuid4()}", store_code, day, stores_in_run=1)
             outcome = run_store(

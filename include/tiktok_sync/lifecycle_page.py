@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from include.tiktok_sync.lifecycle import GRANT_STATES, MOVES, Move
 
 
@@ -11,39 +13,51 @@ def lifecycle_block() -> str:
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram, for docs/lifecycle.md."""
-    inside = [move for move in MOVES if _is_inside(move)]
-    outside = [move for move in MOVES if move not in inside]
-    lines = ["```mermaid", "stateDiagram-v2", '    state "in the nightly syncs" as nightly {']
-    for move in inside:
-        lines += [
-            f"        {source} --> {move.target}: {move.name}"
-            for source in move.sources
-            if source != move.target
+    """The table as a Mermaid state diagram."""
+    inside = _edges(move for move in MOVES if _is_inside(move))
+    outside = _edges(move for move in MOVES if not _is_inside(move))
+    return "\n".join(
+        [
+            "```mermaid",
+            "stateDiagram-v2",
+            '    state "in the nightly syncs" as nightly {',
+            *(f"        {edge}" for edge in inside),
+            "    }",
+            *(f"    {edge}" for edge in outside),
+            "```",
+            "",
         ]
-    lines.append("    }")
-    for move in outside:
-        lines += [
-            f"    {source} --> {_node(move.target)}: {move.name}"
-            for source in _sources(move)
-            if source != move.target
-        ]
-    return "\n".join([*lines, "```", ""])
+    )
+
+
+def _edges(moves: Iterable[Move]) -> list[str]:
+    """An arrow for each pair of states, labelled with every move between them."""
+    labels: dict[tuple[str, str], list[str]] = {}
+    for move in moves:
+        for source in _sources(move):
+            target = _node(move)
+            if source != target:
+                labels.setdefault((source, target), []).append(move.name)
+    return [
+        f"{source} --> {target}: {', '.join(names)}" for (source, target), names in labels.items()
+    ]
 
 
 def _is_inside(move: Move) -> bool:
-    return bool(move.sources) and {*move.sources, move.target} <= set(GRANT_STATES)
+    return {*move.sources, move.target} <= set(GRANT_STATES)
 
 
 def _sources(move: Move) -> list[str]:
     if not move.sources:
         return ["[*]"]
-    others = [state for state in move.sources if state not in GRANT_STATES]
-    return (["nightly"] if len(others) < len(move.sources) else []) + others
+    if _is_inside(move):
+        return list(move.sources)
+    away = [state for state in move.sources if state not in GRANT_STATES]
+    return (["nightly"] if len(away) < len(move.sources) else []) + away
 
 
-def _node(target: str | None) -> str:
-    return {None: "nightly", "gone": "[*]"}.get(target, str(target))
+def _node(move: Move) -> str:
+    return {None: "nightly", "gone": "[*]"}.get(move.target, str(move.target))
 
 
 def moves_table() -> str:

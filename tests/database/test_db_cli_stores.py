@@ -86,6 +86,7 @@ def test_a_stores_whole_life_by_commands(cli: Run, bench: Bench, tmp_path: Path)
     assert said == "S001: removed and its grant revoked at TikTok\n"
     counts = _json(cli("stores", "erase", "S001", "--dry-run", "--json"))
     assert counts["user_daily_stats"] == 1
+    _error(cli("sync-store", "S001"), 2, "Store S001 has left (stores disconnect)")
     _error(cli("stores", "erase", "S001"), 2, "give --yes, or run it in a terminal")
     assert _json(cli("stores", "erase", "S001", "--yes", "--json", "--as", "anna")) == counts
     assert _ok(cli("stores", "list", "--json")) == "[]\n"

@@ -93,6 +93,15 @@ def test_a_rotation_that_was_cut_off_is_run_again(old: Bench) -> None:
     assert dict(key_use(both.conn, both.vault).by_place) == {0: 3}
 
 
+def test_a_process_that_still_has_the_old_key_in_front_is_found_and_made_good(old: Bench) -> None:
+    both = _on(old, NEW, OLD)
+    assert rotate_keys(both.conn, both.vault).complete
+    _on(old, OLD, NEW).import_stores("S002")
+    assert key_use(both.conn, both.vault).on_old_keys == 1
+    assert rotate_keys(both.conn, both.vault).renewed == 1
+    assert key_use(both.conn, both.vault).on_old_keys == 0
+
+
 def test_a_row_that_a_refresh_holds_is_come_back_to(old: Bench, db_url: str) -> None:
     both = _on(old, NEW, OLD)
     with psycopg.connect(db_url) as holder:
