@@ -12,7 +12,7 @@ from include.connect.settings import ConnectSettings
 from include.connect.tiktok import TikTokConsent
 from include.tiktok_sync import schema
 from include.tiktok_sync.connect_links import LinkSigner
-from include.tiktok_sync.connect_role import check_least_privilege
+from include.tiktok_sync.connect_role import check_rights
 from include.tiktok_sync.database import Connection, connect, database_errors
 
 _LOCK_SECONDS = 15
@@ -47,17 +47,21 @@ class Desk:
         """Refuse what would only fail with the first manager.
 
         Raises:
-            ConfigurationError: Another schema, or a login with more rights than the app needs.
+            ConfigurationError: Another schema, or a login with more or less rights than needed.
             DatabaseUnavailableError: It cannot be reached.
         """
         with self._connection() as conn:
+            check_rights(conn)
             schema.check_schema(conn)
-            check_least_privilege(conn)
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         with (
-            connect(self.settings.db_url, application_name="tiktok_sync:connect") as conn,
+            connect(
+                self.settings.db_url,
+                application_name="tiktok_sync:connect",
+                setting="CONNECT_DB_URL",
+            ) as conn,
             database_errors(),
         ):
             conn.execute(

@@ -68,11 +68,12 @@ class Stack:
             self._migrate(migrate.token_keys(self.settings))
             write_password_file(self.workspace, self.settings)
             started = self._start(AIRFLOW)
-            if CONNECT in self._programs:
-                self._start_connect()
+            connect_started = CONNECT in self._programs and self._start_connect()
             if SANDBOX in self._programs:
                 self._wait_for_sandbox(sandbox_started)
             self._migrate(migrate.airflow_settings(self.workspace, self.settings))
+            if CONNECT in self._programs:
+                self._wait_for_connect(connect_started)
             self._wait_for_airflow(started)
 
     def up_database(self) -> None:
@@ -202,10 +203,12 @@ class Stack:
             self._wait(lambda: health.check_sandbox(self.settings), "The sandbox", [SANDBOX])
             ready(f"sandbox      {_how(started)} on {self.settings.sandbox_url}")
 
-    def _start_connect(self) -> None:
+    def _start_connect(self) -> bool:
         self._migrate(migrate.connect_role(self.workspace, self.settings))
+        return self._start([CONNECT])
+
+    def _wait_for_connect(self, started: bool) -> None:  # noqa: FBT001 - one internal caller
         with waiting("Starting the connect app") as ready:
-            started = self._start([CONNECT])
             self._wait(lambda: health.check_connect(self.settings), "The connect app", [CONNECT])
             ready(f"connect      {_how(started)} on {self.settings.connect_url}")
 

@@ -11,7 +11,8 @@ from include.tiktok_sync.errors import ConfigurationError
 DEFAULT_ROLE = "tiktok_connect"
 
 _FUNCTIONS = """
-SELECT format('%I(%s)', proname, pg_get_function_identity_arguments(oid))
+SELECT format('%I(%s)', proname, pg_get_function_identity_arguments(oid)),
+    has_function_privilege(oid, 'EXECUTE')
 FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname ~ '^connect_'
     AND proname NOT IN ('connect_known_account', 'connect_verdict')
 ORDER BY 1
@@ -84,11 +85,11 @@ def _grant(conn: Connection, role: sql.Identifier) -> list[str]:
     return functions
 
 
-def check_least_privilege(conn: Connection) -> None:
-    """Refuse a login that can read or write any table of the product.
+def check_rights(conn: Connection) -> None:
+    """Refuse a login with other rights than :func:`ensure_connect_role` gives.
 
     Raises:
-        ConfigurationError: It can.
+        ConfigurationError: It can read or write a table, or may not call a function.
     """
     tables = [str(row[0]) for row in conn.execute(_TOO_MUCH)]
     if tables:
@@ -96,5 +97,15 @@ def check_least_privilege(conn: Connection) -> None:
             f"CONNECT_DB_URL logs in as a role with rights on {', '.join(tables)}. The connect app"
             " faces the internet: give it a role of its own (python -m include.tiktok_sync db"
             " connect-role)."
+        )
+        raise ConfigurationError(message)
+    # NULL on an empty database, which check_schema names.
+    version = "SELECT has_table_privilege(to_regclass('alembic_version'), 'SELECT')"
+    row = conn.execute(version).fetchone()
+    missing = [str(name) for name, may_call in conn.execute(_FUNCTIONS) if not may_call]
+    if missing or row == (False,):
+        message = (
+            "CONNECT_DB_URL logs in as a role that lacks rights of the connect app. Bring them up"
+            " to date: python -m include.tiktok_sync db connect-role"
         )
         raise ConfigurationError(message)

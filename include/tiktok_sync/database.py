@@ -18,7 +18,9 @@ store of seven pages hardly reaches; docs/decisions/0009)."""
 
 
 @contextmanager
-def connect(url: str, *, application_name: str) -> Iterator[Connection]:
+def connect(
+    url: str, *, application_name: str, setting: str = "STORE_DB_URL"
+) -> Iterator[Connection]:
     """An autocommit connection: transactions are opened where one is needed, and are short.
 
     It prepares no statements, so that the URL may lead to a pooler that cannot keep them (PgBouncer
@@ -27,6 +29,7 @@ def connect(url: str, *, application_name: str) -> Iterator[Connection]:
     Args:
         url: libpq URL.
         application_name: Shown in ``pg_stat_activity``.
+        setting: Where the URL comes from, for the error.
 
     Raises:
         DatabaseUnavailableError: The server cannot be reached or refuses the login.
@@ -41,22 +44,25 @@ def connect(url: str, *, application_name: str) -> Iterator[Connection]:
             connect_timeout=10,
         )
     except psycopg.ProgrammingError as error:
-        message = "STORE_DB_URL is not a libpq URL (postgresql://user:password@host:port/database)."
+        message = f"{setting} is not a libpq URL (postgresql://user:password@host:port/database)."
         raise ConfigurationError(message) from error
     except psycopg.OperationalError as error:
-        raise unreachable(error) from error
+        raise unreachable(error, setting) from error
     with conn:
         yield conn
 
 
-def unreachable(error: psycopg.OperationalError) -> DatabaseUnavailableError:
+def unreachable(
+    error: psycopg.OperationalError, setting: str = "STORE_DB_URL"
+) -> DatabaseUnavailableError:
     """The error for a server that cannot be reached; libpq's text holds no password."""
     # The first line with the cause; libpq adds hints, and a headline where it tried more hosts.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = next((line for line in lines if "failed: " in line), (lines or ["no reason given"])[0])
+    also = " (or the connection store_db)" if setting == "STORE_DB_URL" else ""
     message = (
         f"The store database cannot be reached: {reason.rstrip('.')}."
-        " Check STORE_DB_URL (or the connection store_db), and that the server runs."
+        f" Check {setting}{also}, and that the server runs."
     )
     return DatabaseUnavailableError(message, retry_after_s=30)
 

@@ -299,12 +299,14 @@ def test_it_starts_serves_says_nothing_secret_and_stops(bench: Bench) -> None:
     ("change", "status", "says"),
     [
         ({"CONNECT_SECRET": ""}, 2, "CONNECT_SECRET is not set"),
-        ({"CONNECT_DB_URL": "postgresql://a:b@127.0.0.1:1/x"}, 1, "cannot be reached"),
+        ({"CONNECT_DB_URL": "postgresql://a:b@127.0.0.1:1/x"}, 1, "Check CONNECT_DB_URL, and"),
         ({}, 2, "connect-role"),  # the product's own login
+        ({"CONNECT_DB_URL": "empty"}, 2, "schema is empty"),
     ],
 )
 def test_it_refuses_to_start_and_says_why(
     bench: Bench,
+    empty_db_url: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     change: dict[str, str],
@@ -312,7 +314,7 @@ def test_it_refuses_to_start_and_says_why(
     says: str,
 ) -> None:
     for name, value in {**connect_env(bench, bench.db_url, 1), **change}.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, empty_db_url if value == "empty" else value)
     try:
         assert main() == status
     finally:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from include.connect.browser import Browsers
 from include.tiktok_sync.connect_links import LinkSigner, hash_of, make_link
-from include.tiktok_sync.connect_role import check_least_privilege
+from include.tiktok_sync.connect_role import check_rights
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.snapshot import utc_now
 from tests.connect_server import Browser, ConnectServer, form_token, running_connect
@@ -307,7 +307,7 @@ def test_the_apps_role_cannot_read_or_write_any_table(app: ConnectServer) -> Non
         "SET ROLE postgres",
     ]
     with app.as_role() as conn:
-        check_least_privilege(conn)
+        check_rights(conn)
         for attempt in attempts:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 conn.execute(attempt.encode())
@@ -344,9 +344,15 @@ def test_the_apps_role_reaches_no_other_store_through_its_functions(app: Connect
     assert ends["life"] <= timedelta(hours=1)
 
 
-def test_a_role_with_more_rights_is_refused_at_start(app: ConnectServer) -> None:
+def test_a_role_with_other_rights_is_refused_at_start(app: ConnectServer) -> None:
     with pytest.raises(ConfigurationError, match="store_tokens"):
-        check_least_privilege(app.bench.conn)
+        check_rights(app.bench.conn)
+    with app.as_role() as conn:
+        check_rights(conn)
+        app.bench.conn.execute("CREATE FUNCTION connect_new() RETURNS int RETURN 1")
+        app.bench.conn.execute("REVOKE ALL ON FUNCTION connect_new() FROM PUBLIC")
+        with pytest.raises(ConfigurationError, match="lacks rights"):
+            check_rights(conn)
 
 
 def test_a_store_code_in_a_link_may_be_any(bench: Bench) -> None:

@@ -373,3 +373,11 @@ def test_a_wrong_client_secret_is_one_clear_error(synced: RunningStack) -> None:
     assert stats["endpoints"]["user_info"]["calls"] == 0
     statuses = rows(synced, "SELECT DISTINCT status FROM store_tokens")
     assert statuses == [("active",)]
+
+
+def test_a_store_gets_a_link_that_opens_the_connect_app(synced: RunningStack) -> None:
+    done = synced.run("python -m include.tiktok_sync stores link S001 --json")
+    assert done.returncode == 0, done.stderr
+    page = requests.get(json.loads(done.stdout)["url"], timeout=30)
+    assert page.status_code == 200
+    assert "Continue to TikTok" in page.text
