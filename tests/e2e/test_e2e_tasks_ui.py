@@ -87,7 +87,7 @@ def test_a_store_is_triggered_by_name_fails_with_its_reason_and_is_cleared(
         screenshot(page, "tasks-failed-log")
 
         operator.faults()
-        page.get_by_role("button", name="Clear Task Instance").first.click()
+        page.get_by_role("button", name="Press shift+c to clear").first.click()
         page.get_by_role("button", name="Confirm").click()
         page.get_by_role("dialog").wait_for(state="hidden")
         assert operator.end(run_id) == "success"
