@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
+from include.airflow_settings import SETTINGS_FILE, connection_variables, read_settings
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.store_run import USER_JOB
 from tests.database.bench import UTC, Bench, today
+from tests.sandbox_server import SandboxServer
 
 
 def task_context(days_ago: int = 0, **ti: Any) -> dict[str, Any]:
@@ -34,25 +34,22 @@ def task_context(days_ago: int = 0, **ti: Any) -> dict[str, Any]:
     }
 
 
+def connections(db_url: str, sandbox: SandboxServer | None = None) -> dict[str, str]:
+    """``AIRFLOW_CONN_…`` variables that lead to a database, and to a sandbox."""
+    env = {"STORE_DB_URL": db_url}
+    if sandbox is not None:
+        env |= {
+            "TIKTOK_API_URL": sandbox.url,
+            "TIKTOK_CLIENT_KEY": sandbox.client_key,
+            "TIKTOK_CLIENT_SECRET": sandbox.client_secret,
+        }
+    return connection_variables(read_settings(SETTINGS_FILE, env))
+
+
 def set_airflow_env(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bench's database, TikTok and keys in the environment, as Airflow's tasks find them."""
-    parts: Any = conninfo_to_dict(bench.db_url)
-    store_db = {
-        "conn_type": "postgres",
-        "host": parts["host"],
-        "port": int(parts["port"]),
-        "login": parts["user"],
-        "password": parts["password"],
-        "schema": parts["dbname"],
-    }
-    tiktok = {
-        "conn_type": "http",
-        "host": bench.sandbox.url,
-        "login": bench.sandbox.client_key,
-        "password": bench.sandbox.client_secret,
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(store_db))
-    monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_DEFAULT", json.dumps(tiktok))
+    for name, value in connections(bench.db_url, bench.sandbox).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("TIKTOK_TOKEN_KEYS", ",".join(bench.settings.token_keys))
 
 

@@ -13,7 +13,6 @@ import psycopg
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
-from psycopg.conninfo import conninfo_to_dict
 
 import alerting
 import sync_dag
@@ -27,6 +26,7 @@ from include.tiktok_sync.summary import RunSummary
 from include.tiktok_sync.sync_log import RunKey, StoreStatus, SyncLog
 from tests.alert_receiver import SECRET, Receiver, alert_receiver
 from tests.database.bench import DAY, UTC, row, rows
+from tests.database.task_bodies import connections
 
 RUN: Any = {"job_name": USER_JOB, "run_id": "night-1"}
 OK = RunSummary("success", "2 of 2 stores synced", {})
@@ -50,16 +50,7 @@ def stores(conn: Connection) -> list[str]:
 def receiver(conn: Connection, db_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     """A channel, and Airflow's connections to it and to the database."""
     del conn
-    parts: Any = conninfo_to_dict(db_url)
-    store_db = {
-        "conn_type": "postgres",
-        "host": parts["host"],
-        "port": int(parts["port"]),
-        "login": parts["user"],
-        "password": parts["password"],
-        "schema": parts["dbname"],
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(store_db))
+    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", connections(db_url)["AIRFLOW_CONN_STORE_DB"])
     monkeypatch.setenv("AIRFLOW_VAR_TIKTOK_MIN_SUCCESS_RATE", "0.9")
     with alert_receiver() as found:
         monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_ALERTS", found.connection())

@@ -20,9 +20,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from tests.database.bench import UTC, Bench, insert_grants
+from tests.database.task_bodies import connections
 from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,29 +117,13 @@ def airflow(
     for folder in ("dags", "plugins", "include"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     url = new_database(metadata_template)
-    parts: dict[str, Any] = conninfo_to_dict(bench.db_url)
-    store_db = {
-        "conn_type": "postgres",
-        "host": parts["host"],
-        "port": int(parts["port"]),
-        "login": parts["user"],
-        "password": parts["password"],
-        "schema": parts["dbname"],
-    }
-    tiktok = {
-        "conn_type": "http",
-        "host": bench.sandbox.url,
-        "login": bench.sandbox.client_key,
-        "password": bench.sandbox.client_secret,
-    }
     env = os.environ | {
         "AIRFLOW_HOME": str(tmp_path / "home"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(tmp_path / "plugins"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _sqlalchemy(url),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
-        "AIRFLOW_CONN_STORE_DB": json.dumps(store_db),
-        "AIRFLOW_CONN_TIKTOK_DEFAULT": json.dumps(tiktok),
+        **connections(bench.db_url, bench.sandbox),
         "PYTHONPATH": str(tmp_path),
         "TIKTOK_TOKEN_KEYS": bench.settings.token_keys[0],
         "TIKTOK_RATE_LIMIT_PER_MINUTE": "0",

@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from hooks.store_db_hook import StoreDbHook
 from include.tiktok_sync.database import PREPARE_AFTER, database_errors
 from include.tiktok_sync.errors import DatabaseUnavailableError
+from tests.database.task_bodies import connections
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {
@@ -32,17 +33,8 @@ Rows = dict[str, dict[str, tuple[Any, ...]]]
 @pytest.fixture
 def store_db(monkeypatch: pytest.MonkeyPatch, db_url: str) -> str:
     """The connection ``store_db`` leads to the test's database."""
-    parts: Mapping[str, Any] = conninfo_to_dict(db_url)
-    fields = {
-        "conn_type": "postgres",
-        "host": parts["host"],
-        "port": int(parts["port"]),
-        "login": parts["user"],
-        "password": parts["password"],
-        "schema": parts["dbname"],
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(fields))
-    return str(parts["dbname"])
+    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", connections(db_url)["AIRFLOW_CONN_STORE_DB"])
+    return str(conninfo_to_dict(db_url)["dbname"])
 
 
 def test_session_is_named_bounded_and_autocommits(store_db: str) -> None:

@@ -185,5 +185,5 @@ def test_what_is_done_once_a_run_does_not_grow_with_the_stores(tasks: Tasks) -> 
     tasks.sync(USER_JOB, *codes)
 
     assert len(tasks.summarize(codes).statements) == few == 3  # results, row, dead grants
-    # Schema, keys, unknown codes, codes, partitions.
-    assert len(tasks.list_stores().statements) == 5
+    # Schema, keys (of two tables), unknown codes, codes, partitions.
+    assert len(tasks.list_stores().statements) == 6

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import socket
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 import store_choices
 import sync_dag
 from include.tiktok_sync.database import Connection
+from tests.database.task_bodies import connections
 
 OFFERED = {
     "10": "10 · Ten",
@@ -23,16 +21,7 @@ OFFERED = {
 
 
 def connect_to(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    parts: Any = conninfo_to_dict(url)
-    fields = {
-        "conn_type": "postgres",
-        "host": parts["host"],
-        "port": int(parts["port"]),
-        "login": parts["user"],
-        "password": parts["password"],
-        "schema": parts["dbname"],
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(fields))
+    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", connections(url)["AIRFLOW_CONN_STORE_DB"])
 
 
 @pytest.fixture
