@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import timedelta
 
@@ -13,6 +14,11 @@ MOST = 1000
 """With more stores the form takes codes as text: a list of thousands is slow to open, and is part
 of what Airflow keeps of each version of a Dag."""
 
+CONNECTION = "AIRFLOW_CONN_STORE_DB"
+"""Where the connection must stand for it. Looking it up elsewhere would wait for the Dag
+processor's manager, which answers no sooner than it has built an API server of its own: 30 s and
+more on a busy machine, the time at which Airflow gives a Dag up."""
+
 _CONNECT = timedelta(seconds=2)
 _ASK = timedelta(seconds=1)
 
@@ -23,7 +29,7 @@ def store_choices() -> dict[str, str]:
     Asked only in Airflow's Dag processor, whose parse is the one that the UI shows. Everyone else
     who parses a Dag, each task among them, asks nobody.
     """
-    if sys.argv[1:2] != ["dag-processor"]:
+    if sys.argv[1:2] != ["dag-processor"] or CONNECTION not in os.environ:
         return {}
     import psycopg  # noqa: PLC0415 - heavy; preloaded in the Dag processor, not paid elsewhere
 

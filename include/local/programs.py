@@ -188,8 +188,11 @@ def _airflow(workspace: Workspace, settings: Settings) -> list[Program]:
     # Tasks run below the scheduler (LocalExecutor); nothing else reads TikTok tokens. They find
     # their connections here too: asking the API server for them is a fifth of a task's calls.
     loaded = read_settings(SETTINGS_FILE, airflow_env.product_env(settings))
-    task_env = {**airflow_env.token_env(settings), **connection_variables(loaded)}
-    extra = {"api-server": api_secret, "scheduler": task_env}
+    connections = connection_variables(loaded)
+    task_env = {**airflow_env.token_env(settings), **connections}
+    # The trigger form offers the stores that exist (plugins/store_choices.py).
+    form_env = {"AIRFLOW_CONN_STORE_DB": connections["AIRFLOW_CONN_STORE_DB"]}
+    extra = {"api-server": api_secret, "scheduler": task_env, "dag-processor": form_env}
     flags = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
     code = airflow_env.code_digest(workspace, "plugins", "include/tiktok_sync")
     return [

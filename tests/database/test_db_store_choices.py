@@ -6,6 +6,7 @@ import socket
 
 import psycopg
 import pytest
+from airflow.sdk import BaseHook
 
 import store_choices
 import sync_dag
@@ -76,6 +77,16 @@ def test_no_other_process_asks(monkeypatch: pytest.MonkeyPatch, arguments: list[
 
     assert store_choices.store_choices() == {}
     assert "examples" not in sync_dag.params()["stores"].schema
+
+
+@pytest.mark.usefixtures("stores")
+def test_a_connection_that_airflow_must_look_up_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(store_choices.CONNECTION)
+    monkeypatch.setattr(BaseHook, "get_connection", lambda *_: pytest.fail("it asked"))
+
+    assert store_choices.store_choices() == {}
 
 
 @pytest.mark.usefixtures("stores")

@@ -26,7 +26,7 @@ SECRETS = {
     "AIRFLOW_API_SECRET_KEY": {"api-server"},
     "AIRFLOW_ADMIN_PASSWORD": set(),
     "POSTGRES_PASSWORD": set(),
-    "STORE_DB_PASSWORD": {"scheduler"},
+    "STORE_DB_PASSWORD": {"scheduler", "dag-processor"},
     "SUPERVISOR_PASSWORD": set(),
 }
 REAL_TIKTOK = {
