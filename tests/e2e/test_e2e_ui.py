@@ -219,6 +219,8 @@ def test_one_store_is_synced_at_the_press_of_a_button(
             time.sleep(1)
         page.reload()
         frame.get_by_role("heading", name="S007").wait_for()
+        # As Airflow's own pages are, whatever made them so.
+        expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
         screenshot(page, "ui-store-dark")
     assert {job for job, _, _ in new} == {"sync_user_daily", "sync_video_daily"}
     assert {(status, stores) for _, status, stores in synced(ready, new)} == {("success", 1)}
