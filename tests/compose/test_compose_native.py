@@ -77,3 +77,4 @@ def test_a_worker_killed_half_way_costs_nothing(stack: NativeStack, api: Airflow
     night = play(stack, api, strike, stores=STORES)
 
     assert problems(stack, night, stores=STORES) == []
+    assert 0 < night.again <= 2 * int(stack.env["WORKER_CONCURRENCY"])

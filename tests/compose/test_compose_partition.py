@@ -49,6 +49,8 @@ def test_a_machine_that_is_cut_off_costs_nothing(
 
     night = play(stack, api, strike, stores=STORES)
     assert problems(stack, night, stores=STORES) == []
+    # Only what was over there, at work or on its way: until then both machines worked.
+    assert 0 < night.again <= 2 * int(stack.env["WORKER_CONCURRENCY"])
 
     host.mend()
     deadline = time.monotonic() + 180
