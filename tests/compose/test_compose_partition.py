@@ -37,6 +37,7 @@ def host(stack: NativeStack) -> Iterator[WorkerHost]:
         stack.running["worker-2"].kill()
 
 
+@pytest.mark.usefixtures("fresh_tokens")
 @pytest.mark.timeout(1800)
 def test_a_machine_that_is_cut_off_costs_nothing(
     stack: NativeStack, api: AirflowApi, host: WorkerHost
