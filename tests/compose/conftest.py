@@ -18,6 +18,7 @@ from include.local.ports import HOST
 from include.local.settings import Settings
 from tests.compose.compose_file import ROOT, read_env
 from tests.compose.native_stack import NativeStack
+from tests.compose.night import await_end, one
 
 STORES = 300
 
@@ -44,6 +45,17 @@ def stack() -> Iterator[NativeStack]:
             yield stack
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def fresh_tokens(stack: NativeStack, api: AirflowApi) -> int:
+    """The Dag before the night has run; gives how many stores' tokens had ended."""
+    (ended,) = one(
+        stack.url("tiktok_sync"),
+        "SELECT count(*) FROM store_tokens WHERE access_expires_at < now() + interval '5 minutes'",
+    )
+    await_end(api, {"refresh_tokens": api.trigger("refresh_tokens")})
+    return int(ended)
 
 
 class Doctor(Protocol):

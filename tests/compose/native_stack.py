@@ -24,6 +24,7 @@ import psycopg
 from psycopg import sql
 from typing_extensions import Self
 
+from include.airflow_settings import SETTINGS_FILE, connection_variables, read_settings
 from include.local.ports import HOST
 from include.local.postgres import binary, system_user
 from tests.compose.compose_file import ROOT, Service, read_services
@@ -215,6 +216,8 @@ class NativeStack:
         if host:
             argv = [*host.prefix(), *argv]
             env = {name: host.address(text) for name, text in env.items()}
+            # The connections in Airflow's database have the addresses of this end of the wire.
+            env |= connection_variables(read_settings(SETTINGS_FILE, env))
         with (self._folder / "logs" / f"{instance}.log").open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - from our own file
                 argv,

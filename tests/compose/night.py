@@ -36,6 +36,7 @@ class Night:
         runs: Run id by Dag.
         struck_at: Stores whose videos were done at the blow; ``None`` = it did not come.
         lost: Tasks that the lost worker had in its hands.
+        again: Tasks that were tried more than once.
         held: Most connections to the product's server at once.
         most: Its ``max_connections``.
         seconds: From the trigger to the end of both.
@@ -46,6 +47,7 @@ class Night:
     runs: dict[str, str]
     struck_at: int | None = None
     lost: int = 0
+    again: int = 0
     held: int = 0
     most: int = 0
     seconds: float = 0.0
@@ -154,7 +156,7 @@ def _limits(night: Night) -> Iterator[str]:
 
 
 def _show(stack: NativeStack, night: Night) -> None:
-    again, most = one(
+    night.again, most = one(
         stack.url("airflow"),
         "SELECT count(*) FILTER (WHERE try_number > 1), max(try_number)"
         " FROM task_instance WHERE run_id = ANY(%s)",
@@ -163,7 +165,7 @@ def _show(stack: NativeStack, night: Night) -> None:
     endpoints = night.after["endpoints"]
     console.print(
         f"\nboth syncs: {night.seconds:.0f} s; a worker lost after {night.struck_at} stores with"
-        f" {night.lost} tasks in its hands; {again} tasks tried again (at most {most} tries);"
+        f" {night.lost} tasks in its hands; {night.again} tasks tried again (at most {most} tries);"
         f" in flight at most { {n: endpoints[n]['in_flight_max'] for n in SLOTS} };"
         f" answers { {n: f['by_code'] for n, f in endpoints.items() if f['by_code']} };"
         f" connections {night.held} of {night.most};"

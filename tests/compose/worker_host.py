@@ -7,15 +7,17 @@ would.
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
-import threading
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 
 from typing_extensions import Self
 
 from include.local.ports import HOST
+
+RELAY = Path(__file__).with_name("relay.py")
 
 _NUMBER = 213
 HERE, THERE = f"10.{_NUMBER}.0.1", f"10.{_NUMBER}.0.2"
@@ -32,9 +34,7 @@ class WorkerHost:
 
     def __init__(self, ports: Iterable[int]) -> None:
         self._ports = list(ports)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._servers: list[asyncio.Server] = []
+        self._relay: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         self._ip("netns", "add", self.name)
@@ -46,10 +46,13 @@ class WorkerHost:
         self._ip(*inside, "addr", "add", f"{THERE}/24", "dev", "tiktok-there")
         self._ip(*inside, "link", "set", "tiktok-there", "up")
         self._ip(*inside, "link", "set", "lo", "up")
-        self._thread.start()
-        for port in self._ports:
-            started = asyncio.run_coroutine_threadsafe(self._relay(port), self._loop)
-            self._servers.append(started.result(10))
+        self._relay = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, str(RELAY), HERE, *map(str, self._ports)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._relay.stdout is not None
+        assert self._relay.stdout.readline() == "ready\n"
         return self
 
     def __exit__(
@@ -58,10 +61,9 @@ class WorkerHost:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for server in self._servers:
-            self._loop.call_soon_threadsafe(server.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        if self._relay:
+            self._relay.kill()
+            self._relay.communicate()
         self._ip("link", "del", "tiktok-here")
         self._ip("netns", "del", self.name)
 
@@ -86,25 +88,3 @@ class WorkerHost:
     @staticmethod
     def _ip(*words: str) -> None:
         subprocess.run(["ip", *words], check=True)  # noqa: S603, S607 - fixed words, the system's ip
-
-    async def _relay(self, port: int) -> asyncio.Server:
-        async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                there, back = await asyncio.open_connection(HOST, port)
-            except OSError:
-                writer.close()
-                return
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
-
-        return await asyncio.start_server(pass_on, HERE, port)
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass  # the other end is gone, and so is this one
-    finally:
-        writer.close()
