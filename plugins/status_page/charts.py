@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 560, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 28, 14, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 28, 14, 30
+_LETTER = 7.5  # width of one in a label of the axis
 _TICKS = 4
 _MOST_DATES = 6
 
@@ -70,12 +71,12 @@ class Chart:
     dates: Sequence[Label]
     marks: Sequence[Label]
     summary: str
+    left: int
     width: int = WIDTH
     height: int = HEIGHT
-    left: int = _LEFT
     right: int = WIDTH - _RIGHT
     bottom: int = HEIGHT - _BOTTOM
-    top: int = field(default=_TOP)
+    top: int = _TOP
 
 
 def chart(
@@ -106,16 +107,17 @@ def chart(
     days = [day for line in series for day, value in line.points if value is not None]
     first, last = min(days), max(days)
     low, high, step = _axis([*known, *(mark.value for mark in marks)], least, most)
+    levels = [low + step * number for number in range(round((high - low) / step) + 1)]
+    left = max(_LEFT, ceil(max(len(text(level)) for level in levels) * _LETTER) + 10)
 
     def x(day: date) -> float:
         share = (day - first) / (last - first) if last > first else 0.5
-        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
+        return round(left + share * (WIDTH - left - _RIGHT), 1)
 
     def y(value: float) -> float:
         share = (value - low) / (high - low)
         return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
 
-    levels = [low + step * number for number in range(round((high - low) / step) + 1)]
     return Chart(
         title=title,
         lines=[_line(one, x, y, text) for one in series],
@@ -123,6 +125,7 @@ def chart(
         dates=[Label(x(day), f"{day:%d %b}") for day in _dates(first, last)],
         marks=[Label(y(mark.value), mark.name) for mark in marks],
         summary="; ".join(_in_words(one, text) for one in series),
+        left=left,
     )
 
 

@@ -48,6 +48,15 @@ def test_every_point_lies_between_the_axes(values: tuple[float, ...]) -> None:
     assert 2 <= len(drawn.levels) <= 12
 
 
+def test_the_levels_have_room_for_their_figures() -> None:
+    short, long = (chart("t", [series(5, top)], "{:,.0f}".format) for top in (9.0, 9e11))
+
+    assert short is not None
+    assert long is not None
+    assert long.left > short.left
+    assert long.left > 7 * max(len(level.text) for level in long.levels)
+
+
 def test_a_share_ends_at_its_whole() -> None:
     drawn = chart("t", [series(91.0, 100.0)], lambda value: f"{value:g}", least=80, most=100)
 
