@@ -147,6 +147,8 @@ def _record(
         log.exception("The store's row in sync_logs could not be written")
         return
     total = progress.active if run.stores_in_run is None else run.stores_in_run
+    # A store that was paused since still counts as done.
+    total = max(total, progress.done)
     _log_progress(progress.done, total)
     if connections is not None:
         log.info(connections.line())

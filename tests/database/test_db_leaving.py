@@ -32,6 +32,9 @@ from tests.database.bench import Bench, today
 FRESH, EXPIRED = "S001", "S004"
 TABLES = {
     "alerts",
+    "backfill_readings",
+    "connect_attempts",
+    "connect_links",
     "store_tokens",
     "stores",
     "sync_logs",
@@ -39,6 +42,7 @@ TABLES = {
     "video_daily_stats",
     "video_listings",
     "videos",
+    "webhook_events",
 }
 
 
@@ -74,6 +78,23 @@ def _fill(bench: Bench, code: str) -> None:
         "INSERT INTO alerts (kind, job_name, run_id, store_code, message)"
         " VALUES ('needs_consent', 'j', 'r', %s, 'm')",
         [code],
+    )
+    bench.conn.execute("INSERT INTO backfill_readings VALUES ('j', %s, 'r')", [code])
+    link, state, event = (f"{what} of {code}".encode() for what in ("link", "state", "event"))
+    bench.conn.execute(
+        "INSERT INTO connect_links (link_hash, store_code, created_by, expires_at)"
+        " VALUES (%s, %s, 'anna', now())",
+        [link, code],
+    )
+    bench.conn.execute(
+        "INSERT INTO connect_attempts (link_hash, store_code, state_hash, browser_hash, expires_at)"
+        " VALUES (%s, %s, %s, '', now())",
+        [link, code, state],
+    )
+    bench.conn.execute(
+        "INSERT INTO webhook_events (event_hash, event, open_id, store_code, happened_at, effect)"
+        " VALUES (%s, 'e', 'o', %s, now(), 'ignored')",
+        [event, code],
     )
 
 

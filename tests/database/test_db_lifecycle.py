@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import get_args
 
 import psycopg
 import pytest
 
 from include.tiktok_sync.audit import operating_system_user
+from include.tiktok_sync.connect_links import hash_of, make_link
 from include.tiktok_sync.consents import consents_ending
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError, DataError, SyncError
@@ -139,6 +141,36 @@ def test_of_several_that_resume_a_store_at_once_one_does(lifecycle: Lifecycle, d
         return True
 
     assert sum(together(4, resume)) == 1
+
+
+def test_an_account_may_move_on_once_its_store_has_left(lifecycle: Lifecycle) -> None:
+    _store_in(lifecycle, "active")
+    lifecycle.add("S2", "Its successor")
+    verdict = "SELECT connect_verdict('S2', 'o', NULL) AS said"
+    assert row(lifecycle.conn, verdict)["said"] == "taken"
+    lifecycle.remove("S1")
+    assert row(lifecycle.conn, verdict)["said"] == "first"
+
+
+def test_a_link_of_a_store_that_has_left_opens_nothing(lifecycle: Lifecycle) -> None:
+    _store_in(lifecycle, "active")
+    secret = "".join(map(chr, range(65, 97)))
+    link = partial(
+        make_link,
+        lifecycle.conn,
+        "S1",
+        secret=secret,
+        base_url="https://connect.test",
+        created_by="anna",
+    )
+    made = link()
+    token = hash_of(made.url.rpartition("/")[2])
+    state = "SELECT state FROM connect_link(%s)"
+    assert lifecycle.conn.execute(state, [token]).fetchone() == ("open",)
+    lifecycle.remove("S1")
+    assert lifecycle.conn.execute(state, [token]).fetchone() == ("replaced",)
+    with pytest.raises(ConfigurationError, match="S1 has left"):
+        link()
 
 
 def test_the_calendar_names_the_consents_that_end_the_earliest_first(lifecycle: Lifecycle) -> None:

@@ -121,8 +121,10 @@ $$;
 CREATE FUNCTION connect_verdict(p_store text, p_open_id text, p_union_id text) RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT CASE
-        WHEN EXISTS (SELECT FROM store_tokens
-            WHERE open_id = p_open_id AND store_code <> p_store) THEN 'taken'
+        -- A store that has left keeps no other from its account.
+        WHEN EXISTS (SELECT FROM store_tokens JOIN stores USING (store_code)
+            WHERE open_id = p_open_id AND store_code <> p_store AND removed_at IS NULL)
+            THEN 'taken'
         WHEN EXISTS (SELECT FROM store_tokens
             WHERE open_id = p_open_id AND store_code = p_store) THEN 'same'
         WHEN p_union_id = (SELECT k.union_id FROM connect_known_account(p_store) k) THEN 'same'
@@ -254,7 +256,9 @@ BEGIN
     ELSIF p_event <> 'authorization.removed' THEN
         RETURN 'ignored';
     END IF;
-    SELECT * INTO grant_row FROM store_tokens WHERE open_id = p_open_id FOR UPDATE;
+    -- The account may have moved here from a store that has left.
+    SELECT * INTO grant_row FROM store_tokens WHERE open_id = p_open_id
+    ORDER BY status = 'needs_consent', connected_at DESC NULLS LAST LIMIT 1 FOR UPDATE;
     IF NOT FOUND THEN
         told.effect := 'unknown_account';
     -- The event has whole seconds, and must not end a grant that was given after it.
