@@ -7,7 +7,7 @@ import sys
 import structlog
 
 from include.connect.desk import Desk
-from include.connect.server import HOST, make_server
+from include.connect.server import make_server
 from include.connect.settings import ConnectSettings
 from include.tiktok_sync.errors import ConfigurationError, SyncError
 
@@ -39,7 +39,7 @@ def main() -> int:
     except SyncError as error:
         return _fail(error, EXIT_FAILED)
     server = make_server(settings)
-    sys.stderr.write(f"Connect app for {settings.base_url} on http://{HOST}:{settings.port}\n")
+    sys.stderr.write(f"Connect app for {settings.base_url} on {settings.host}:{settings.port}\n")
     sys.stderr.flush()
     server.run()
     return 0 if server.started else EXIT_FAILED

@@ -1,4 +1,4 @@
-"""How is the connect app served? On the loopback interface, behind a proxy, without an access log.
+"""How is the connect app served? Behind a proxy, and without an access log.
 
 An access log would hold the addresses, and an address holds the link's token or TikTok's code.
 """
@@ -10,14 +10,12 @@ import uvicorn
 from include.connect.app import build_app
 from include.connect.settings import ConnectSettings
 
-HOST = "127.0.0.1"
-
 
 def make_server(settings: ConnectSettings) -> uvicorn.Server:
     """A quiet server."""
     config = uvicorn.Config(
         build_app(settings),
-        host=HOST,
+        host=settings.host,
         port=settings.port,
         proxy_headers=True,
         forwarded_allow_ips=settings.trusted_proxies,

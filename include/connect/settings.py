@@ -15,6 +15,7 @@ from include.tiktok_sync.token_store import split_scope
 from include.tiktok_sync.vault import TokenVault
 
 DEFAULT_AUTHORIZE_URL = "https://www.tiktok.com/v2/auth/authorize/"
+DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8092
 CALLBACK_PATH = "/callback"
 WEBHOOK_PATH = "/webhooks/tiktok"
@@ -29,7 +30,8 @@ class ConnectSettings:
 
     Attributes:
         base_url: Its address from outside (``CONNECT_BASE_URL``), without a trailing slash.
-        port: On 127.0.0.1 (``CONNECT_PORT``); a reverse proxy with TLS stands in front.
+        host: Where it listens (``CONNECT_HOST``): 127.0.0.1, but in a container of its own.
+        port: There (``CONNECT_PORT``); a reverse proxy with TLS stands in front.
         db_url: libpq URL with the app's own role (``CONNECT_DB_URL``).
         secret: Signs links, states and forms (``CONNECT_SECRET``).
         token_keys: Fernet keys, the first encrypts (``TIKTOK_TOKEN_KEYS``).
@@ -46,6 +48,7 @@ class ConnectSettings:
     """
 
     base_url: str
+    host: str
     port: int
     db_url: str = field(repr=False)
     secret: str = field(repr=False)
@@ -86,6 +89,7 @@ class ConnectSettings:
         TokenVault(keys)
         return cls(
             base_url=_origin(_required(env, "CONNECT_BASE_URL")),
+            host=env.get("CONNECT_HOST") or DEFAULT_HOST,
             port=_port(env.get("CONNECT_PORT") or str(DEFAULT_PORT)),
             db_url=_required(env, "CONNECT_DB_URL"),
             secret=check_secret(env.get("CONNECT_SECRET", "")),

@@ -25,7 +25,7 @@ STORES = 300
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[NativeStack]:
-    """Everything but the connect app, with the sandbox as TikTok and its stores imported."""
+    """Everything, with the sandbox as TikTok and its stores imported."""
     for program in ("redis-server", "pgbouncer", "curl"):
         assert shutil.which(program), f"install Debian's package of {program}"
     made = subprocess.run(
@@ -41,7 +41,9 @@ def stack() -> Iterator[NativeStack]:
     folder = Path(tempfile.mkdtemp(prefix="tiktok-compose-"))
     try:
         with NativeStack(folder, env) as stack:
-            stack.up("sandbox-stores", "scheduler", "dag-processor", "triggerer", "worker")
+            stack.up(
+                "sandbox-stores", "scheduler", "dag-processor", "triggerer", "worker", "connect"
+            )
             yield stack
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -71,6 +71,7 @@ class RunningStack:
         return _local(["sync"], {**self.env, **env})
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep all tests of the stack in one of the processes that share the suite, in their order."""
     for item in items:
