@@ -70,7 +70,7 @@ lifecycle: $(INSTALLED) ## Write the table of moves in docs/lifecycle.md anew
 
 test: lint test-tools ## Everything that CI runs: lint, types, tests
 	$(RUN) -m mypy
-	$(RUN) -m pytest -n 2 --dist loadgroup
+	$(RUN) -m pytest -n 2 --no-loadscope-reorder
 
 # What Python's registry does not have. Without root the tests that need it are skipped, and say so.
 test-tools: ## Install what tests need of Debian's packages, where that is possible

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import pytest
 from playwright.sync_api import Browser
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
 from tests.browser import running_browser
 
@@ -65,6 +66,23 @@ def _isolate() -> None:
 
 
 _isolate()
+
+
+class StackAndFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """The stack's tests in one of the processes that share the suite, in their order; else by file.
+
+    xdist's own groups (``loadgroup``) are lost with pytest 9, which names tests another way.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> StackAndFiles:
+    """How xdist deals out the tests."""
+    return StackAndFiles(config, log)
 
 
 class Probe(Protocol):
