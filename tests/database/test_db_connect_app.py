@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import requests
-import structlog
 
 from include.connect.__main__ import main
 from include.connect.settings import WEBHOOK_PATH
@@ -315,10 +314,7 @@ def test_it_refuses_to_start_and_says_why(
 ) -> None:
     for name, value in {**connect_env(bench, bench.db_url, 1), **change}.items():
         monkeypatch.setenv(name, empty_db_url if value == "empty" else value)
-    try:
-        assert main() == status
-    finally:
-        structlog.reset_defaults()
+    assert main() == status
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
-import structlog
 from psycopg import sql
 from typer.testing import CliRunner, Result
 
@@ -24,7 +23,7 @@ Cli = Callable[..., Result]
 
 
 @pytest.fixture
-def cli(bench: Bench) -> Iterator[Cli]:
+def cli(bench: Bench) -> Cli:
     """Runs a command in this process; keywords change the environment."""
     bench.conn.execute("INSERT INTO stores (store_code, store_name) VALUES ('N1', 'Kiel')")
     env = {"STORE_DB_URL": bench.db_url, "CONNECT_SECRET": SECRET, "CONNECT_BASE_URL": BASE}
@@ -32,8 +31,7 @@ def cli(bench: Bench) -> Iterator[Cli]:
     def run(*args: str, **changes: str) -> Result:
         return CliRunner().invoke(app, args, env={**env, **changes})
 
-    yield run
-    structlog.reset_defaults()  # the command's log goes to a file that is closed by now
+    return run
 
 
 def test_a_link_is_printed_alone_and_its_token_is_not_kept(cli: Cli, bench: Bench) -> None:

@@ -163,7 +163,9 @@ def open_log(page: Page, stack: RunningStack, run_id: str, code: str) -> None:
         timeout=60,
     )
     indices = {
-        task["rendered_map_index"]: task["map_index"] for task in answer.json()["task_instances"]
+        # Behind the store's code stands what came of it.
+        task["rendered_map_index"].split(" · ")[0]: task["map_index"]
+        for task in answer.json()["task_instances"]
     }
     assert set(indices) == set(BROKEN)
     address = f"/dags/{DAG}/runs/{run}/tasks/sync_store_user/mapped/{indices[code]}"
