@@ -21,7 +21,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from sync_dag import DEFAULT_ARGS, MAX_ACTIVE_TASKS, nightly
+from sync_dag import DEFAULT_ARGS, MAX_ACTIVE_TASKS, RUN_TIMEOUT, nightly, on_run_failure
 
 SUNDAY_NOON = "0 12 * * 0"
 """Far from the night, in which the figures are written."""
@@ -32,6 +32,8 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     max_active_tasks=MAX_ACTIVE_TASKS,
+    dagrun_timeout=RUN_TIMEOUT,
+    on_failure_callback=on_run_failure,
     default_args=DEFAULT_ARGS,
     params={
         "dry_run": Param(

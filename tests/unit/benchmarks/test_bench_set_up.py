@@ -34,7 +34,6 @@ def test_the_first_dags_have_airflows_defaults_and_no_preload(stack: BenchStack)
         assert first[name].digest() != ours[name].digest()
         dags = Path(env["AIRFLOW__CORE__DAGS_FOLDER"])
         assert {file.name for file in dags.glob("*.py")} == {
-            "apply_retention.py",
             "refresh_tokens.py",
             "sync_user_daily.py",
             "sync_video_daily.py",
