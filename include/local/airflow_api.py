@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from include.local.airflow_env import ADMIN
 from include.local.errors import AirflowApiError
@@ -30,6 +32,17 @@ class AirflowApi:
         self._password = settings.env["AIRFLOW_ADMIN_PASSWORD"]
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy to the loopback interface
+        # A look at a run that is being made may meet one 500 of Airflow's (seen with 3.3.2).
+        again = Retry(
+            total=3,
+            connect=0,
+            read=0,
+            status_forcelist=(500,),
+            allowed_methods=("GET",),
+            backoff_factor=0.5,
+            raise_on_status=False,
+        )
+        self._session.mount("http://", HTTPAdapter(max_retries=again))
 
     def heartbeats(self) -> dict[str, datetime | None]:
         """Last heartbeat of ``scheduler``, ``triggerer`` and ``dag_processor``; None = not healthy.

@@ -376,6 +376,7 @@ def test_a_wrong_client_secret_is_one_clear_error(synced: RunningStack) -> None:
 
 
 def test_a_store_gets_a_link_that_opens_the_connect_app(synced: RunningStack) -> None:
+    synced.up()
     done = synced.run("python -m include.tiktok_sync stores link S001 --json")
     assert done.returncode == 0, done.stderr
     page = requests.get(json.loads(done.stdout)["url"], timeout=30)

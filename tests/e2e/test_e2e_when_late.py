@@ -1,4 +1,8 @@
-"""A late or dead run is told of once, and missed days are filled from one reading."""
+"""A late or dead run is told of once, and missed days are filled from one reading.
+
+The last of the stack's tests: after a backfill, Airflow starts the night of today if it has had
+none, a run of all stores that would be in the way of tests that count calls.
+"""
 
 from __future__ import annotations
 
