@@ -6,7 +6,6 @@ the store's call to that endpoint: one seed gives one schedule, however the stor
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -14,6 +13,7 @@ from urllib.parse import parse_qsl
 from include.sandbox.content import seeded
 from include.sandbox.fault import DISPLAY, REFRESH, Hit, Page
 from include.sandbox.fault_rules import FAULTS, Rule, parse_rules
+from include.sandbox.latency import pause
 
 if TYPE_CHECKING:
     import random
@@ -103,7 +103,7 @@ class RulePlan:
         if call.entry.store_code is None and token is not None and store_code is not None:
             call.entry.store_code, call.entry.token_generation = store_code, token.generation
         if wait:
-            await asyncio.sleep(wait)
+            await pause(wait)
         return answer
 
     def draw(self, number: int, endpoint: str, store_code: str | None) -> random.Random | None:

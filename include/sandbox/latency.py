@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,13 @@ from include.sandbox.content import seeded
 
 if TYPE_CHECKING:
     from include.sandbox.settings import SandboxSettings
+
+
+async def pause(seconds: float) -> None:
+    """Wait so long, and never less: uvloop's timers count milliseconds and may be one early."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:  # noqa: ASYNC110 - a time is waited for, no event
+        await asyncio.sleep(left)
 
 
 class Latencies:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
+from include.sandbox.latency import pause
 from include.sandbox.wire import Answer, DisplayError, WireError
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ async def _answer(sandbox: Sandbox, call: Call, now: float, handler: Handler) ->
     answer = await sandbox.faults.around(call, proceed)
     latency = sandbox.latencies.draw(call.endpoint, call.entry.store_code)
     if latency:
-        await asyncio.sleep(latency)
+        await pause(latency)
     return answer
 
 

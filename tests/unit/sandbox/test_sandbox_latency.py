@@ -70,6 +70,4 @@ def test_answers_wait_as_drawn() -> None:
             server.user_info(server.row(code)["access_token"])
         waited = [entry["duration_s"] for entry in server.admin("GET", "/requests")]
         drawn = [expected.draw("user_info", code) for code in ("S001", "S002", "S001")]
-    # uvloop's timers count whole milliseconds, from a clock read once a round.
-    early = [wait - took for took, wait in zip(waited, drawn, strict=True)]
-    assert max(early) <= 0.002, early
+    assert [took >= wait for took, wait in zip(waited, drawn, strict=True)] == [True] * 3
