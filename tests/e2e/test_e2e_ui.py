@@ -36,6 +36,9 @@ def ready(stack: RunningStack) -> RunningStack:
     if usable != (STORES,):
         done = stack.sync()
         assert done.returncode == 0, done.stdout + done.stderr
+    api = Stack.load(dict(stack.env)).api
+    for dag_id in ("sync_user_daily", "sync_video_daily"):
+        api.unpause(dag_id)
     return stack
 
 
