@@ -77,8 +77,7 @@ with SyncDag(
         execution_timeout=timedelta(minutes=10),
     )
 
-    (
-        sync_store_user.expand(store_codes=list_stores())
-        >> data_checks("user_rows_missing", "user_counts_negative", "user_rows_late")
-        >> record_summary("user_daily_stats")
-    )
+    stores = sync_store_user.expand(store_codes=list_stores())
+    summary = record_summary("user_daily_stats")
+    stores >> data_checks("user_rows_missing", "user_counts_negative", "user_rows_late") >> summary
+    stores >> summary  # cleared with failed stores and without the checks, it waits for them

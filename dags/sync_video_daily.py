@@ -80,10 +80,13 @@ with SyncDag(
         execution_timeout=timedelta(minutes=30),
     )
 
+    stores = sync_store_video.expand(store_codes=list_stores())
+    summary = record_summary("videos", "video_daily_stats")
     (
-        sync_store_video.expand(store_codes=list_stores())
+        stores
         >> data_checks(
             "video_syncs_missing", "videos_lost", "video_counts_negative", "video_rows_late"
         )
-        >> record_summary("videos", "video_daily_stats")
+        >> summary
     )
+    stores >> summary  # cleared with failed stores and without the checks, it waits for them

@@ -197,8 +197,10 @@ def test_summary_is_the_only_leaf_and_runs_whatever_happened(sync: tuple[Any, An
     summary = dag.get_task("record_summary")
 
     assert summary.trigger_rule == "all_done"
-    assert summary.upstream_task_ids == {f"data_checks.{check}" for check in CHECKS[dag.dag_id]}
-    assert task.downstream_task_ids == summary.upstream_task_ids
+    checks = {f"data_checks.{check}" for check in CHECKS[dag.dag_id]}
+    # Of the stores' task itself too: cleared together without the checks, it would not wait.
+    assert summary.upstream_task_ids == {task.task_id, *checks}
+    assert task.downstream_task_ids == {"record_summary", *checks}
     assert not summary.is_teardown
 
 
@@ -270,7 +272,7 @@ def test_the_refresh_goes_by_batches_ahead_of_the_night(
     assert isinstance(work, MappedOperator)
     assert pools[work.pool] == 30
     assert work.upstream_task_ids == {"list_stores"}
-    assert work.downstream_task_ids == {"data_checks.grants_end_soon"}
+    assert work.downstream_task_ids == {"data_checks.grants_end_soon", "record_summary"}
     assert [leaf.task_id for leaf in dag.leaves] == ["record_summary"]
     assert not dag.get_task("record_summary").outlets
 
