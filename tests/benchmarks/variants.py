@@ -86,6 +86,7 @@ VARIANTS = (
     Variant("a-user-5", "package", (USER,), stores_per_task=5),
     Variant("a-video-5", "package", (VIDEO,), stores_per_task=5),
     Variant("b-user", "first", (USER,)),
+    Variant("b-video", "first", (VIDEO,)),
     Variant("b-both", "first", BOTH),
     Variant("b-both-tail", "first", BOTH, "lognormal"),
 )
