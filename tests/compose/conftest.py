@@ -21,12 +21,14 @@ from tests.compose.native_stack import NativeStack
 from tests.compose.night import await_end, one
 
 STORES = 300
+BACKUP_FILE = "chosen.dump"
+"""The dump that ``restore`` takes, in ``backups``."""
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[NativeStack]:
     """Everything, with the sandbox as TikTok and its stores imported."""
-    for program in ("redis-server", "pgbouncer", "curl"):
+    for program in ("redis-server", "pgbouncer", "prometheus", "curl", "wget"):
         assert shutil.which(program), f"install Debian's package of {program}"
     made = subprocess.run(
         ["/bin/sh", "deploy/new-env.sh"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -37,6 +39,8 @@ def stack() -> Iterator[NativeStack]:
         "TIKTOK_CLIENT_SECRET": "compose-test-secret",
         "TIKTOK_API_URL": "http://sandbox:8095",
         "SANDBOX_STORES": str(STORES),
+        "BACKUP_FOLDER": "backups",
+        "BACKUP_FILE": BACKUP_FILE,
     }
     folder = Path(tempfile.mkdtemp(prefix="tiktok-compose-"))
     try:
@@ -47,6 +51,12 @@ def stack() -> Iterator[NativeStack]:
             yield stack
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def backups(stack: NativeStack) -> Path:
+    """Where dumps go."""
+    return stack.volume("backups")
 
 
 @pytest.fixture(scope="session")

@@ -59,9 +59,20 @@ class Containers:
             if other == service.name:
                 text = re.sub(rf"(?<![\w.]){port}\b", str(local), text)
         text = text.replace("0.0.0.0", HOST)  # noqa: S104 - replaced, not bound
-        for inside, outside in self._folders(service).items():
-            text = text.replace(inside, str(outside))
-        return text
+        folders = self._folders(service)
+        if not folders:
+            return text
+        paths = "|".join(map(re.escape, sorted(folders, key=len, reverse=True)))
+        return re.sub(rf"(?<![\w.-])({paths})(?![\w.-])", lambda path: str(folders[path[0]]), text)
+
+    def localise_files(self, service: Service) -> None:
+        """Put loopback ports and local folders into the configuration files it is given."""
+        for volume in service.spec.get("volumes", []):
+            source = Path(volume.split(":")[0])
+            if source.suffix == ".yaml":
+                copy = self._folder / "volumes" / source.name
+                text = (ROOT / source).read_text(encoding="utf-8")
+                copy.write_text(self.localised(service, text), encoding="utf-8")
 
     def _folders(self, service: Service) -> dict[str, Path]:
         """Folders and files inside the container -> here."""
@@ -97,6 +108,8 @@ class Containers:
             and "entrypoint" not in service.spec
         ):
             words = ["airflow", *words]  # what the image's own entrypoint does with them
+        if service.spec["image"].startswith("prom/prometheus:"):
+            words = ["prometheus", *words]
         if service.name in _NO_LOG_SERVER:
             words.append("--skip-serve-logs")
         if service.name == "worker":

@@ -95,6 +95,10 @@ class NativeStack:
             self.stop(name)
         self._resources.close()
 
+    def volume(self, name: str) -> Path:
+        """The folder that stands for a volume or a folder of the host."""
+        return self._folder / "volumes" / name
+
     def port(self, service: str, port: int) -> int:
         """The loopback port that stands for a service's own."""
         return self._containers.ports[service, port]
@@ -197,12 +201,12 @@ class NativeStack:
                 continue
 
     def url(self, database: str) -> str:
-        """URL of ``airflow`` or ``tiktok_sync`` as their servers' superusers."""
+        """URL of ``airflow``, or of a database of the product's server, as the superuser there."""
         if database == "airflow":
             password, port = self.env["AIRFLOW_DB_PASSWORD"], self.port("metadata-db", 5432)
             return f"postgresql://airflow:{password}@{HOST}:{port}/airflow"
         password, port = self.env["STORE_DB_ADMIN_PASSWORD"], self.port("store-db", 5432)
-        return f"postgresql://postgres:{password}@{HOST}:{port}/tiktok_sync"
+        return f"postgresql://postgres:{password}@{HOST}:{port}/{database}"
 
     @staticmethod
     def _instances(service: Service) -> list[str]:
@@ -213,6 +217,7 @@ class NativeStack:
         user = system_user() if service.name in AS_NOBODY else None
         env = self._containers.environment(service, instance)
         argv = self._containers.argv(service, instance)
+        self._containers.localise_files(service)
         if host:
             argv = [*host.prefix(), *argv]
             env = {name: host.address(text) for name, text in env.items()}
