@@ -10,12 +10,14 @@ COPY --chown=root:0 plugins /opt/airflow/plugins
 COPY --chown=root:0 include /opt/airflow/include
 COPY --chown=root:0 airflow_settings.yaml /opt/airflow/airflow_settings.yaml
 
-USER root
+# Users by number: a host, or Kubernetes' runAsNonRoot, cannot look a name up in the image.
+USER 0
 # An empty configuration: Airflow would write one with every default, and cannot on a read-only disk.
 RUN rm -rf /opt/airflow/include/sandbox /opt/airflow/include/local \
  && touch /opt/airflow/airflow.cfg \
  && install -d -o airflow -g 0 -m 0770 /opt/airflow/logs /opt/airflow/auth /state
-USER airflow
+# `airflow` in Airflow's image.
+USER 50000
 
 # `from include.tiktok_sync…` works as it does under the Astro CLI and in the local stack.
 ENV PYTHONPATH=/opt/airflow \

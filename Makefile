@@ -8,6 +8,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 LOCAL := $(RUN) -m include.local
 INSTALLED := $(VENV)/.installed
+# An environment of its own: pip-audit's dependencies are none of ours.
+AUDIT := $(VENV)/audit
+AUDIT_TOOLS := pip-audit==2.10.1 PyYAML==6.0.3
+ARGS ?=
 # Program:its Debian packages.
 TEST_TOOLS := chromium:chromium,fonts-liberation
 # Debian starts these at once where systemd runs: there, only you install them.
@@ -15,7 +19,7 @@ TEST_DAEMONS := pgbouncer:pgbouncer prometheus:prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help sync up down status db-url stores-import stores-link doctor dictionary meanings dags-doc \
-  metrics-doc lifecycle test lint bench bench-growth chaos compose-test constraints test-tools
+  metrics-doc lifecycle test lint audit bench bench-growth chaos compose-test constraints test-tools
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -84,9 +88,22 @@ test-tools: ## Install what tests need of Debian's packages, where that is possi
 	  apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
 
-lint: $(INSTALLED) ## Check style and formatting
+lint: $(INSTALLED) ## Check style and formatting, the image, the shell scripts, CI's workflow
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(VENV)/bin/hadolint Dockerfile
+	$(VENV)/bin/shellcheck deploy/*.sh .ci/run
+	$(RUN) -m check_jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+
+# Needs a network beside the package registry, so neither the tests nor CI's run of them do it.
+audit: $(AUDIT)/.installed ## Is a pinned package known to be vulnerable? With ARGS="-s osv" osv.dev is asked
+	@$(AUDIT)/bin/python -m tests.dependency_audit $(ARGS)
+
+$(AUDIT)/.installed: requirements-audit.txt | $(RUN)
+	@"$(RUN)" -m venv $(AUDIT) >&2
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps -r requirements-audit.txt >&2
+	@touch $@
 
 bench: $(INSTALLED) ## Compare the sync with other ways to do it; write docs/performance.md (40 min)
 	$(RUN) -m tests.benchmarks compare
@@ -110,6 +127,9 @@ constraints: $(RUN) ## Compile constraints.txt from the requirements
 	$(RUN) -m piptools compile --quiet --strip-extras --allow-unsafe --no-header \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	  --output-file constraints.txt requirements-dev.txt
+	@printf '%s\n' $(AUDIT_TOOLS) | $(RUN) -m piptools compile --quiet --strip-extras --allow-unsafe \
+	  --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --upgrade \
+	  --output-file requirements-audit.txt -
 
 # All noise goes to stderr: `make db-url` is read by scripts, on first use too.
 $(RUN):

@@ -1,11 +1,13 @@
 """### Thin old days of the videos' figures, once a week
 
-A row a video and day is all that grows without end. Days older than `RETENTION_DAILY_DAYS` (400)
-are thinned to one a week, the newest that each video has; whole months older than
-`RETENTION_WEEKLY_DAYS` (0 = never) are dropped. Profiles, videos and logs stay.
+A row a video and day is what grows. Days older than `RETENTION_DAILY_DAYS` (400) are thinned to one
+a week, the newest that each video has; whole months older than `RETENTION_WEEKLY_DAYS` (0 = never)
+are dropped. What the connect app wrote down goes after `RETENTION_CONNECT_DAYS` (180): ended
+attempts, links that open nothing any more, TikTok's events. Profiles, videos and logs stay, and so
+does who did what to a store.
 
-**Nothing is deleted until you say so.** A run is a dry run: its log says which months would lose how
-many rows. Set `RETENTION_APPLY=yes` in the environment once that is what you want, and the weekly
+**Nothing is deleted until you say so.** A run is a dry run: its log says which months and tables would
+lose how many rows. Set `RETENTION_APPLY=yes` in the environment once that is what you want, and the weekly
 runs do it; or trigger one with `dry_run` off. What is gone is gone: TikTok keeps no history. Have a
 backup first (docs/operations.md).
 

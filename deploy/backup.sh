@@ -18,7 +18,10 @@ pg_dump --dbname="$STORE_DB_DIRECT_URL" --format=custom --no-owner --no-privileg
 mv "$file.part" "$file"
 echo "backup: $file ($(du -h "$file" | cut -f1))"
 
-ls "$BACKUP_FOLDER"/tiktok_sync-*.dump | sort -r | tail -n "+$((keep + 1))" | while IFS= read -r old; do
-  rm -f "$old"
-  echo "backup: removed $old"
+# Their names sort by age, the oldest first.
+set -- "$BACKUP_FOLDER"/tiktok_sync-*.dump
+while [ $# -gt "$keep" ]; do
+  rm -f "$1"
+  echo "backup: removed $1"
+  shift
 done

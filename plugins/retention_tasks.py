@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from hooks.store_db_hook import StoreDbHook
+from include.tiktok_sync.connect_retention import forget_connecting
 from include.tiktok_sync.database import database_errors
 from include.tiktok_sync.retention import RetentionSettings, apply_retention
 from include.tiktok_sync.schema import check_schema
@@ -23,13 +24,15 @@ def thin_and_drop(context: Mapping[str, Any]) -> None:
     settings, zone = RetentionSettings.from_env(), Settings.from_env().timezone
     with StoreDbHook.for_task(context).session() as conn, database_errors():
         check_schema(conn)
-        today = SnapshotDay.of(utc_now(), zone).date
+        now = utc_now()
+        today = SnapshotDay.of(now, zone).date
         months = apply_retention(conn, settings, today=today, dry_run=dry_run)
-    rows = sum(month.rows for month in months)
+        tables = forget_connecting(conn, settings.connect_days, now=now, dry_run=dry_run)
     log.info(
         "Nothing was deleted" if dry_run else "Deleted",
-        rows=rows,
+        rows=sum(month.rows for month in months) + sum(table.rows for table in tables),
         months=len(months),
         daily_days=settings.daily_days,
         weekly_days=settings.weekly_days,
+        connect_days=settings.connect_days,
     )

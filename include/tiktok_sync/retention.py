@@ -1,8 +1,9 @@
 """How long are a video's figures of each day kept? Thin old days, drop old months; or only say so.
 
-The table ``video_daily_stats`` is all that grows without end: a row a video and day. Days older
+The table ``video_daily_stats`` is what grows: a row a video and day. Days older
 than ``RETENTION_DAILY_DAYS`` are thinned to one a week, the newest that each video has in it; whole
-months older than ``RETENTION_WEEKLY_DAYS`` are dropped. Profiles, videos and logs stay.
+months older than ``RETENTION_WEEKLY_DAYS`` are dropped. Profiles, videos and logs stay. What the
+connect app wrote down: :mod:`include.tiktok_sync.connect_retention`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ DEFAULT_DAILY_DAYS = 400
 LEAST_DAYS = 62
 """The views look 30 days back, and a backfill may write the month before."""
 
+DEFAULT_CONNECT_DAYS = 180
+"""Half a year: long enough to ask who connected a store, and how often it went wrong."""
+
+LEAST_CONNECT_DAYS = 7
+"""TikTok repeats an event for three days, and its row is what makes it count once."""
+
 _PARENT = "video_daily_stats"
 _LOCK_TIMEOUT = "10s"
 
@@ -39,23 +46,27 @@ class RetentionSettings:
     Attributes:
         daily_days: Days for which every day is kept; 0 = all of them, for ever.
         weekly_days: Days for which one day a week is kept; 0 = for ever.
+        connect_days: Days for which the connect app's attempts, links and events are kept; 0 = for
+            ever.
         apply: Whether the weekly run does it, instead of saying what it would do
             (``RETENTION_APPLY=yes``).
     """
 
     daily_days: int = DEFAULT_DAILY_DAYS
     weekly_days: int = 0
+    connect_days: int = DEFAULT_CONNECT_DAYS
     apply: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> RetentionSettings:
-        """Read and check ``RETENTION_DAILY_DAYS``, ``RETENTION_WEEKLY_DAYS``, ``RETENTION_APPLY``.
+        """Read and check the variables ``RETENTION_…``.
 
         Raises:
             ConfigurationError: A value cannot be used; the message names the variable.
         """
         daily = _days(env, "RETENTION_DAILY_DAYS", DEFAULT_DAILY_DAYS)
         weekly = _days(env, "RETENTION_WEEKLY_DAYS", 0)
+        connect = _days(env, "RETENTION_CONNECT_DAYS", DEFAULT_CONNECT_DAYS, LEAST_CONNECT_DAYS)
         if weekly and daily and weekly < daily:
             message = (
                 f"RETENTION_WEEKLY_DAYS ({weekly}) is smaller than RETENTION_DAILY_DAYS ({daily}):"
@@ -66,7 +77,7 @@ class RetentionSettings:
         if text not in {"yes", "no"}:
             message = f"RETENTION_APPLY must be yes or no, not {text!r}."
             raise ConfigurationError(message)
-        return cls(daily, weekly, apply=text == "yes")
+        return cls(daily, weekly, connect, apply=text == "yes")
 
 
 @dataclass(frozen=True)
@@ -188,9 +199,9 @@ def _monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
 
 
-def _days(env: Mapping[str, str], name: str, default: int) -> int:
+def _days(env: Mapping[str, str], name: str, default: int, least: int = LEAST_DAYS) -> int:
     text = env.get(name, "").strip() or str(default)
-    if not text.isdecimal() or 0 < int(text) < LEAST_DAYS:
-        message = f"{name} must be 0 (for ever) or at least {LEAST_DAYS} days, not {text!r}."
+    if not text.isdecimal() or 0 < int(text) < least:
+        message = f"{name} must be 0 (for ever) or at least {least} days, not {text!r}."
         raise ConfigurationError(message)
     return int(text)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from include.tiktok_sync.connect_retention import Forgotten, forget_connecting
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.roles import prepare
 from include.tiktok_sync.schema import SCHEMA_REVISION
@@ -110,6 +112,13 @@ def test_sync_owns_the_tables_and_nothing_beyond(server: PostgresServer) -> None
     with psycopg.connect(as_role(server, "tiktok_sync", SYNC), autocommit=True) as conn:
         conn.execute("SELECT ensure_video_daily_stats_partitions('2020-01-01')")
         conn.execute("DROP TABLE video_daily_stats_2020_01")
+        now = datetime.now(timezone.utc)
+        conn.execute(
+            "INSERT INTO webhook_events (event_hash, event, open_id, happened_at, effect)"
+            " VALUES ('', 'old', 'x', now(), 'ignored')"
+        )
+        gone = forget_connecting(conn, 7, now=now + timedelta(days=8), dry_run=False)
+        assert gone == [Forgotten("webhook_events", 1)]
         for statement in ("CREATE ROLE other", "CREATE DATABASE other", "SELECT * FROM pg_authid"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 conn.execute(statement.encode())
