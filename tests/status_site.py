@@ -18,8 +18,8 @@ from status_page.database import store_db
 from status_page.look import PREFIX
 from status_page.runs import ActiveRun, active_runs
 
-ADMIN = Viewer("admin", may_sync=True, may_retry=True)
-READER = Viewer("reader", may_sync=False, may_retry=False)
+ADMIN = Viewer("admin", "admin", may_sync=True, may_retry=True, may_manage=True)
+READER = Viewer("reader", "reader", may_sync=False, may_retry=False, may_manage=False)
 
 
 def status_site(
