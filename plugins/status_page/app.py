@@ -27,7 +27,7 @@ from status_page.failures import add_handlers
 from status_page.formats import csv_cell
 from status_page.forms import FormDep, back
 from status_page.look import STATIC, LookDep, add_headers
-from status_page.runs import ActiveRunsDep, RestDep
+from status_page.runs import ActiveRunsDep, PausedDagsDep, RestDep
 
 DagId = Annotated[str, Query(max_length=250)]
 RunId = Annotated[str, Query(max_length=250)]
@@ -55,11 +55,16 @@ def build_app() -> FastAPI:
     return app
 
 
-def overview(user: ViewerDep, look: LookDep, conn: StoreDbDep, active: ActiveRunsDep) -> Response:
+def overview(
+    user: ViewerDep,
+    look: LookDep,
+    conn: StoreDbDep,
+    active: ActiveRunsDep,
+    paused: PausedDagsDep,
+) -> Response:
     """The status page."""
-    return look.page(
-        "overview", user, **pages.overview(conn, active, Settings.from_env(), utc_now())
-    )
+    shown = pages.overview(conn, active, Settings.from_env(), utc_now())
+    return look.page("overview", user, **shown, paused=paused)
 
 
 def live(user: ViewerDep, look: LookDep, conn: StoreDbDep, active: ActiveRunsDep) -> Response:
@@ -121,6 +126,7 @@ def store(
     look: LookDep,
     conn: StoreDbDep,
     active: ActiveRunsDep,
+    paused: PausedDagsDep,
     code: Annotated[str, Query(max_length=250)],
 ) -> Response:
     """One store over time."""
@@ -128,7 +134,8 @@ def store(
     found = pages.store(conn, code, active, today)
     if found is None:
         raise _no_store(code)
-    return look.page("store", user, **found, **connecting.for_one(conn, user, code))
+    links = connecting.for_one(conn, user, code)
+    return look.page("store", user, **found, **links, paused=paused)
 
 
 async def sync_store(

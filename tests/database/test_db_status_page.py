@@ -326,6 +326,15 @@ def token_of(html: str) -> str:
     return found[0]
 
 
+def test_a_sync_that_is_switched_off_is_said_before_anything_is_queued(history_url: str) -> None:
+    with served(status_site(history_url, paused=[VIDEO_JOB])) as url:
+        texts = [text_of(url), text_of(f"{url}store?code=S001")]
+    for text in texts:
+        assert f'<a href="/dags/{VIDEO_JOB}" target="_top">' in text
+        assert "until it is switched on" in text
+        assert f"/dags/{USER_JOB}" not in text.partition("Running now")[0]
+
+
 def test_what_does_not_exist_is_named(history_url: str) -> None:
     with served(status_site(history_url)) as url:
         assert "There is no store S999." in text_of(f"{url}store?code=S999", 404)
