@@ -11,10 +11,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from include.local.ports import HOST, choose_port
-from include.tiktok_sync.database import Connection, connect, database_errors
+from include.tiktok_sync.database import Connection, connect
 from status_page.access import Viewer, viewer
 from status_page.app import build_app
-from status_page.database import store_db
+from status_page.database import errors_of_a_page, store_db
 from status_page.look import PREFIX
 from status_page.runs import ActiveRun, active_runs, paused_dags
 
@@ -40,7 +40,7 @@ def status_site(
     app = build_app()
 
     def database() -> Iterator[Connection]:
-        with connect(db_url, application_name="test") as conn, database_errors():
+        with connect(db_url, application_name="test") as conn, errors_of_a_page():
             yield conn
 
     app.dependency_overrides = {

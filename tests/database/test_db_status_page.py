@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
-from status_page import pages
+from status_page import connecting, pages
 from status_page.access import Viewer
 from status_page.csrf import SESSION_COOKIE
 from status_page.forms import guard
@@ -110,6 +110,7 @@ def test_every_page_reads_little_however_long_the_history(
             "run": lambda: pages.run_report(conn, report["dag_id"], report["run_id"], active, ""),
             "store": lambda: pages.store(conn, "S001", active, NOW.date()),
             "stores": lambda: pages.store_list(conn, "", 1),
+            "links": lambda: connecting.for_all(conn, ADMIN),
         }
         for name, load in loads.items():
             with conn.transaction():  # in which the counters move on
@@ -128,6 +129,7 @@ def test_every_page_reads_little_however_long_the_history(
     assert read["run"] < STORES * 8, read
     assert read["store"] < 180 + 90 * 20 + 200, read
     assert read["stores"] < STORES * 4, read
+    assert read["links"] < STORES * 4, read
 
 
 def rows_read(conn: Connection) -> dict[str, int]:
