@@ -140,5 +140,6 @@ def _letter(link: ConnectLink, settings: Settings) -> dict[str, Any]:
         f"The link is for this store alone and works until {_until(link, settings)}. Please do not"
         " pass it on. We never see the password of TikTok.\n"
     )
-    mail = f"mailto:?subject={quote(subject)}&body={quote(message, safe='')}"
+    body = message.replace("\n", "\r\n")  # as RFC 6068 has it
+    mail = f"mailto:?subject={quote(subject, safe='')}&body={quote(body, safe='')}"
     return {"until": _until(link, settings), "message": message, "mail": mail}

@@ -239,7 +239,7 @@ def test_a_link_is_in_its_page_alone(
     assert audit(conn, "S1") == [("add", "test"), ("link", "airflow:admin")]
     # The message to the manager, also as a mail to be sent by the operator's own program.
     (mail,) = re.findall(r'href="(mailto:[^"]+)"', answer.text)
-    body = parse_qs(urlsplit(unescape(mail)).query)["body"][0]
+    body = parse_qs(urlsplit(unescape(mail)).query)["body"][0].replace("\r\n", "\n")
     assert link in body
     assert "Köln <West> (S1)" in body
     assert unescape(answer.text).count(body) == 1
