@@ -11,15 +11,15 @@ import uvicorn
 from fastapi import FastAPI
 
 from include.local.ports import HOST, choose_port
-from include.tiktok_sync.database import Connection, connect, database_errors
+from include.tiktok_sync.database import Connection, connect
 from status_page.access import Viewer, viewer
 from status_page.app import build_app
-from status_page.database import store_db
+from status_page.database import errors_of_a_page, store_db
 from status_page.look import PREFIX
-from status_page.runs import ActiveRun, active_runs
+from status_page.runs import ActiveRun, active_runs, paused_dags
 
-ADMIN = Viewer("admin", may_sync=True, may_retry=True)
-READER = Viewer("reader", may_sync=False, may_retry=False)
+ADMIN = Viewer("admin", "admin", may_sync=True, may_retry=True, may_manage=True)
+READER = Viewer("reader", "reader", may_sync=False, may_retry=False, may_manage=False)
 
 
 def status_site(
@@ -27,6 +27,7 @@ def status_site(
     *,
     user: Callable[[], Viewer] = lambda: ADMIN,
     runs: Callable[[], Sequence[ActiveRun]] = lambda: (),
+    paused: Sequence[str] = (),
 ) -> FastAPI:
     """Mounted as Airflow mounts it.
 
@@ -34,14 +35,20 @@ def status_site(
         db_url: The store database.
         user: Who looks.
         runs: What Airflow says is active.
+        paused: Dags that it says are switched off.
     """
     app = build_app()
 
     def database() -> Iterator[Connection]:
-        with connect(db_url, application_name="test") as conn, database_errors():
+        with connect(db_url, application_name="test") as conn, errors_of_a_page():
             yield conn
 
-    app.dependency_overrides = {viewer: user, active_runs: lambda: list(runs()), store_db: database}
+    app.dependency_overrides = {
+        viewer: user,
+        active_runs: lambda: list(runs()),
+        paused_dags: lambda: list(paused),
+        store_db: database,
+    }
     site = FastAPI()
     site.mount(PREFIX, app)
     return site

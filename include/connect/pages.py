@@ -52,8 +52,8 @@ TEXTS: dict[str, Text] = {
         " new link.",
     ),
     "replaced": Text(
-        "There is a newer link",
-        "A newer link was made for this store, so this one no longer works.",
+        "This link no longer works",
+        "A newer link was made for this store, or the store is not to be connected at present.",
         "Look for a later message from {retailer}. If there is none: " + _ASK,
     ),
     "bad_state": Text(

@@ -110,7 +110,7 @@ def product_env(settings: Settings) -> dict[str, str]:
 
 
 def connect_env(settings: Settings) -> dict[str, str]:
-    """What the connect app and the command that makes its links share."""
+    """What the connect app shares with those that make its links: a command, the status page."""
     return {"CONNECT_BASE_URL": settings.connect_url, **settings.chosen("CONNECT_SECRET")}
 
 

@@ -18,7 +18,7 @@ from include.tiktok_sync.cli_common import (
     print_json,
     store_database,
 )
-from include.tiktok_sync.connect_links import DEFAULT_DAYS, check_secret, make_link
+from include.tiktok_sync.connect_links import DEFAULT_DAYS, LinkMaker
 from include.tiktok_sync.connect_role import DEFAULT_ROLE, ensure_connect_role
 from include.tiktok_sync.settings import Settings
 
@@ -42,17 +42,9 @@ def stores_link(
     CONNECT_BASE_URL, as the connect app has them.
     """
     with errors_for_people():
-        secret = check_secret(os.environ.get("CONNECT_SECRET", ""))
+        maker = LinkMaker.from_env(os.environ, actor_of(as_name))
         with store_database(Settings.from_env()) as conn:
-            link = make_link(
-                conn,
-                store_code,
-                secret=secret,
-                base_url=os.environ.get("CONNECT_BASE_URL", ""),
-                created_by=actor_of(as_name),
-                days=days,
-                expected_account=account,
-            )
+            link = maker.make(conn, store_code, days=days, expected_account=account)
     ends = link.expires_at.isoformat(timespec="minutes")
     if as_json:
         print_json({"store_code": link.store_code, "url": link.url, "expires_at": ends})

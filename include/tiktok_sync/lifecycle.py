@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from include.tiktok_sync import audit
+from include.tiktok_sync.connect_links import revoke_links
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError, DataError, StoreTokenStatus
 
@@ -126,8 +127,15 @@ class Lifecycle:
         return "needs_consent"
 
     def pause(self, code: str, reason: str | None) -> StoreState:
-        """Leave the store out of the nightly syncs; its grant and its history stay."""
-        return self._move("pause", code, _PAUSE, reason=reason)
+        """Leave the store out of the nightly syncs; its grant and its history stay.
+
+        Its open connect links end: a store that is not read is not to be connected, and whoever
+        takes it back in decides anew whom to send one.
+        """
+        with self.conn.transaction():
+            after = self._move("pause", code, _PAUSE, reason=reason)
+            revoke_links(self.conn, code)
+        return after
 
     def resume(self, code: str) -> StoreState:
         """Take a paused or removed store back in; its history goes on where it ended."""

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from psycopg.rows import class_row
 
 from include.tiktok_sync.database import Connection
+from include.tiktok_sync.lifecycle import StoreState
 
 FIGURE_DAYS = 180
 VIEW_DAYS = 90
@@ -16,7 +17,8 @@ VIEW_DAYS = 90
 RESULTS = 15
 
 _STORE = """
-SELECT s.store_code, s.store_name, s.region, s.is_active, s.created_at,
+SELECT s.store_code, s.store_name, s.region, s.created_at,
+    store_state(s.is_active, s.removed_at, t.status) AS state,
     t.status AS token_status, t.status_reason, t.status_since, t.access_expires_at,
     t.refresh_expires_at, t.refreshed_at, t.scope,
     (SELECT count(*) FROM videos AS v WHERE v.store_code = s.store_code AND v.removed_at IS NULL)
@@ -45,8 +47,8 @@ class Store:
     store_code: str
     store_name: str
     region: str | None
-    is_active: bool
     created_at: datetime
+    state: StoreState
     token_status: str | None
     status_reason: str | None
     status_since: datetime | None

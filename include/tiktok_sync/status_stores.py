@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from psycopg.rows import class_row
 
 from include.tiktok_sync.database import Connection
+from include.tiktok_sync.lifecycle import StoreState
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
 
 NAMED = 25
@@ -75,16 +76,17 @@ LIMIT %(limit)s
 """
 
 _PAGE = """
-SELECT s.store_code, s.store_name, s.region, s.is_active, t.status AS token_status,
-    t.refresh_expires_at, l.job_name, l.status, l.message, l.run_time
+SELECT s.*, l.job_name, l.status, l.message, l.run_time
 FROM (
-    SELECT * FROM stores
-    WHERE %(search)s = '' OR store_code ILIKE %(pattern)s OR store_name ILIKE %(pattern)s
-        OR region ILIKE %(pattern)s
+    SELECT store_code, store_name, region, store_state(is_active, removed_at, t.status) AS state,
+        t.status AS token_status, t.refresh_expires_at
+    FROM stores LEFT JOIN store_tokens AS t USING (store_code)
+    WHERE (%(search)s = '' OR store_code ILIKE %(pattern)s OR store_name ILIKE %(pattern)s
+            OR region ILIKE %(pattern)s)
+        AND (%(state)s = '' OR store_state(is_active, removed_at, t.status) = %(state)s)
     ORDER BY store_code
     LIMIT %(limit)s OFFSET %(offset)s
 ) AS s
-LEFT JOIN store_tokens AS t USING (store_code)
 LEFT JOIN LATERAL (
     SELECT o.job_name, o.status, o.message, o.run_time FROM sync_logs AS o
     WHERE o.store_code = s.store_code
@@ -155,12 +157,12 @@ class Ending:
 
 @dataclass(frozen=True)
 class StoreLine:
-    """A store in the list of all: its grant and its newest result, ``None`` = none yet."""
+    """A store in the list of all: its state, grant and newest result; ``None`` = none yet."""
 
     store_code: str
     store_name: str
     region: str | None
-    is_active: bool
+    state: StoreState
     token_status: str | None
     refresh_expires_at: datetime | None
     job_name: str | None
@@ -194,13 +196,16 @@ def ending(conn: Connection, days: int) -> Listed[Ending]:
         return _listed(cursor.execute(_ENDING.encode(), {"days": days, "limit": NAMED}).fetchall())
 
 
-def store_page(conn: Connection, search: str, page: int) -> tuple[list[StoreLine], bool]:
+def store_page(
+    conn: Connection, search: str, page: int, state: StoreState | Literal[""] = ""
+) -> tuple[list[StoreLine], bool]:
     """A page of the stores by code, and whether there is another.
 
     Args:
         conn: The database.
         search: Part of a code, a name or a region; empty = all.
         page: From 1.
+        state: Those in this state; empty = all.
     """
     escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     with conn.cursor(row_factory=class_row(StoreLine)) as cursor:
@@ -209,6 +214,7 @@ def store_page(conn: Connection, search: str, page: int) -> tuple[list[StoreLine
             {
                 "search": search,
                 "pattern": f"%{escaped}%",
+                "state": state,
                 "limit": PAGE + 1,
                 "offset": PAGE * (page - 1),
             },

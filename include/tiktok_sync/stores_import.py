@@ -32,6 +32,10 @@ _OPTIONAL = frozenset({"region"})
 GRANT_COLUMNS = COLUMNS[3:]
 """A store may come without a grant, to be connected later: then all of these are left out."""
 
+NO_TOKENS_HERE = (
+    "it brings tokens, which are not taken here: load it with stores import, or without its tokens"
+)
+
 _SAVE_STORE = """
 INSERT INTO stores (store_code, store_name, region)
 VALUES (%(store_code)s, %(store_name)s, %(region)s)
@@ -83,7 +87,7 @@ class ImportReport:
 
 
 def import_stores(
-    source: TextIO, conn: Connection, vault: TokenVault, *, actor: str | None = None
+    source: TextIO, conn: Connection, vault: TokenVault | None, *, actor: str | None = None
 ) -> ImportReport:
     """Load every good row of a CSV, all in one transaction.
 
@@ -95,7 +99,7 @@ def import_stores(
         source: Opened with ``newline=""``; header :data:`COLUMNS` in any order, with or without
             :data:`GRANT_COLUMNS`.
         conn: Autocommit connection.
-        vault: Encrypts the tokens.
+        vault: Encrypts the tokens; ``None`` = a row that brings tokens is refused.
         actor: Who imports, for the audit; ``None`` = the user of this process.
 
     Raises:
@@ -112,6 +116,8 @@ def import_stores(
         cells = dict(zip(header, values, strict=False))
         code = cells.get("store_code", "").strip()
         problem = _problem_of_shape(values, cells, header) or _problem_of_values(cells)
+        if problem is None and vault is None and _has_grant(cells):
+            problem = NO_TOKENS_HERE
         if problem is None and code in line_of:
             problem = f"store_code {code} is on line {line_of[code]} already"
         if problem is None and code in removed:
@@ -222,7 +228,7 @@ def _problem_of_values(cells: Mapping[str, str]) -> str | None:
     return None
 
 
-def _row(cells: Mapping[str, str], vault: TokenVault) -> dict[str, object]:
+def _row(cells: Mapping[str, str], vault: TokenVault | None) -> dict[str, object]:
     """Values for the statements; without ``open_id`` the row brings no grant."""
     text = {name: value.strip() for name, value in cells.items()}
     code = text["store_code"]
@@ -231,7 +237,7 @@ def _row(cells: Mapping[str, str], vault: TokenVault) -> dict[str, object]:
         "store_name": text["store_name"],
         "region": text["region"] or None,
     }
-    if not _has_grant(cells):
+    if vault is None or not _has_grant(cells):
         return store
     scope = ",".join(sorted(split_scope(text["scope"])))
     return {

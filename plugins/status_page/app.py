@@ -9,26 +9,26 @@ from dataclasses import astuple, fields
 from typing import Annotated, Literal
 from urllib.parse import quote, urlencode
 
-from fastapi import Depends, FastAPI, Form, HTTPException, Query, Response
+from fastapi import FastAPI, Form, HTTPException, Query, Response
 from fastapi import status as http
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from include.tiktok_sync import status_runs, status_store, status_stores
+from include.tiktok_sync.lifecycle import StoreState
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import SnapshotDay, utc_now
 from include.tiktok_sync.store_run import JOBS
-from status_page import pages, runs
-from status_page.access import Viewer, viewer
+from status_page import connecting, new_stores, pages, runs
+from status_page.access import ViewerDep
+from status_page.bounded import BoundedBody
 from status_page.database import StoreDbDep
 from status_page.failures import add_handlers
 from status_page.formats import csv_cell
-from status_page.forms import FormDep, Notices
+from status_page.forms import FormDep, back
 from status_page.look import STATIC, LookDep, add_headers
-from status_page.runs import ActiveRunsDep, RestDep
+from status_page.runs import ActiveRunsDep, PausedDagsDep, RestDep
 
-ViewerDep = Annotated[Viewer, Depends(viewer)]
 DagId = Annotated[str, Query(max_length=250)]
 RunId = Annotated[str, Query(max_length=250)]
 
@@ -47,16 +47,24 @@ def build_app() -> FastAPI:
     app.get("/store")(store)
     app.post("/sync-store")(sync_store)
     app.post("/retry-failed")(retry_failed)
+    new_stores.add_routes(app)
+    connecting.add_routes(app)
+    app.add_middleware(BoundedBody)  # inside the headers, which its refusal gets too
     add_headers(app)
     add_handlers(app)
     return app
 
 
-def overview(user: ViewerDep, look: LookDep, conn: StoreDbDep, active: ActiveRunsDep) -> Response:
+def overview(
+    user: ViewerDep,
+    look: LookDep,
+    conn: StoreDbDep,
+    active: ActiveRunsDep,
+    paused: PausedDagsDep,
+) -> Response:
     """The status page."""
-    return look.page(
-        "overview", user, **pages.overview(conn, active, Settings.from_env(), utc_now())
-    )
+    shown = pages.overview(conn, active, Settings.from_env(), utc_now())
+    return look.page("overview", user, **shown, paused=paused)
 
 
 def live(user: ViewerDep, look: LookDep, conn: StoreDbDep, active: ActiveRunsDep) -> Response:
@@ -106,9 +114,11 @@ def store_list(
     conn: StoreDbDep,
     q: Annotated[str, Query(max_length=100)] = "",
     page: Annotated[int, Query(ge=1, le=1000)] = 1,
+    state: Annotated[StoreState | Literal[""], Query()] = "",
 ) -> Response:
-    """All stores, to find one."""
-    return look.page("stores", user, **pages.store_list(conn, q.strip(), page))
+    """All stores, to find one, and links for those that need consent."""
+    found = pages.store_list(conn, q.strip(), page, state)
+    return look.page("stores", user, **found, **connecting.for_all(conn, user))
 
 
 def store(
@@ -116,6 +126,7 @@ def store(
     look: LookDep,
     conn: StoreDbDep,
     active: ActiveRunsDep,
+    paused: PausedDagsDep,
     code: Annotated[str, Query(max_length=250)],
 ) -> Response:
     """One store over time."""
@@ -123,7 +134,8 @@ def store(
     found = pages.store(conn, code, active, today)
     if found is None:
         raise _no_store(code)
-    return look.page("store", user, **found)
+    links = connecting.for_one(conn, user, code)
+    return look.page("store", user, **found, **links, paused=paused)
 
 
 async def sync_store(
@@ -138,7 +150,7 @@ async def sync_store(
     if await run_in_threadpool(status_store.store, conn, store_code) is None:
         raise _no_store(store_code)
     done = await runs.sync_store(airflow, store_code)
-    return _back(form.base, f"/store?code={quote(store_code, safe='')}", done)
+    return back(form, f"/store?code={quote(store_code, safe='')}", done)
 
 
 async def retry_failed(
@@ -153,13 +165,7 @@ async def retry_failed(
     if dag_id not in JOBS:
         raise HTTPException(http.HTTP_404_NOT_FOUND, f"{dag_id} is no sync of TikTok.")
     done = await runs.retry_failed(airflow, dag_id, run_id)
-    return _back(form.base, "/run?" + urlencode({"dag_id": dag_id, "run_id": run_id}), done)
-
-
-def _back(base: str, path: str, done: str) -> Response:
-    answer = RedirectResponse(base + path, status_code=http.HTTP_303_SEE_OTHER)
-    Notices.leave(answer, done)
-    return answer
+    return back(form, "/run?" + urlencode({"dag_id": dag_id, "run_id": run_id}), done)
 
 
 def _no_store(code: str) -> HTTPException:

@@ -8,11 +8,12 @@ from datetime import timedelta
 from threading import BoundedSemaphore
 from typing import Annotated
 
+import psycopg
 from fastapi import Depends
 
 from hooks.store_db_hook import StoreDbHook
 from include.tiktok_sync.database import Connection, database_errors
-from include.tiktok_sync.errors import DatabaseUnavailableError
+from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableError
 from include.tiktok_sync.schema import check_schema
 
 CONNECTIONS = 4
@@ -28,19 +29,43 @@ def store_db() -> Iterator[Connection]:
     """A connection for one page, from the Airflow connection ``store_db``.
 
     Raises:
-        ConfigurationError: There is no such connection, or the schema is another one.
+        ConfigurationError: There is no such connection, the schema is another one, or the
+            connection's role may not do what was asked.
         DatabaseUnavailableError: The database cannot be reached, or too many pages are read.
     """
     with _place():
         hook = StoreDbHook(
             application_name="airflow:status_page", statement_timeout=STATEMENT_TIMEOUT
         )
-        with hook.session() as conn, database_errors():
+        with hook.session() as conn, errors_of_a_page():
             check_schema(conn)
             yield conn
 
 
 StoreDbDep = Annotated[Connection, Depends(store_db)]
+
+
+@contextmanager
+def errors_of_a_page() -> Iterator[None]:
+    """Turn what the database refuses into errors with a next step.
+
+    Raises:
+        ConfigurationError: The role may not.
+        DatabaseUnavailableError: As :func:`database_errors` says.
+    """
+    with database_errors():
+        try:
+            yield
+        except (
+            psycopg.errors.InsufficientPrivilege,
+            psycopg.errors.ReadOnlySqlTransaction,
+        ) as error:
+            message = (
+                f"The database role of the connection store_db may not do this"
+                f" ({error.diag.message_primary}). The API server needs the role that owns the"
+                " tables, as the syncs do: tiktok_sync, which db prepare makes."
+            )
+            raise ConfigurationError(message) from error
 
 
 @contextmanager

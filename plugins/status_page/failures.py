@@ -15,6 +15,8 @@ _HEADLINES = {
     status.HTTP_401_UNAUTHORIZED: "Log in first",
     status.HTTP_403_FORBIDDEN: "Not allowed",
     status.HTTP_404_NOT_FOUND: "Not found",
+    status.HTTP_405_METHOD_NOT_ALLOWED: "Nothing was done",
+    status.HTTP_413_CONTENT_TOO_LARGE: "Too much at once",
 }
 _SERVER_ERRORS = 500
 
@@ -27,6 +29,8 @@ def add_handlers(app: FastAPI) -> None:
         message = str(error.detail)
         if error.status_code == status.HTTP_401_UNAUTHORIZED:
             message = "This page is for users of Airflow. Log in to Airflow, then load it again."
+        if error.status_code == status.HTTP_405_METHOD_NOT_ALLOWED:
+            message = "What a button showed is shown once. Go back to its page and press it again."
         return await _failure(request, error.status_code, message)
 
     @app.exception_handler(CsrfError)

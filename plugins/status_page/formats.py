@@ -24,6 +24,7 @@ STATUS_NAMES: Mapping[str, str] = {
     "missing_scope": "Scope missing",
     "not_connected": "Not connected",
     "active": "Connected",
+    "removed": "Has left",
     "sla_missed": "Deadline missed",
     "run_failed": "Run failed",
     "data_missing": "Data missing",

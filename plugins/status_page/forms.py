@@ -10,8 +10,9 @@ from airflow.api_fastapi.app import get_cookie_path
 from airflow.api_fastapi.auth.tokens import get_signing_key
 from airflow.configuration import conf
 from fastapi import Depends, Form, HTTPException, Request, Response, status
+from fastapi.responses import RedirectResponse
 
-from status_page.access import Viewer, viewer
+from status_page.access import ViewerDep
 from status_page.csrf import SESSION_COOKIE, CsrfGuard, check_origin, origin_of
 
 _NOTICE_COOKIE = "tiktok_sync_notice"
@@ -49,7 +50,7 @@ class CheckedForm:
 
 def checked_form(
     request: Request,
-    user: Annotated[Viewer, Depends(viewer)],
+    user: ViewerDep,
     csrf_token: Annotated[str, Form()] = "",
 ) -> CheckedForm:
     """The form of a request.
@@ -64,6 +65,13 @@ def checked_form(
 
 
 FormDep = Annotated[CheckedForm, Depends(checked_form)]
+
+
+def back(form: CheckedForm, path: str, done: str) -> Response:
+    """Lead to another page, which says what was done."""
+    answer = RedirectResponse(form.base + path, status_code=status.HTTP_303_SEE_OTHER)
+    Notices.leave(answer, done)
+    return answer
 
 
 class Notices:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_cookie_path
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi import status as http
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -50,7 +51,9 @@ class Look:
         self._request = request
         self._base = str(request.scope["root_path"])
 
-    def page(self, template: str, user: Viewer, **values: Any) -> Response:
+    def page(
+        self, template: str, user: Viewer, http_status: int = http.HTTP_200_OK, **values: Any
+    ) -> Response:
         """A page for a user, with what its buttons need."""
         session = self._request.cookies.get(SESSION_COOKIE)
         answer = HTMLResponse(
@@ -60,7 +63,8 @@ class Look:
                 csrf_token=guard().token(user.id, session or (made := CsrfGuard.new_session())),
                 notice=Notices.read(self._request),
                 **values,
-            )
+            ),
+            status_code=http_status,
         )
         if not session:
             answer.set_cookie(

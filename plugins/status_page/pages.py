@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 from include.tiktok_sync import (
     status_days,
@@ -16,6 +16,7 @@ from include.tiktok_sync import (
     status_stores,
 )
 from include.tiktok_sync.database import Connection
+from include.tiktok_sync.lifecycle import StoreState
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import SnapshotDay
 from include.tiktok_sync.status_bands import (
@@ -134,10 +135,19 @@ def run_report(
     }
 
 
-def store_list(conn: Connection, search: str, page: int) -> dict[str, Any]:
-    """The stores by code, a page at a time."""
-    lines, more = status_stores.store_page(conn, search, page)
-    return {"search": search, "page": page, "lines": lines, "more": more}
+def store_list(
+    conn: Connection, search: str, page: int, state: StoreState | Literal[""] = ""
+) -> dict[str, Any]:
+    """The stores by code, or those in one state, a page at a time."""
+    lines, more = status_stores.store_page(conn, search, page, state)
+    return {
+        "search": search,
+        "page": page,
+        "state": state,
+        "states": get_args(StoreState),
+        "lines": lines,
+        "more": more,
+    }
 
 
 def store(

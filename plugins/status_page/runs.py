@@ -65,6 +65,21 @@ async def active_runs(airflow: RestDep) -> list[ActiveRun]:
 ActiveRunsDep = Annotated[list[ActiveRun], Depends(active_runs)]
 
 
+async def paused_dags(airflow: RestDep) -> list[str]:
+    """Of both syncs those that are switched off in Airflow: what is queued for them waits.
+
+    Raises:
+        AirflowRefusedError: Airflow does not say.
+    """
+    jobs = (USER_JOB, VIDEO_JOB)
+    found = await airflow.get("/dags", dag_id_pattern="|".join(jobs), paused=True, limit=_MOST)
+    paused = {dag["dag_id"] for dag in found["dags"]}
+    return [job for job in jobs if job in paused]
+
+
+PausedDagsDep = Annotated[list[str], Depends(paused_dags)]
+
+
 async def sync_store(airflow: AirflowRest, store_code: str) -> str:
     """Trigger both syncs for one store.
 
@@ -74,18 +89,16 @@ async def sync_store(airflow: AirflowRest, store_code: str) -> str:
     Raises:
         AirflowRefusedError: Airflow refused one of them.
     """
-    paused = []
     for job in (USER_JOB, VIDEO_JOB):
         await airflow.post(
             f"/dags/{in_path(job)}/dagRuns",
             {"logical_date": None, "conf": {"stores": [store_code]}},
         )
-        if (await airflow.get(f"/dags/{in_path(job)}"))["is_paused"]:
-            paused.append(job)
-    if paused:
+    if paused := await paused_dags(airflow):
         return (
-            f"Two runs for {store_code} are queued, but switched off in Airflow:"
-            f" {' and '.join(paused)}. Nothing runs until that is switched on."
+            f"Two runs for {store_code} are queued, but {' and '.join(paused)}"
+            f" {'are' if len(paused) > 1 else 'is'} switched off in Airflow, and what is queued"
+            " there does not start. Switch it on there and they run; do not press again."
         )
     return f"Two runs for {store_code} are queued: its profile and its videos."
 

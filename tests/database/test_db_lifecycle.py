@@ -152,7 +152,12 @@ def test_an_account_may_move_on_once_its_store_has_left(lifecycle: Lifecycle) ->
     assert row(lifecycle.conn, verdict)["said"] == "first"
 
 
-def test_a_link_of_a_store_that_has_left_opens_nothing(lifecycle: Lifecycle) -> None:
+@pytest.mark.parametrize(
+    ("name", "says"), [("pause", "S1 is paused"), ("disconnect", "S1 has left")]
+)
+def test_a_link_of_a_store_that_is_away_opens_nothing(
+    lifecycle: Lifecycle, name: MoveName, says: str
+) -> None:
     _store_in(lifecycle, "active")
     secret = "".join(map(chr, range(65, 97)))
     link = partial(
@@ -167,10 +172,31 @@ def test_a_link_of_a_store_that_has_left_opens_nothing(lifecycle: Lifecycle) -> 
     token = hash_of(made.url.rpartition("/")[2])
     state = "SELECT state FROM connect_link(%s)"
     assert lifecycle.conn.execute(state, [token]).fetchone() == ("open",)
-    lifecycle.remove("S1")
+    _do(lifecycle, name)
     assert lifecycle.conn.execute(state, [token]).fetchone() == ("replaced",)
-    with pytest.raises(ConfigurationError, match="S1 has left"):
+    with pytest.raises(ConfigurationError, match=says):
         link()
+    newest = row(lifecycle.conn, "SELECT * FROM store_audit WHERE action = 'link'")
+    assert (newest["actor"], newest["details"]) == ("anna", {"days": 7})
+
+
+def test_a_store_that_was_paused_needs_a_fresh_link(lifecycle: Lifecycle) -> None:
+    _store_in(lifecycle, "needs_consent")
+    link = partial(
+        make_link,
+        lifecycle.conn,
+        "S1",
+        secret="".join(map(chr, range(65, 97))),
+        base_url="https://connect.test",
+        created_by="anna",
+    )
+    old = hash_of(link().url.rpartition("/")[2])
+    lifecycle.pause("S1", None)
+    lifecycle.resume("S1")
+    fresh = hash_of(link().url.rpartition("/")[2])
+    state = "SELECT state FROM connect_link(%s)"
+    said = [lifecycle.conn.execute(state, [token]).fetchone() for token in (old, fresh)]
+    assert said == [("replaced",), ("open",)]
 
 
 def test_the_calendar_names_the_consents_that_end_the_earliest_first(lifecycle: Lifecycle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -9,13 +10,19 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import requests
 from psycopg import sql
 
+from include.tiktok_sync.connect_links import LinkMaker
 from include.tiktok_sync.connect_retention import Forgotten, forget_connecting
+from include.tiktok_sync.database import connect
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.lifecycle import Lifecycle
 from include.tiktok_sync.roles import prepare
 from include.tiktok_sync.schema import SCHEMA_REVISION
+from status_page import pages
 from tests.postgres_server import PostgresServer, running_postgres
+from tests.status_site import served, status_site
 
 SYNC, ANALYST = "sync-Pa55word", "analyst-Pa55word"
 
@@ -122,6 +129,19 @@ def test_sync_owns_the_tables_and_nothing_beyond(server: PostgresServer) -> None
         for statement in ("CREATE ROLE other", "CREATE DATABASE other", "SELECT * FROM pg_authid"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 conn.execute(statement.encode())
+
+
+def test_the_status_page_needs_the_role_of_the_sync_and_no_more(server: PostgresServer) -> None:
+    url = as_role(server, "tiktok_sync", SYNC)
+    with connect(url, application_name="test") as conn:
+        Lifecycle(conn, "airflow:ann").add("N1", "Kiel")
+        LinkMaker(secrets.token_urlsafe(32), "https://connect.test", "airflow:ann").make(conn, "N1")
+        pages.store_list(conn, "", 1)
+    with served(status_site(as_role(server, "analyst", ANALYST))) as page:
+        refused = requests.get(f"{page}stores", timeout=60)
+    assert refused.status_code == 503
+    assert "permission denied" in refused.text
+    assert "tiktok_sync, which db prepare makes" in refused.text
 
 
 def test_the_database_is_closed_to_everyone_else(server: PostgresServer) -> None:

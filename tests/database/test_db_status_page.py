@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
-from status_page import pages
+from status_page import connecting, pages
 from status_page.access import Viewer
 from status_page.csrf import SESSION_COOKIE
 from status_page.forms import guard
@@ -110,6 +110,7 @@ def test_every_page_reads_little_however_long_the_history(
             "run": lambda: pages.run_report(conn, report["dag_id"], report["run_id"], active, ""),
             "store": lambda: pages.store(conn, "S001", active, NOW.date()),
             "stores": lambda: pages.store_list(conn, "", 1),
+            "links": lambda: connecting.for_all(conn, ADMIN),
         }
         for name, load in loads.items():
             with conn.transaction():  # in which the counters move on
@@ -128,6 +129,7 @@ def test_every_page_reads_little_however_long_the_history(
     assert read["run"] < STORES * 8, read
     assert read["store"] < 180 + 90 * 20 + 200, read
     assert read["stores"] < STORES * 4, read
+    assert read["links"] < STORES * 4, read
 
 
 def rows_read(conn: Connection) -> dict[str, int]:
@@ -324,6 +326,15 @@ def token_of(html: str) -> str:
     found: Sequence[str] = re.findall(r'name="csrf_token" value="([^"]+)"', html)
     assert found
     return found[0]
+
+
+def test_a_sync_that_is_switched_off_is_said_before_anything_is_queued(history_url: str) -> None:
+    with served(status_site(history_url, paused=[VIDEO_JOB])) as url:
+        texts = [text_of(url), text_of(f"{url}store?code=S001")]
+    for text in texts:
+        assert f'<a href="/dags/{VIDEO_JOB}" target="_top">' in text
+        assert "until it is switched on" in text
+        assert f"/dags/{USER_JOB}" not in text.partition("Running now")[0]
 
 
 def test_what_does_not_exist_is_named(history_url: str) -> None:

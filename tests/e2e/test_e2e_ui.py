@@ -6,6 +6,8 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from html import unescape
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -178,21 +180,30 @@ def open_log(page: Page, stack: RunningStack, run_id: str, code: str) -> None:
 def test_nobody_sees_or_presses_more_than_airflow_lets_them(ready: RunningStack) -> None:
     url = f"{ready.airflow_url}/tiktok-sync/"
     run = urlencode({"dag_id": DAG, "run_id": "any"})
-    for path in ("", "live", "stores", "store?code=S001", f"run?{run}", f"run.csv?{run}"):
+    pages = ("", "live", "stores", "new-stores", "store?code=S001", f"run?{run}", f"run.csv?{run}")
+    for path in pages:
         assert requests.get(url + path, timeout=60).status_code == 401
     forms = {
         "sync-store": {"store_code": "S001"},
         "retry-failed": {"dag_id": DAG, "run_id": newest_run(ready)},
+        "add-store": {"code": "N1", "name": "New"},
+        "import-stores": {"csv_text": "store_code,store_name,region\nN1,New,\n"},
+        "connect-link": {"store_code": "S001"},
+        "connect-links.csv": {"again": "true"},
     }
     for path, form in forms.items():
         assert requests.post(url + path, form, timeout=60).status_code == 401
 
     before = run_ids(ready)
     admin, reader = session(ready, "admin"), session(ready, READER)
-    assert "Sync this store now" in admin.get(f"{url}store?code=S001", timeout=60).text
+    shown = admin.get(f"{url}store?code=S001", timeout=60).text
+    assert "Sync this store now" in shown
+    assert "Make a connect link" in shown
     page = reader.get(f"{url}store?code=S001", timeout=60)
     assert page.status_code == 200
     assert "Sync this store now" not in page.text
+    assert "Make a connect link" not in page.text
+    assert reader.get(f"{url}new-stores", timeout=60).status_code == 403
     token = csrf_token(admin.get(f"{url}store?code=S001", timeout=60).text)
     own = {"Sec-Fetch-Site": "same-origin"}
     # The admin's own cookies and token, sent in the reader's name, and the other way round.
@@ -206,6 +217,29 @@ def test_nobody_sees_or_presses_more_than_airflow_lets_them(ready: RunningStack)
     assert run_ids(ready) == before
 
 
+def test_a_link_made_on_the_page_opens_the_connect_app(ready: RunningStack) -> None:
+    admin, url = session(ready, "admin"), f"{ready.airflow_url}/tiktok-sync/"
+    token = csrf_token(admin.get(f"{url}stores", timeout=60).text)
+    form = {"csrf_token": token, "store_code": "S003", "days": "1"}
+    own = {"Sec-Fetch-Site": "same-origin"}
+    answer = admin.post(f"{url}connect-link", form, headers=own, timeout=60)
+    assert answer.status_code == 200, answer.text
+    found = re.search(r">(http://127\.0\.0\.1:\d+/c/[^<]+)<", answer.text)
+    assert found
+    manager = requests.get(found[1], timeout=60)
+    assert manager.status_code == 200
+    with psycopg.connect(ready.db_url) as conn:
+        name, actor = conn.execute(
+            "SELECT store_name, (SELECT actor FROM store_audit AS a"
+            " WHERE a.store_code = s.store_code AND action = 'link' ORDER BY id DESC LIMIT 1)"
+            " FROM stores AS s WHERE store_code = 'S003'"
+        ).fetchall()[0]
+        # The reader pressed it too, in vain.
+        assert conn.execute("SELECT FROM connect_links WHERE created_by ~ 'reader'").rowcount == 0
+    assert actor == "airflow:admin"
+    assert unescape(manager.text).count(name) >= 1
+
+
 def test_one_store_is_synced_at_the_press_of_a_button(
     ready: RunningStack, browser: Browser
 ) -> None:
@@ -215,9 +249,14 @@ def test_one_store_is_synced_at_the_press_of_a_button(
         log_in(page, ready)
         frame = status_page(page)
         frame.get_by_role("link", name="Stores", exact=True).click()
-        frame.get_by_role("link", name="S007", exact=True).click()
-        frame.get_by_role("button", name="Sync this store now").click()
-        expect(frame.get_by_role("status")).to_contain_text("Two runs for S007")
+        with switched_off(ready, "sync_video_daily"):
+            frame.get_by_role("link", name="S007", exact=True).click()
+            expect(frame.get_by_text("Switched off in Airflow: sync_video_daily")).to_be_visible()
+            frame.get_by_role("button", name="Sync this store now").click()
+            told = frame.get_by_role("status")
+            expect(told).to_contain_text("Two runs for S007")
+            expect(told).to_contain_text("sync_video_daily is switched off in Airflow")
+            screenshot(page, "ui-store-switched-off")
         deadline = time.monotonic() + PATIENCE_MS / 1000
         while len(new := run_ids(ready) - before) < 2:
             assert time.monotonic() < deadline
@@ -229,6 +268,22 @@ def test_one_store_is_synced_at_the_press_of_a_button(
         screenshot(page, "ui-store-dark")
     assert {job for job, _, _ in new} == {"sync_user_daily", "sync_video_daily"}
     assert {(status, stores) for _, status, stores in synced(ready, new)} == {("success", 1)}
+
+
+@contextmanager
+def switched_off(stack: RunningStack, dag_id: str) -> Iterator[None]:
+    """A Dag paused, as by its switch in the UI."""
+
+    def switch(*, paused: bool) -> None:
+        address = f"{stack.airflow_url}/api/v2/dags/{dag_id}"
+        body = {"is_paused": paused}
+        session(stack, "admin").patch(address, json=body, timeout=60).raise_for_status()
+
+    switch(paused=True)
+    try:
+        yield
+    finally:
+        switch(paused=False)
 
 
 Run = tuple[str, str, str]

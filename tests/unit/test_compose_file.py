@@ -29,6 +29,7 @@ LONG_LIVED = [name for name, spec in SERVICES.items() if spec["restart"] != "no"
 
 HOLD_TOKEN_KEYS = {"init", "worker", "connect", "sandbox-stores", "cli"}
 HOLD_ADMIN_URL = {"init", "cli"}
+HOLD_LINK_SECRET = {"connect", "api-server", "cli"}
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,7 @@ def test_who_holds_what() -> None:
 
     assert holders("TIKTOK_TOKEN_KEYS") == HOLD_TOKEN_KEYS
     assert holders("STORE_DB_ADMIN_URL") == HOLD_ADMIN_URL
+    assert holders("CONNECT_SECRET") == holders("CONNECT_BASE_URL") == HOLD_LINK_SECRET
     assert holders("AIRFLOW__API__SECRET_KEY") == {"api-server"}
     # No secret is an argument: `ps` shows those to everyone on the host.
     for name, spec in SERVICES.items():

@@ -38,8 +38,22 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("submit", (event) => {
-  if (event.target.method === "post") event.target.querySelector("button").disabled = true;
+  // A download leaves the page as it is.
+  if (event.target.method !== "post" || "download" in event.target.dataset) return;
+  event.target.querySelector("button").disabled = true;
 });
+
+const addCopyButton = (text) => {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = text.dataset.copy;
+  button.addEventListener("click", () => {
+    text.select();
+    // The old way also works in a frame and without TLS.
+    button.textContent = document.execCommand("copy") ? "Copied" : "Press Ctrl+C to copy";
+  });
+  text.after(button);
+};
 
 const runsOf = (place) => place.querySelector("[data-runs]")?.dataset.runs;
 
@@ -71,6 +85,7 @@ document.addEventListener("DOMContentLoaded", () => {
         .finally(() => setTimeout(again, 1000 * LIVE_SECONDS));
     setTimeout(again, 1000 * LIVE_SECONDS);
   }
+  document.querySelectorAll("[data-copy]").forEach(addCopyButton);
   const whole = document.querySelector("[data-reload]");
   if (whole) {
     setInterval(() => {

@@ -11,6 +11,7 @@ import pytest
 from include.connect.settings import DEFAULT_AUTHORIZE_URL, ConnectSettings
 from include.local.airflow_env import command_env, product_env, write_password_file
 from include.local.programs import AIRFLOW, programs
+from include.tiktok_sync.connect_links import LinkMaker
 
 if TYPE_CHECKING:
     from tests.unit.local.conftest import Bench
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SECRETS = {
     "TIKTOK_TOKEN_KEYS": {"scheduler", "connect"},
     "SANDBOX_CLIENT_SECRET": {"sandbox", "scheduler", "connect"},
-    "CONNECT_SECRET": {"connect"},
+    "CONNECT_SECRET": {"connect", "api-server"},
     "CONNECT_DB_PASSWORD": {"connect"},
     "AIRFLOW_FERNET_KEY": set(AIRFLOW),
     "AIRFLOW_JWT_SECRET": set(AIRFLOW),
@@ -67,12 +68,17 @@ def test_the_app_secret_of_a_real_tiktok_reaches_the_tasks_alone(bench: Bench) -
 
 
 def test_beside_a_real_tiktok_the_connect_app_runs_once_it_has_an_address(bench: Bench) -> None:
-    assert "connect" not in programs(bench.workspace, bench.settings(REAL_TIKTOK))
+    without = programs(bench.workspace, bench.settings(REAL_TIKTOK))
+    assert "connect" not in without
+    # A link to an app that does not run would lead nowhere: the status page makes none.
+    assert not {"CONNECT_BASE_URL", "CONNECT_SECRET"} & set(without["api-server"].launch.env)
     address = {"CONNECT_BASE_URL": "https://connect.example.com", "CONNECT_RETAILER_NAME": "Ours"}
 
     found = programs(bench.workspace, bench.settings({**REAL_TIKTOK, **address}))
 
     settings = ConnectSettings.from_env(found["connect"].launch.env)
+    links = LinkMaker.from_env(found["api-server"].launch.env, "status page")
+    assert (links.base_url, links.secret) == (settings.base_url, settings.secret)
     assert settings.redirect_uri == "https://connect.example.com/callback"
     assert settings.authorize_url == DEFAULT_AUTHORIZE_URL
     assert (settings.retailer, settings.api_url) == ("Ours", REAL_TIKTOK["TIKTOK_API_URL"])

@@ -1,0 +1,121 @@
+"""Stores put in from the page: one by a form, many by a CSV without tokens."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Depends, FastAPI, File, Form, Response, UploadFile
+from fastapi import status as http
+
+from include.tiktok_sync.errors import DataError
+from include.tiktok_sync.lifecycle import Lifecycle
+from include.tiktok_sync.stores_import import GRANT_COLUMNS, ImportReport, import_stores
+from status_page.access import ManagerDep, Viewer
+from status_page.database import StoreDbDep
+from status_page.forms import FormDep, back, checked_form
+from status_page.look import Look, LookDep
+
+LONGEST = {"code": 250, "name": 500, "region": 250}
+"""Characters of each field; as long a code as the page's own addresses take."""
+
+_EMPTY = {"code": "", "name": "", "region": ""}
+
+
+def add_routes(app: FastAPI) -> None:
+    """The page and what its two forms do."""
+    app.get("/new-stores")(new_stores)
+    app.post("/add-store")(add_store)
+    app.post("/import-stores", dependencies=[Depends(checked_form)])(import_csv)
+
+
+def new_stores(user: ManagerDep, look: LookDep) -> Response:
+    """Both forms, empty."""
+    return _page(look, user)
+
+
+def add_store(
+    user: ManagerDep,
+    look: LookDep,
+    form: FormDep,
+    conn: StoreDbDep,
+    code: Annotated[str, Form()] = "",
+    name: Annotated[str, Form()] = "",
+    region: Annotated[str, Form()] = "",
+) -> Response:
+    """The button "add the store"; what was typed stays in the form when it is refused."""
+    typed = {"code": code.strip(), "name": name.strip(), "region": region.strip()}
+    try:
+        _check(typed)
+        Lifecycle(conn, user.actor).add(typed["code"], typed["name"], typed["region"] or None)
+    except DataError as error:
+        return _page(look, user, http.HTTP_409_CONFLICT, typed=typed, refused=str(error))
+    done = f"{typed['code']} is in. It needs its manager's consent: make a link and send it."
+    return back(form, f"/store?code={quote(typed['code'], safe='')}", done)
+
+
+def import_csv(
+    user: ManagerDep,
+    look: LookDep,
+    conn: StoreDbDep,
+    csv_file: Annotated[UploadFile | None, File()] = None,
+    csv_text: Annotated[str, Form()] = "",
+) -> Response:
+    """The button "load the stores": a file, or what was pasted."""
+    # A browser sends a field without a file as one without a name.
+    chosen = csv_file if csv_file is not None and csv_file.filename else None
+    if chosen and csv_text.strip():
+        problem = "There is a file and a pasted text. Take one of them away."
+        return _page(look, user, http.HTTP_409_CONFLICT, pasted=_kept(csv_text), unread=problem)
+    try:
+        text = chosen.file.read().decode("utf-8-sig") if chosen else csv_text.lstrip("\ufeff")
+        if not text.strip():
+            return _page(look, user, http.HTTP_409_CONFLICT, unread="Choose a file, or paste one.")
+        report = import_stores(StringIO(text, newline=""), conn, None, actor=user.actor)
+    except UnicodeDecodeError:
+        problem = "The file is not UTF-8 text. Save it as CSV UTF-8 and try again."
+        return _page(look, user, http.HTTP_409_CONFLICT, unread=problem)
+    except DataError as error:
+        return _page(look, user, http.HTTP_409_CONFLICT, pasted=_kept(csv_text), unread=str(error))
+    return _page(look, user, report=report, pasted=_kept(csv_text) if report.problems else "")
+
+
+def _check(typed: dict[str, str]) -> None:
+    for field, most in LONGEST.items():
+        if len(typed[field]) > most:
+            message = f"The {field} is {len(typed[field])} characters long; it can be {most}."
+            raise DataError(message)
+        if "\x00" in typed[field]:
+            message = f"The {field} holds a NUL character."
+            raise DataError(message)
+
+
+def _kept(pasted: str) -> str:
+    """What is left in the form: nothing of a text that may hold tokens."""
+    header = pasted.strip().partition("\n")[0]
+    return "" if any(column in header for column in GRANT_COLUMNS) else pasted
+
+
+def _page(
+    look: Look,
+    user: Viewer,
+    status: int = http.HTTP_200_OK,
+    *,
+    typed: dict[str, str] | None = None,
+    refused: str = "",
+    pasted: str = "",
+    unread: str = "",
+    report: ImportReport | None = None,
+) -> Response:
+    return look.page(
+        "new_stores",
+        user,
+        status,
+        typed=typed or _EMPTY,
+        refused=refused,
+        longest=LONGEST,
+        pasted=pasted,
+        unread=unread,
+        report=report,
+    )
