@@ -184,7 +184,7 @@ def test_an_expired_used_or_replaced_link_is_refused_at_every_step(app: ConnectS
     for column, says in (
         ("expires_at", "has expired"),
         ("used_at", "already used"),
-        ("revoked_at", "a newer link"),
+        ("revoked_at", "A newer link was made"),
     ):
         browser, link = Browser(app), app.link("N1")
         token = form_token(browser.get(link))

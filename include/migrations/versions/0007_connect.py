@@ -317,7 +317,8 @@ _COMMENTS = {
     "COLUMN connect_links.created_at": "When it was made",
     "COLUMN connect_links.expires_at": "From when on it opens nothing",
     "COLUMN connect_links.used_at": "When it connected the store, which ends it; NULL = not yet",
-    "COLUMN connect_links.revoked_at": "When a newer link took its place; NULL = none did",
+    "COLUMN connect_links.revoked_at": "When a newer link took its place or the store was paused;"
+    " NULL = neither",
     "TABLE connect_attempts": "Every way to TikTok and back, and what came of it",
     "COLUMN connect_attempts.attempt_id": "Shown in the address of the pages after TikTok",
     "COLUMN connect_attempts.link_hash": "The link it began with",
