@@ -21,7 +21,7 @@ from airflow.sdk.log import mask_secret
 from hooks.store_db_hook import StoreDbHook
 from include.tiktok_sync.alert_message import Message, message_of
 from include.tiktok_sync.alert_rules import late_message
-from include.tiktok_sync.alerts import AlertKind, AlertLog, NewAlert
+from include.tiktok_sync.alerts import NO_CHANNEL, AlertKind, AlertLog, NewAlert
 from include.tiktok_sync.database import Connection, database_errors
 from include.tiktok_sync.errors import SyncError
 from include.tiktok_sync.settings import Settings
@@ -31,12 +31,12 @@ from include.tiktok_sync.sync_log import RunKey, SyncLog
 log = structlog.get_logger(__name__)
 
 CONNECTION = "tiktok_alerts"
-NO_CHANNEL = (
-    f"No channel is configured: set ALERTS_URL, or the Airflow connection {CONNECTION} (README,"
-    " Alerts)."
-)
-SEND_SECONDS = 30
-"""All channels together; each of them gives up after a few seconds by itself."""
+SEND_SECONDS = 60
+"""All channels together, tries included."""
+
+TRIES_AGAIN = 2
+WAIT_SECONDS = 8.0
+"""Between two tries of a channel that did not take the message."""
 
 _ENDED = frozenset({"success", "failed"})
 
@@ -59,20 +59,27 @@ def raise_and_tell(
 ) -> None:
     """Record what is new of it, and send it as one message; a failing channel fails nobody.
 
-    A message that was never sent, because its sender was killed, is sent with it.
+    What no channel took before goes along, a message for each run, until one is refused again;
+    also when there is nothing new.
     """
-    if not alerts:
-        return
     alert_log = AlertLog(conn)
     alert_log.raise_new(alerts, job_name=job_name, run_id=run_id, day=day)
-    with alert_log.untold(job_name, run_id) as untold:
-        if not untold:
+    for left in alert_log.runs_left(job_name, run_id):
+        if not _tell(alert_log, *left):
             return
+
+
+def _tell(alert_log: AlertLog, job_name: str, run_id: str) -> bool:
+    """Send what is left of a run; ``False`` = no channel took it."""
+    with alert_log.untold(job_name, run_id) as untold:
+        if not untold:  # another process is at it
+            return True
         delivery = send(message_of(untold))
         if delivery.taken:
             alert_log.told(untold, delivery.error)
         else:
             alert_log.not_told(untold, delivery.error or NO_CHANNEL)
+    return bool(delivery.taken)
 
 
 def send(message: Message) -> Delivery:
@@ -145,10 +152,14 @@ def _deliver(message: Message) -> Delivery:
         if not channels:
             return Delivery(0, NO_CHANNEL)
         # Heavy, and for nobody but a run with an alert.
-        from apprise import Apprise  # noqa: PLC0415 - see above
+        from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - see above
 
         with _silent():
-            apprise = Apprise()
+            apprise = Apprise(
+                asset=AppriseAsset(
+                    default_service_retry=TRIES_AGAIN, default_service_wait=WAIT_SECONDS
+                )
+            )
             wrong = [
                 f"channel {number} is no Apprise URL"
                 for number, (url, tag) in enumerate(channels, 1)
