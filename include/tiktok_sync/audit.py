@@ -12,6 +12,9 @@ from psycopg.types.json import Jsonb
 
 from include.tiktok_sync.database import Connection
 
+TIKTOK = "TikTok"
+"""The actor of what an answer or a notice of TikTok did to a store."""
+
 _RECORD = """
 INSERT INTO store_audit (store_code, action, actor, details)
 SELECT code, %(action)s, %(actor)s, %(details)s FROM unnest(%(codes)s::text[]) AS code

@@ -22,6 +22,7 @@ MoveName = Literal[
     "connect",
     "connect_partly",
     "lose_scope",
+    "regain_scope",
     "grant_ended",
     "pause",
     "resume",
@@ -55,6 +56,7 @@ MOVES: tuple[Move, ...] = (
     Move("connect", GRANT_STATES, "active", "the manager's consent, stores import"),
     Move("connect_partly", GRANT_STATES, "missing_scope", "a consent to some permissions only"),
     Move("lose_scope", ("active",), "missing_scope", "a refresh that tells of fewer permissions"),
+    Move("regain_scope", ("missing_scope",), "active", "a refresh that tells of all permissions"),
     Move("grant_ended", GRANT_STATES, "needs_consent", "TikTok: revoked, or 180 (365) days over"),
     Move("pause", (*GRANT_STATES, "paused"), "paused", "stores pause"),
     Move("resume", ("paused", "removed"), None, "stores resume"),
@@ -64,6 +66,12 @@ MOVES: tuple[Move, ...] = (
 """All there are. What is not here is refused."""
 
 MOVE: dict[MoveName, Move] = {move.name: move for move in MOVES}
+
+_GRANT_MOVES: dict[StoreTokenStatus, MoveName] = {
+    "active": "regain_scope",
+    "missing_scope": "lose_scope",
+    "needs_consent": "grant_ended",
+}
 
 _STATE = """
 SELECT store_state(s.is_active, s.removed_at, t.status)
@@ -181,6 +189,30 @@ class Lifecycle:
             raise ConfigurationError(message)
         state: StoreState = row[0]
         return state
+
+
+def record_grant_move(
+    conn: Connection,
+    code: str,
+    before: StoreTokenStatus,
+    after: StoreTokenStatus,
+    reason: str | None = None,
+) -> None:
+    """Write down what an answer of TikTok made of a store's grant; nothing where nothing changed.
+
+    Call it in the transaction of the change. Of a paused or removed store it moves the grant alone.
+
+    Args:
+        conn: The connection that makes the change.
+        code: Which store.
+        before: The grant's state so far.
+        after: Its state now.
+        reason: The cause, for people; never a secret.
+    """
+    if before == after:
+        return
+    details = {"from": before, "to": after, **({"reason": reason} if reason else {})}
+    audit.record(conn, _GRANT_MOVES[after], [code], actor=audit.TIKTOK, details=details)
 
 
 _NEXT_STEP: dict[MoveName, str] = {"erase": " first (stores disconnect)"}

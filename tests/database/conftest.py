@@ -17,6 +17,7 @@ from include.tiktok_sync.settings import Settings
 from tests.alert_receiver import Receiver, alert_receiver
 from tests.database.bench import Bench
 from tests.database.task_bodies import connections, set_airflow_env
+from tests.database.token_pairs import TOKEN_LIVES
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.sandbox_server import SandboxServer, running_sandbox
 
@@ -152,3 +153,10 @@ def receiver(conn: Connection, db_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     with alert_receiver() as found:
         monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_ALERTS", found.connection())
         yield found
+
+
+@pytest.fixture(params=TOKEN_LIVES)
+def regime(request: pytest.FixtureRequest, sandbox: SandboxServer) -> str:
+    """What uses it holds under both of TikTok's sets of lifetimes."""
+    sandbox.admin("PATCH", "/settings", json={"token_regime": request.param})
+    return str(request.param)
