@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import psycopg
 import structlog
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -138,12 +139,17 @@ def alarm(kind: AlertKind, run: RunKey, *, minutes: float = 0, reason: str = "")
                 run_id=run.run_id,
                 day=run.snapshot_date,
             )
-    except SyncError as error:
-        # Then the message matters more than its row.
+    except (SyncError, psycopg.Error) as error:
+        # Then the message matters more than its row; a table may be missing, too.
         if kind == "sla_missed":
             message = late_message(minutes, "how far it is could not be looked up")
-        body = f"{message}\n\nNot recorded: {error}\n\nDag {run.job_name}, run {run.run_id}"
+        cause = str(error) if isinstance(error, SyncError) else _in_short(error)
+        body = f"{message}\n\nNot recorded: {cause}\n\nDag {run.job_name}, run {run.run_id}"
         send(Message(f"TikTok sync {run.job_name}: {kind.replace('_', ' ')}", body))
+
+
+def _in_short(error: psycopg.Error) -> str:
+    return f"{type(error).__name__}: {error.diag.message_primary or 'no reason given'}."
 
 
 def _deliver(message: Message) -> Delivery:

@@ -90,6 +90,18 @@ def test_the_message_goes_out_though_the_store_database_is_away(
     assert all("cannot be reached" in message["message"] for message in receiver.messages)
 
 
+def test_the_message_goes_out_though_the_schema_is_an_old_one(
+    conn: Connection, receiver: Receiver
+) -> None:
+    conn.execute("DROP TABLE alerts")
+    dag = DAG(USER_JOB, schedule=None)
+    sync_dag.on_run_failure({"dag": dag, "run_id": "night-1", "reason": "task_failure"})
+
+    (message,) = receiver.messages
+    assert "run failed" in message["title"]
+    assert 'Not recorded: UndefinedTable: relation "alerts" does not exist.' in message["message"]
+
+
 def summary_context(codes: Sequence[str] | None, began: datetime) -> dict[str, Any]:
     def xcom_pull(**wanted: Any) -> Any:
         if wanted.get("key"):
