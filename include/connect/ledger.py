@@ -1,6 +1,6 @@
 """What the connect app asks of the database: one function call each, and no table at all.
 
-The functions (migration 0005) find a row only by what the caller must know: the hash of a link, or
+The functions (migration 0007) find a row only by what the caller must know: the hash of a link, or
 an attempt together with the browser that began it.
 """
 
