@@ -32,11 +32,12 @@ from include.tiktok_sync.sync_log import RunKey, SyncLog
 log = structlog.get_logger(__name__)
 
 CONNECTION = "tiktok_alerts"
-SEND_SECONDS = 60
-"""All channels together, tries included."""
+SEND_SECONDS = 40
+"""All channels together, tries included: a callback in the Dag processor is killed after 50 s
+(``dag_file_processor_timeout``). What is killed is sent with the next run."""
 
 TRIES_AGAIN = 2
-WAIT_SECONDS = 8.0
+WAIT_SECONDS = 5.0
 """Between two tries of a channel that did not take the message."""
 
 _ENDED = frozenset({"success", "failed"})
