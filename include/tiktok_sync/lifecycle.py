@@ -67,12 +67,6 @@ MOVES: tuple[Move, ...] = (
 
 MOVE: dict[MoveName, Move] = {move.name: move for move in MOVES}
 
-_GRANT_MOVES: dict[StoreTokenStatus, MoveName] = {
-    "active": "regain_scope",
-    "missing_scope": "lose_scope",
-    "needs_consent": "grant_ended",
-}
-
 _STATE = """
 SELECT store_state(s.is_active, s.removed_at, t.status)
 FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
@@ -189,30 +183,6 @@ class Lifecycle:
             raise ConfigurationError(message)
         state: StoreState = row[0]
         return state
-
-
-def record_grant_move(
-    conn: Connection,
-    code: str,
-    before: StoreTokenStatus,
-    after: StoreTokenStatus,
-    reason: str | None = None,
-) -> None:
-    """Write down what an answer of TikTok made of a store's grant; nothing where nothing changed.
-
-    Call it in the transaction of the change. Of a paused or removed store it moves the grant alone.
-
-    Args:
-        conn: The connection that makes the change.
-        code: Which store.
-        before: The grant's state so far.
-        after: Its state now.
-        reason: The cause, for people; never a secret.
-    """
-    if before == after:
-        return
-    details = {"from": before, "to": after, **({"reason": reason} if reason else {})}
-    audit.record(conn, _GRANT_MOVES[after], [code], actor=audit.TIKTOK, details=details)
 
 
 _NEXT_STEP: dict[MoveName, str] = {"erase": " first (stores disconnect)"}

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from include.tiktok_sync.audit import record_grant_move
 from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
-from include.tiktok_sync.lifecycle import record_grant_move
 from include.tiktok_sync.oauth import OAuthClient, TokenGrant, answer_lost
 from include.tiktok_sync.snapshot import utc_now
 from include.tiktok_sync.token_store import StoredTokens, TokenStore, status_for_scope
