@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
@@ -16,6 +19,8 @@ from status_page.app import build_app
 from tests.database.statement_log import recorded
 from tests.database.task_bodies import connections
 from tests.postgres_server import PostgresServer
+
+T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +36,18 @@ def _cold(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled.clear()
 
 
+def in_a_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run it in a thread: the browser's tests leave a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(asyncio.wait_for(work(), 60))).result()
+
+
 def test_templates_and_the_store_database_are_ready_after_the_start(
     db_url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", connections(db_url)["AIRFLOW_CONN_STORE_DB"])
     with recorded(db_url, postgres.log) as found:
-        assert asyncio.run(warm_up.warm_up()) == {}
+        assert in_a_loop(warm_up.warm_up) == {}
 
     compiled = look._TEMPLATES.cache
     assert compiled is not None
@@ -49,7 +60,7 @@ def test_a_store_database_that_is_away_is_left_to_the_first_page(
 ) -> None:
     away = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "password": "s3cr3t"}
     monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", json.dumps(away))
-    left_out = asyncio.run(warm_up.warm_up())
+    left_out = in_a_loop(warm_up.warm_up)
 
     assert set(left_out) == {"store database"}
     assert "cannot be reached" in left_out["store database"]
@@ -65,7 +76,7 @@ def test_what_fails_unexpectedly_is_named_by_its_kind_alone(
     monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", connections(db_url)["AIRFLOW_CONN_STORE_DB"])
     monkeypatch.setattr(warm_up, "ask_for_health", broken)
 
-    assert asyncio.run(warm_up.warm_up()) == {"Airflow": "Error"}
+    assert in_a_loop(warm_up.warm_up) == {"Airflow": "Error"}
 
 
 def test_the_app_warms_up_when_it_starts_and_no_end_waits_for_it(
@@ -83,4 +94,4 @@ def test_the_app_warms_up_when_it_starts_and_no_end_waits_for_it(
             await begun.wait()
 
     monkeypatch.setattr(warm_up, "ask_for_health", endless)
-    asyncio.run(asyncio.wait_for(serve(), 60))
+    in_a_loop(serve)
