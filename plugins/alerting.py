@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import psycopg
 import structlog
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -21,7 +22,7 @@ from airflow.sdk.log import mask_secret
 from hooks.store_db_hook import StoreDbHook
 from include.tiktok_sync.alert_message import Message, message_of
 from include.tiktok_sync.alert_rules import late_message
-from include.tiktok_sync.alerts import AlertKind, AlertLog, NewAlert
+from include.tiktok_sync.alerts import NO_CHANNEL, AlertKind, AlertLog, NewAlert
 from include.tiktok_sync.database import Connection, database_errors
 from include.tiktok_sync.errors import SyncError
 from include.tiktok_sync.settings import Settings
@@ -31,12 +32,13 @@ from include.tiktok_sync.sync_log import RunKey, SyncLog
 log = structlog.get_logger(__name__)
 
 CONNECTION = "tiktok_alerts"
-NO_CHANNEL = (
-    f"No channel is configured: set ALERTS_URL, or the Airflow connection {CONNECTION} (README,"
-    " Alerts)."
-)
-SEND_SECONDS = 30
-"""All channels together; each of them gives up after a few seconds by itself."""
+SEND_SECONDS = 40
+"""All channels together, tries included: a callback in the Dag processor is killed after 50 s
+(``dag_file_processor_timeout``). What is killed is sent with the next run."""
+
+TRIES_AGAIN = 2
+WAIT_SECONDS = 5.0
+"""Between two tries of a channel that did not take the message."""
 
 _ENDED = frozenset({"success", "failed"})
 
@@ -59,20 +61,27 @@ def raise_and_tell(
 ) -> None:
     """Record what is new of it, and send it as one message; a failing channel fails nobody.
 
-    A message that was never sent, because its sender was killed, is sent with it.
+    What no channel took before goes along, a message for each run, until one is refused again;
+    also when there is nothing new.
     """
-    if not alerts:
-        return
     alert_log = AlertLog(conn)
     alert_log.raise_new(alerts, job_name=job_name, run_id=run_id, day=day)
-    with alert_log.untold(job_name, run_id) as untold:
-        if not untold:
+    for left in alert_log.runs_left(job_name, run_id):
+        if not _tell(alert_log, *left):
             return
+
+
+def _tell(alert_log: AlertLog, job_name: str, run_id: str) -> bool:
+    """Send what is left of a run; ``False`` = no channel took it."""
+    with alert_log.untold(job_name, run_id) as untold:
+        if not untold:  # another process is at it
+            return True
         delivery = send(message_of(untold))
         if delivery.taken:
             alert_log.told(untold, delivery.error)
         else:
             alert_log.not_told(untold, delivery.error or NO_CHANNEL)
+    return bool(delivery.taken)
 
 
 def send(message: Message) -> Delivery:
@@ -131,12 +140,17 @@ def alarm(kind: AlertKind, run: RunKey, *, minutes: float = 0, reason: str = "")
                 run_id=run.run_id,
                 day=run.snapshot_date,
             )
-    except SyncError as error:
-        # Then the message matters more than its row.
+    except (SyncError, psycopg.Error) as error:
+        # Then the message matters more than its row; a table may be missing, too.
         if kind == "sla_missed":
             message = late_message(minutes, "how far it is could not be looked up")
-        body = f"{message}\n\nNot recorded: {error}\n\nDag {run.job_name}, run {run.run_id}"
+        cause = str(error) if isinstance(error, SyncError) else _in_short(error)
+        body = f"{message}\n\nNot recorded: {cause}\n\nDag {run.job_name}, run {run.run_id}"
         send(Message(f"TikTok sync {run.job_name}: {kind.replace('_', ' ')}", body))
+
+
+def _in_short(error: psycopg.Error) -> str:
+    return f"{type(error).__name__}: {error.diag.message_primary or 'no reason given'}."
 
 
 def _deliver(message: Message) -> Delivery:
@@ -145,10 +159,14 @@ def _deliver(message: Message) -> Delivery:
         if not channels:
             return Delivery(0, NO_CHANNEL)
         # Heavy, and for nobody but a run with an alert.
-        from apprise import Apprise  # noqa: PLC0415 - see above
+        from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - see above
 
         with _silent():
-            apprise = Apprise()
+            apprise = Apprise(
+                asset=AppriseAsset(
+                    default_service_retry=TRIES_AGAIN, default_service_wait=WAIT_SECONDS
+                )
+            )
             wrong = [
                 f"channel {number} is no Apprise URL"
                 for number, (url, tag) in enumerate(channels, 1)

@@ -20,13 +20,15 @@ class Receiver:
 
     Attributes:
         port: Where it listens.
-        messages: What arrived, as Apprise's JSON.
+        messages: What arrived, as Apprise's JSON; also what was refused.
         status: What it answers.
+        refusals: How many messages to come are answered with an error whatever ``status`` is.
     """
 
     port: int
     messages: list[dict[str, Any]] = field(default_factory=list)
     status: int = 200
+    refusals: int = 0
 
     @property
     def url(self) -> str:
@@ -47,7 +49,9 @@ def alert_receiver() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.messages.append(json.loads(body))
-            self.send_response(receiver.status)
+            refused = receiver.refusals > 0
+            receiver.refusals -= refused
+            self.send_response(500 if refused else receiver.status)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name

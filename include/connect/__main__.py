@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 
-import structlog
-
 from include.connect.desk import Desk
 from include.connect.server import make_server
 from include.connect.settings import ConnectSettings
 from include.tiktok_sync.errors import ConfigurationError, SyncError
+from include.tiktok_sync.json_log import log_as_json
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -22,15 +21,7 @@ def main() -> int:
         2 for a setting that is missing or wrong, 1 for a database that cannot be reached or a port
         in use; one line on standard error says which. A signal ends the process by itself.
     """
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_as_json()
     try:
         settings = ConnectSettings.from_env()
         Desk(settings).check_database()

@@ -104,8 +104,9 @@ async def _sweep(desk: Desk) -> None:
     while True:
         try:
             await asyncio.to_thread(_sweep_once, desk)
-        except SyncError as error:
-            log.warning("connect.sweep_failed", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the next round must come; a text may hold a row
+            reason = str(error) if isinstance(error, SyncError) else type(error).__name__
+            log.warning("connect.sweep_failed", reason=reason)
         await asyncio.sleep(_SWEEP_SECONDS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timezone
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -55,7 +56,7 @@ class _Way:
             store_code=link.store_code,
             expected_account=link.expected_account,
             permissions=scope_lines(self._desk.settings.scopes),
-            expires_at=link.expires_at,
+            expires_at=link.expires_at.astimezone(timezone.utc),
             form_token=browsers.form_token(browser, _leaving(token)),
             path=f"/c/{token}",
         )

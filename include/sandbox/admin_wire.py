@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.responses import JSONResponse, Response
 
-from include.sandbox.settings import SettingsError
+from include.sandbox.setting_checks import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable

@@ -7,7 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from include.sandbox import faults_data, faults_http, faults_listing, faults_oauth, faults_transport
-from include.sandbox.settings import ENDPOINTS, SettingsError
+from include.sandbox.setting_checks import SettingsError
+from include.sandbox.settings import ENDPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ from include.sandbox.faults import FaultPlan, NoFaults
 from include.sandbox.latency import Latencies
 from include.sandbox.rate_limit import SlidingWindow
 from include.sandbox.request_log import RequestLog
-from include.sandbox.settings import SettingsError
+from include.sandbox.setting_checks import SettingsError
 from include.sandbox.state_file import StateFile
 from include.sandbox.storm import SCENARIOS
 from include.sandbox.token_file import TokenFile

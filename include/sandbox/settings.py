@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import ipaddress
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.sandbox.setting_checks import (
+    SettingsError,
+    check,
+    check_choice,
+    check_integer,
+    check_number,
+    check_seconds,
+    is_loopback,
+    parse_day,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 #: Endpoints in the order of the documentation; these names key latencies, statistics and the log.
 ENDPOINTS = ("user_info", "video_list", "video_query", "oauth_token", "oauth_revoke")
@@ -108,20 +117,6 @@ CHANGEABLE = (
 _SWITCHES = ("retry_after", "refresh_kills_access_token", "nul_in_captions", "same_second_ties")
 
 
-class SettingsError(ValueError):
-    """A setting has a value that it cannot have.
-
-    Attributes:
-        field: Name of the setting, or of the variable it was read from.
-        reason: What is wrong with it, without the value (it may be a secret).
-    """
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"{field}: {reason}")
-        self.field = field
-        self.reason = reason
-
-
 @dataclasses.dataclass(frozen=True)
 class SandboxSettings:
     """One immutable set of settings; `patched` makes the next one.
@@ -186,44 +181,42 @@ class SandboxSettings:
         """Checks every field; see the class for the errors."""
         for name in ("client_key", "client_secret"):
             value = getattr(self, name)
-            _check(
-                isinstance(value, str) and value != "", name, "is required and must not be empty"
-            )
-            _check(value == value.strip(), name, "must not begin or end with white space")
-        _check(
-            self.exposed or _is_loopback(self.host),
+            check(isinstance(value, str) and value != "", name, "is required and must not be empty")
+            check(value == value.strip(), name, "must not begin or end with white space")
+        check(
+            self.exposed or is_loopback(self.host),
             "host",
             "must be a loopback address, such as 127.0.0.1",
         )
-        _check_integer("port", self.port, 0, 65_535)
-        _check_integer("stores", self.stores, 1, MAX_STORES)
-        _check_integer("new_accounts", self.new_accounts, 0, MAX_NEW_ACCOUNTS)
-        _check_integer("seed", self.seed, 0, 2**63)
-        _check_choice("profile", self.profile, PROFILES)
-        _check_choice("token_regime", self.token_regime, TOKEN_REGIMES)
+        check_integer("port", self.port, 0, 65_535)
+        check_integer("stores", self.stores, 1, MAX_STORES)
+        check_integer("new_accounts", self.new_accounts, 0, MAX_NEW_ACCOUNTS)
+        check_integer("seed", self.seed, 0, 2**63)
+        check_choice("profile", self.profile, PROFILES)
+        check_choice("token_regime", self.token_regime, TOKEN_REGIMES)
         if self.faults is not None:
-            _check_choice("faults", self.faults, FAULT_SCENARIOS)
+            check_choice("faults", self.faults, FAULT_SCENARIOS)
         if self.rate_limit_per_minute is not None:
-            _check_integer("rate_limit_per_minute", self.rate_limit_per_minute, 0, 10**9)
-        _check_seconds("window_seconds", self.window_seconds, MAX_LATENCY)
-        _check(self.window_seconds > 0, "window_seconds", "must be more than 0")
+            check_integer("rate_limit_per_minute", self.rate_limit_per_minute, 0, 10**9)
+        check_seconds("window_seconds", self.window_seconds, MAX_LATENCY)
+        check(self.window_seconds > 0, "window_seconds", "must be more than 0")
         self._check_latency()
-        _check_number("latency_spread", self.latency_spread, MAX_LATENCY_SPREAD, "a number")
+        check_number("latency_spread", self.latency_spread, MAX_LATENCY_SPREAD, "a number")
         if self.date is not None:
             in_range = isinstance(self.date, dt.date) and FIRST_DAY <= self.date <= LAST_DAY
-            _check(in_range, "date", f"must be a day from {FIRST_DAY} to {LAST_DAY}")
+            check(in_range, "date", f"must be a day from {FIRST_DAY} to {LAST_DAY}")
         for name in _SWITCHES:
-            _check(isinstance(getattr(self, name), bool), name, "must be true or false")
+            check(isinstance(getattr(self, name), bool), name, "must be true or false")
 
     def _check_latency(self) -> None:
         if self.latency is None:
             return
         if isinstance(self.latency, (int, float)):
-            _check_seconds("latency", self.latency, MAX_LATENCY)
+            check_seconds("latency", self.latency, MAX_LATENCY)
             return
         for endpoint, seconds in self.latency.items():
-            _check(endpoint in ENDPOINTS, "latency", f"knows only {', '.join(ENDPOINTS)}")
-            _check_seconds("latency", seconds, MAX_LATENCY)
+            check(endpoint in ENDPOINTS, "latency", f"knows only {', '.join(ENDPOINTS)}")
+            check_seconds("latency", seconds, MAX_LATENCY)
 
     @property
     def latencies(self) -> dict[str, float]:
@@ -272,13 +265,13 @@ class SandboxSettings:
         """
         values = dict(changes)
         for name in values:
-            _check(name in CHANGEABLE, name, f"can not be changed; only {', '.join(CHANGEABLE)}")
+            check(name in CHANGEABLE, name, f"can not be changed; only {', '.join(CHANGEABLE)}")
         if isinstance(values.get("latency"), dict):
             values["latency"] = {**self.latencies, **values["latency"]}
         elif "latency" in values:
-            _check_seconds("latency", values["latency"], MAX_LATENCY)
+            check_seconds("latency", values["latency"], MAX_LATENCY)
         if values.get("date") is not None:
-            values["date"] = _day("date", values["date"])
+            values["date"] = parse_day("date", values["date"])
         return dataclasses.replace(self, **values)
 
     @classmethod
@@ -304,46 +297,6 @@ class SandboxSettings:
             raise SettingsError(names.get(error.field, error.field), error.reason) from None
 
 
-def _check(ok: bool, field: str, reason: str) -> None:  # noqa: FBT001 (an assertion: reads best so)
-    if not ok:
-        raise SettingsError(field, reason)
-
-
-def _check_integer(field: str, value: object, low: int, high: int) -> None:
-    ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-    _check(ok, field, f"must be a whole number from {low} to {high}")
-
-
-def _check_seconds(field: str, value: object, high: float) -> None:
-    _check_number(field, value, high, "seconds")
-
-
-def _check_number(field: str, value: object, high: float, what: str) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    ok = is_number and math.isfinite(value) and 0 <= value <= high  # type: ignore[arg-type,operator]  # is_number proves it
-    _check(ok, field, f"must be {what} from 0 to {high:g}")
-
-
-def _check_choice(field: str, value: object, choices: Iterable[str]) -> None:
-    _check(value in tuple(choices), field, f"must be {' or '.join(choices)}")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _day(field: str, text: object) -> dt.date:
-    try:
-        return dt.datetime.strptime(str(text), "%Y-%m-%d").replace(tzinfo=dt.timezone.utc).date()
-    except ValueError:
-        raise SettingsError(field, "must be a day, YYYY-MM-DD") from None
-
-
 def _parse(variable: str, field: str, text: str) -> Any:
     """One variable's text as its field's type; the range is checked by the dataclass."""
     try:
@@ -354,8 +307,8 @@ def _parse(variable: str, field: str, text: str) -> Any:
     except ValueError:
         raise SettingsError(variable, "must be a number") from None
     if field == "date":
-        return _day(variable, text)
+        return parse_day(variable, text)
     if field == "exposed":
-        _check_choice(variable, text, ("yes", "no"))
+        check_choice(variable, text, ("yes", "no"))
         return text == "yes"
     return Path(text) if field == "state" else text

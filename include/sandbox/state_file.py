@@ -6,7 +6,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from include.sandbox.settings import SettingsError
+from include.sandbox.setting_checks import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from include.sandbox.settings import SettingsError
+from include.sandbox.setting_checks import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timezone
 
 from include.tiktok_sync.alerts import Alert, AlertKind
 
@@ -36,7 +37,7 @@ def message_of(alerts: Sequence[Alert]) -> Message:
             titles.append(title.format(stores="1 store" if count == 1 else f"{count} stores"))
             parts.append("\n".join([f"{heading}:", *_lines(of_kind)]))
     day = f" of {first.snapshot_date}" if first.snapshot_date else ""
-    parts.append(f"Dag {first.job_name}, run {first.run_id}")
+    parts.append(f"Dag {first.job_name}, run {first.run_id}{_delay(alerts)}")
     return Message(f"TikTok sync {first.job_name}{day}: {', '.join(titles)}", "\n\n".join(parts))
 
 
@@ -48,3 +49,12 @@ def _lines(alerts: Sequence[Alert]) -> list[str]:
         f"- {', '.join(codes)}: {message}" if codes else f"- {message}"
         for message, codes in stores.items()
     ]
+
+
+def _delay(alerts: Sequence[Alert]) -> str:
+    """How old it is, where no channel took it at first."""
+    delayed = [alert.raised_at for alert in alerts if alert.notify_error]
+    if not delayed:
+        return ""
+    raised_at = min(delayed).astimezone(timezone.utc)
+    return f"\nDelayed: raised at {raised_at:%Y-%m-%d %H:%M} UTC, and no channel took it then."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -146,11 +146,16 @@ def _dead_grants(conn: Connection, stores: Sequence[str]) -> list[NewAlert]:
             row["status_reason"]
             or "A permission is missing. Its manager must connect the account again.",
             row["store_code"],
-            subject=f"{row['status']} since {row['status_since'].isoformat()}",
-            details={"status": row["status"], "since": row["status_since"].isoformat()},
+            subject=f"{row['status']} since {since}",
+            details={"status": row["status"], "since": since},
         )
-        for row in rows
+        for row, since in ((row, _utc(row["status_since"])) for row in rows)
     ]
+
+
+def _utc(moment: datetime) -> str:
+    # A session's time zone, or its summer time, must not make another subject of the same moment.
+    return moment.astimezone(timezone.utc).isoformat()
 
 
 def _ending_grants(conn: Connection, run: EndedRun) -> list[NewAlert]:

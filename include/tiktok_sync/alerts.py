@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from psycopg.rows import class_row
@@ -15,7 +15,20 @@ from include.tiktok_sync.database import Connection
 
 AlertKind = Literal["sla_missed", "run_failed", "needs_consent", "data_missing", "grant_ends"]
 
-_COLUMNS = "id, kind, job_name, run_id, store_code, snapshot_date, message, details"
+NO_CHANNEL = (
+    "No channel is configured: set ALERTS_URL, or the Airflow connection tiktok_alerts (README,"
+    " Alerts)."
+)
+"""``notify_error`` of an alert that had nowhere to go: there is nothing to try again."""
+
+TRIED_FOR = timedelta(hours=36)
+"""An alert that no channel took goes along with later runs for so long: with the next night's, too,
+and never so old that it is no news."""
+
+_COLUMNS = (
+    "id, kind, job_name, run_id, store_code, snapshot_date, message, details, raised_at,"
+    " notify_error"
+)
 
 _RAISE = f"""
 INSERT INTO alerts (
@@ -28,10 +41,20 @@ ON CONFLICT DO NOTHING
 RETURNING {_COLUMNS}
 """  # noqa: S608 - names of our own columns
 
+_UNTOLD = """
+notified_at IS NULL AND notify_error IS DISTINCT FROM %(no_channel)s
+    AND raised_at > now() - %(tried_for)s
+"""
+_RUNS_LEFT = f"""
+SELECT job_name, run_id FROM alerts WHERE {_UNTOLD}
+GROUP BY job_name, run_id
+ORDER BY (job_name, run_id) = (%(job_name)s, %(run_id)s) DESC, max(id) DESC
+"""  # noqa: S608 - our own condition
+
 # A sender that dies gives its rows back with its connection; others pass over what it holds.
-_UNTOLD = f"""
+_CLAIM = f"""
 SELECT {_COLUMNS} FROM alerts
-WHERE job_name = %s AND run_id = %s AND notified_at IS NULL AND notify_error IS NULL
+WHERE job_name = %(job_name)s AND run_id = %(run_id)s AND {_UNTOLD}
 ORDER BY id FOR UPDATE SKIP LOCKED
 """  # noqa: S608 - names of our own columns
 
@@ -67,6 +90,8 @@ class Alert:
     snapshot_date: date | None
     message: str
     details: Mapping[str, Any]
+    raised_at: datetime
+    notify_error: str | None
 
 
 class AlertLog:
@@ -119,14 +144,22 @@ class AlertLog:
                 },
             ).fetchall()
 
+    def runs_left(self, job_name: str, run_id: str) -> list[tuple[str, str]]:
+        """Runs with alerts that nobody was told of yet, each as Dag id and run id.
+
+        The named run comes first, then the newest.
+        """
+        values = self._values(job_name, run_id)
+        return self.conn.execute(_RUNS_LEFT.encode(), values).fetchall()
+
     @contextmanager
     def untold(self, job_name: str, run_id: str) -> Iterator[list[Alert]]:
-        """The run's alerts that nobody tried to tell yet; within the block nobody else gets them.
+        """The run's alerts that nobody was told of; within the block nobody else gets them.
 
         Say inside the block what came of them (:meth:`told`, :meth:`not_told`).
         """
         with self.conn.transaction(), self.conn.cursor(row_factory=class_row(Alert)) as cursor:
-            yield cursor.execute(_UNTOLD.encode(), [job_name, run_id]).fetchall()
+            yield cursor.execute(_CLAIM.encode(), self._values(job_name, run_id)).fetchall()
 
     def told(self, alerts: Sequence[Alert], error: str | None = None) -> None:
         """A channel took them; ``error`` names those that did not."""
@@ -142,3 +175,12 @@ class AlertLog:
             "UPDATE alerts SET notify_error = %s WHERE id = ANY(%s)",
             [error, [alert.id for alert in alerts]],
         )
+
+    @staticmethod
+    def _values(job_name: str, run_id: str) -> dict[str, Any]:
+        return {
+            "job_name": job_name,
+            "run_id": run_id,
+            "no_channel": NO_CHANNEL,
+            "tried_for": TRIED_FOR,
+        }

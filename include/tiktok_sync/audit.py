@@ -11,6 +11,17 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from include.tiktok_sync.database import Connection
+from include.tiktok_sync.errors import StoreTokenStatus
+
+TIKTOK = "TikTok"
+"""The actor of what an answer or a notice of TikTok did to a store."""
+
+GRANT_MOVES: Mapping[StoreTokenStatus, str] = {
+    "active": "regain_scope",
+    "missing_scope": "lose_scope",
+    "needs_consent": "grant_ended",
+}
+"""What an answer of TikTok made of a grant -> the move of :mod:`include.tiktok_sync.lifecycle`."""
 
 _RECORD = """
 INSERT INTO store_audit (store_code, action, actor, details)
@@ -42,6 +53,30 @@ def record(
         "codes": list(store_codes),
     }
     conn.execute(_RECORD, values)
+
+
+def record_grant_move(
+    conn: Connection,
+    code: str,
+    before: StoreTokenStatus,
+    after: StoreTokenStatus,
+    reason: str | None = None,
+) -> None:
+    """Write down what an answer of TikTok made of a store's grant; nothing where nothing changed.
+
+    Call it in the transaction of the change. Of a paused or removed store it moves the grant alone.
+
+    Args:
+        conn: The connection that makes the change.
+        code: Which store.
+        before: The grant's state so far.
+        after: Its state now.
+        reason: The cause, for people; never a secret.
+    """
+    if before == after:
+        return
+    details = {"from": before, "to": after, **({"reason": reason} if reason else {})}
+    record(conn, GRANT_MOVES[after], [code], actor=TIKTOK, details=details)
 
 
 def operating_system_user() -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-import structlog
 import typer
 
 from include.tiktok_sync import (
@@ -15,6 +12,7 @@ from include.tiktok_sync import (
     cli_sync,
     cli_tokens,
 )
+from include.tiktok_sync.json_log import log_as_json
 from include.tiktok_sync.meanings_page import meanings_page
 
 app = typer.Typer(
@@ -34,15 +32,7 @@ app.add_typer(cli_db.app, name="db")
 @app.callback()
 def _logging() -> None:
     """Log lines are JSON objects on standard error, so that results stay apart from them."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_as_json()
 
 
 @app.command("meanings")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -161,7 +161,9 @@ def console(*, stderr: bool = False) -> Console:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
+    if isinstance(value, datetime):
+        return f"{value.astimezone(timezone.utc):%Y-%m-%d %H:%M}"
+    return str(value)
 
 
 def _plain(value: Any) -> str:

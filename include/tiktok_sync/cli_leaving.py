@@ -168,9 +168,15 @@ def _ask(code: str) -> None:
 def _export_to_file(conn: Connection, code: str, target: str) -> dict[str, int]:
     if target == "-":
         return export_as_stream(conn, code, sys.stdout.buffer)
+    path = Path(target)
     try:
-        with Path(target).open("xb") as file:
-            return export_as_stream(conn, code, file)
+        path.touch(mode=0o600, exist_ok=False)
+        try:
+            with path.open("wb") as file:
+                return export_as_stream(conn, code, file)
+        except BaseException:
+            path.unlink()  # half an export looks like a whole one
+            raise
     except OSError as error:
         message = f"{target} cannot be written: {error.strerror}."
         raise ConfigurationError(message) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from datetime import timezone
 from io import StringIO
 from pathlib import Path
 from typing import Annotated
@@ -73,7 +74,7 @@ def list_(
                 store.store_name,
                 store.region,
                 store.state,
-                store.consent_ends_at and store.consent_ends_at.date(),
+                store.consent_ends_at and store.consent_ends_at.astimezone(timezone.utc).date(),
                 store.last_success_at,
                 store.reason or "",
             )

@@ -44,11 +44,7 @@ def status(*, as_json: JsonOption = False) -> None:
 
     Ends with 1 if some tokens are under none of the keys, with 2 if all are.
     """
-    with errors_for_people():
-        settings = Settings.from_env()
-        vault = TokenVault(settings.token_keys)
-        with store_database(settings) as conn:
-            use = check_keys(conn, vault)
+    use, vault = _use_of_keys()
     if as_json:
         print_json(_as_json(use, vault))
     else:
@@ -67,11 +63,7 @@ def check() -> None:
 
     Stores under a lost key are named and are no reason not to start.
     """
-    with errors_for_people():
-        settings = Settings.from_env()
-        vault = TokenVault(settings.token_keys)
-        with store_database(settings) as conn:
-            use = check_keys(conn, vault)
+    use, vault = _use_of_keys()
     if use.unreadable:
         typer.echo(f"warning: {unreadable_message(use, vault)}", err=True)
     typer.echo(f"The keys open the tokens of {use.rows - len(use.unreadable)} stores.")
@@ -108,6 +100,14 @@ def rotate(
         for code in done.busy:
             typer.echo(f"{code}: a refresh held its row all the time; run this again.", err=True)
     _report(left, vault, renewed=done.renewed, as_json=as_json)
+
+
+def _use_of_keys() -> tuple[KeyUse, TokenVault]:
+    with errors_for_people():
+        settings = Settings.from_env()
+        vault = TokenVault(settings.token_keys)
+        with store_database(settings) as conn:
+            return check_keys(conn, vault), vault
 
 
 def _report(use: KeyUse, vault: TokenVault, *, renewed: int, as_json: bool) -> None:

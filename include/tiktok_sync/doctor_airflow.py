@@ -13,7 +13,10 @@ POOLS = {"tiktok_users": ("SYNC_CONCURRENCY", 30), "tiktok_videos": ("VIDEO_SYNC
 """Pool -> the variable that sets its slots, and the default."""
 
 CONNECTIONS = ("store_db", "tiktok_default")
-DAGS = ("refresh_tokens", "sync_user_daily", "sync_video_daily")
+NIGHTLY_DAGS = ("refresh_tokens", "sync_user_daily", "sync_video_daily")
+DAGS = ("apply_retention", *NIGHTLY_DAGS)
+"""All there are; those that the night does not need may stay paused."""
+
 PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 LOAD_SETTINGS = "python plugins/load_airflow_settings.py"
@@ -129,18 +132,23 @@ def _dags(api: _Api) -> Iterator[Finding]:
         todo = "airflow dags list-import-errors shows the lines; deploy code that imports."
         yield Finding("Dags", "fail", f"cannot be imported: {files}", todo)
         return
-    known = {name: api.get(f"/dags/{name}") for name in DAGS}
-    missing = [name for name, dag in known.items() if dag is None]
+    dags = {name: api.get(f"/dags/{name}") for name in DAGS}
+    yield dags_finding({name: dag and dag["is_paused"] for name, dag in dags.items()})
+
+
+def dags_finding(is_paused: Mapping[str, bool | None]) -> Finding:
+    """Are all Dags there, and those of the night switched on? ``None`` = Airflow knows none."""
+    missing = [name for name, paused in is_paused.items() if paused is None]
     if missing:
         todo = "See the dag-processor's log, and whether its Dags folder is the right one."
-        yield Finding("Dags", "fail", f"not parsed: {', '.join(missing)}", todo)
-        return
-    paused = [name for name, dag in known.items() if dag["is_paused"]]
-    if paused:
+        return Finding("Dags", "fail", f"not parsed: {', '.join(missing)}", todo)
+    paused = [name for name, paused in is_paused.items() if paused]
+    asleep = [name for name in paused if name in NIGHTLY_DAGS]
+    if asleep:
         todo = "airflow dags unpause NAME, or the switch in the UI, once the nights shall begin."
-        yield Finding("Dags", "warn", f"paused: {', '.join(paused)}", todo)
-    else:
-        yield Finding("Dags", "ok", f"{len(known)} parsed, none paused")
+        return Finding("Dags", "warn", f"paused: {', '.join(asleep)}", todo)
+    rest = f"; paused, and not of the night: {', '.join(paused)}" if paused else ", none paused"
+    return Finding("Dags", "ok", f"{len(is_paused)} parsed{rest}")
 
 
 def _slots(env: Mapping[str, str], pool: str) -> int:

@@ -101,7 +101,7 @@ def _partitions(conn: Connection) -> Finding:
     ahead = datetime.now(timezone.utc).date() + timedelta(days=31)
     (found,) = _row(conn, "SELECT to_regclass(%s)", f"video_daily_stats_{ahead:%Y_%m}")
     if found:
-        return Finding("partitions", "ok", f"made up to {ahead:%Y-%m} and further")
+        return Finding("partitions", "ok", f"there is one for {ahead:%Y-%m}")
     return Finding(
         "partitions",
         "warn",
@@ -111,21 +111,26 @@ def _partitions(conn: Connection) -> Finding:
 
 
 def _tokens(conn: Connection, settings: Settings) -> Iterator[Finding]:
-    stores, dead, ending = _row(
+    stores, connected, dead, partial, ending = _row(
         conn,
-        "SELECT count(*), count(*) FILTER (WHERE status = 'needs_consent'),"
-        " count(*) FILTER (WHERE status = 'active' AND refresh_expires_at < now() + %s)"
-        " FROM store_tokens JOIN stores USING (store_code) WHERE is_active",
+        "SELECT count(*), count(t.store_code),"
+        " count(*) FILTER (WHERE coalesce(t.status, 'needs_consent') = 'needs_consent'),"
+        " count(*) FILTER (WHERE t.status = 'missing_scope'),"
+        " count(*) FILTER (WHERE t.status = 'active' AND t.refresh_expires_at < now() + %s)"
+        " FROM stores LEFT JOIN store_tokens AS t USING (store_code) WHERE is_active",
         timedelta(days=settings.consent_warning_days),
     )
-    if not stores:
+    if not connected:
         todo = "python -m include.tiktok_sync stores import stores.csv"
         yield Finding("stores", "warn", "no active store has tokens", todo)
         return
     yield _decrypted(conn, settings)
     text = f"{stores} active stores"
-    if dead or ending:
-        text += f", {dead} need consent, {ending} end within {settings.consent_warning_days} days"
+    if dead or partial or ending:
+        text += (
+            f": {dead} need consent, {partial} miss a permission,"
+            f" {ending} end within {settings.consent_warning_days} days"
+        )
         todo = "The view sync_freshness names them; connect them again."
         yield Finding("grants", "warn", text, todo)
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
@@ -153,8 +153,9 @@ class OAuthClient:
 
 def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentError:
     """The death of a grant whose last refresh, begun then, got an answer that nobody stored."""
+    begun = begun_at.astimezone(timezone.utc)
     message = (
-        f"The answer to a token refresh of {begun_at:%Y-%m-%d %H:%M} UTC was lost (the connection"
+        f"The answer to a token refresh of {begun:%Y-%m-%d %H:%M} UTC was lost (the connection"
         " broke, or the process was killed), and TikTok has since replaced the token. The store's"
         " manager must connect the account again."
     )

@@ -1,6 +1,6 @@
 """Who may do what in the product's database? Its roles, made and kept up to date.
 
-``tiktok_sync``  owns the product's objects and nothing else: the sync, the connect app.
+``tiktok_sync``  owns the product's objects and nothing else: the sync and its commands.
 ``analyst``      reads the views, read-only: no table, so no token, not even as ciphertext.
 ``monitor``      the same, and the tables of runs and rate limit: what Grafana shows.
 ``tiktok_connect``  the connect app's, see :mod:`include.tiktok_sync.connect_role`.

@@ -102,6 +102,6 @@ def last_alerts(conn: Connection) -> list[RaisedAlert]:
     with conn.cursor(row_factory=class_row(RaisedAlert)) as cursor:
         return cursor.execute(
             "SELECT kind, job_name, run_id, store_code, message, raised_at, notified_at,"
-            " notify_error FROM alerts ORDER BY raised_at DESC LIMIT %s",
+            " notify_error FROM alerts ORDER BY raised_at DESC, id DESC LIMIT %s",
             [ALERTS],
         ).fetchall()

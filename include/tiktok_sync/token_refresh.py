@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.repository import StoreRepository
@@ -29,7 +29,11 @@ def refresh_token(
         return StoreOutcome("Token still good" if lasts else "Token would be refreshed")
     ends_at = client.tokens.ensure_valid_for(FRESH_FOR)
     done = "refreshed" if client.tokens.refreshes else "still good"
-    until = f"valid until {ends_at:%H:%M} UTC" if ends_at else "its end is unknown"
+    until = (
+        f"valid until {ends_at.astimezone(timezone.utc):%H:%M} UTC"
+        if ends_at
+        else "its end is unknown"
+    )
     return StoreOutcome(
         message=f"Token {done}, {until}",
         details={"access_expires_at": ends_at.isoformat() if ends_at else None},

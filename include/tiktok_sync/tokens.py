@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from include.tiktok_sync.audit import record_grant_move
 from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
 from include.tiktok_sync.oauth import OAuthClient, TokenGrant, answer_lost
 from include.tiktok_sync.snapshot import utc_now
@@ -117,16 +118,18 @@ class TokenSource:
         A refresh whose answer was never stored (the process was killed, the answer was lost)
         leaves its announcement behind, so that the death of the grant can be explained.
         """
-        with self._store.conn.transaction():
+        conn, code = self._store.conn, self._store_code
+        with conn.transaction():
             found = self._locked()
             if not is_stale(found):  # another process refreshed while we waited for the lock
                 self._tokens = found
                 return found
-            self._store.begin_refresh(self._store_code)
+            self._store.begin_refresh(code)
         refused: SyncError | None = None
-        with self._store.conn.transaction():
+        with conn.transaction():
             tokens = self._locked()
             if is_stale(tokens):
+                before = tokens.status
                 try:
                     tokens = self._renewed(
                         tokens, self._oauth.refresh(self._decrypt_refresh(tokens))
@@ -137,12 +140,14 @@ class TokenSource:
                     # The row is locked, so the stored token still is the one that was sent.
                     begun = found.refresh_started_at
                     refused = error if begun is None else answer_lost(error, begun)
-                    self._store.mark(self._store_code, "needs_consent", refused.message)
+                    self._store.mark(code, "needs_consent", refused.message)
+                    record_grant_move(conn, code, before, "needs_consent", refused.message)
                 except SyncError as error:
                     refused = error
-                    self._store.end_refresh(self._store_code)
+                    self._store.end_refresh(code)
                 else:
                     self._store.replace(tokens)
+                    record_grant_move(conn, code, before, tokens.status)
                     self.refreshes += 1
         if refused is not None:
             raise refused

@@ -55,19 +55,35 @@ class AirflowRest:
         return await self._ask("POST", path, json=body)
 
     async def _ask(self, method: str, path: str, **what: Any) -> Any:
-        # The app that this process serves: the same arguments as airflow.api_fastapi.main.
-        app = cached_app(apps=os.environ.get("AIRFLOW_API_APPS", "all"))
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url=self._base_url) as client:
+        async with _client(self._base_url) as client:
             answer = await client.request(method, _API + path, headers=self._headers, **what)
         if answer.is_success:
             return answer.json()
         raise AirflowRefusedError(answer.status_code, _reason(answer))
 
 
+async def ask_for_health() -> None:
+    """Ask what needs no login, so that Airflow sets up what its first answer takes.
+
+    Raises:
+        AirflowRefusedError: Airflow failed.
+    """
+    async with _client("http://localhost") as client:
+        answer = await client.get(f"{_API}/monitor/health")
+    if not answer.is_success:
+        raise AirflowRefusedError(answer.status_code, _reason(answer))
+
+
 def in_path(name: str) -> str:
     """A Dag id or run id as part of a path."""
     return quote(name, safe="")
+
+
+def _client(base_url: str) -> httpx.AsyncClient:
+    # The app that this process serves: the same arguments as airflow.api_fastapi.main.
+    app = cached_app(apps=os.environ.get("AIRFLOW_API_APPS", "all"))
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url=base_url)
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -28,6 +28,7 @@ from status_page.formats import csv_cell
 from status_page.forms import FormDep, back
 from status_page.look import STATIC, LookDep, add_headers
 from status_page.runs import ActiveRunsDep, PausedDagsDep, RestDep
+from status_page.warm_up import warmed_up
 
 DagId = Annotated[str, Query(max_length=250)]
 RunId = Annotated[str, Query(max_length=250)]
@@ -37,7 +38,9 @@ _CSV_COLUMNS = [field.name for field in fields(status_runs.StoreRow)]
 
 def build_app() -> FastAPI:
     """The app that the plugin mounts; every address but the style sheet asks for the login."""
-    app = FastAPI(title="TikTok sync", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="TikTok sync", docs_url=None, redoc_url=None, openapi_url=None, lifespan=warmed_up
+    )
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.get("/")(overview)
     app.get("/live")(live)

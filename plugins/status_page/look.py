@@ -44,6 +44,12 @@ _TEMPLATES = Environment(
 _TEMPLATES.filters.update(FILTERS)
 
 
+def load_templates() -> None:
+    """Compile every template, which is else done when it is first shown."""
+    for name in _TEMPLATES.list_templates():
+        _TEMPLATES.get_template(name)
+
+
 class Look:
     """Makes the pages that answer one request."""
 

@@ -14,8 +14,10 @@ from cryptography.fernet import Fernet
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.schema import upgrade
 from include.tiktok_sync.settings import Settings
+from tests.alert_receiver import Receiver, alert_receiver
 from tests.database.bench import Bench
-from tests.database.task_bodies import set_airflow_env
+from tests.database.task_bodies import connections, set_airflow_env
+from tests.database.token_pairs import TOKEN_LIVES
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.sandbox_server import SandboxServer, running_sandbox
 
@@ -125,3 +127,36 @@ def command_env(bench: Bench) -> dict[str, str]:
 def airflow_env(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bench's database, TikTok and keys as Airflow's tasks find them."""
     set_airflow_env(bench, monkeypatch)
+
+
+@pytest.fixture
+def stores(conn: Connection) -> list[str]:
+    """Three connected stores."""
+    codes = ["S1", "S2", "S3"]
+    for code in codes:
+        conn.execute("INSERT INTO stores (store_code, store_name) VALUES (%s, 'x')", [code])
+        conn.execute(
+            "INSERT INTO store_tokens (store_code, open_id, scope, access_token, refresh_token,"
+            " refresh_expires_at) VALUES (%s, %s, '', '', '', now() + interval '300 days')",
+            [code, code],
+        )
+    return codes
+
+
+@pytest.fixture
+def receiver(conn: Connection, db_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A channel, and Airflow's connections to it and to the database."""
+    del conn
+    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", connections(db_url)["AIRFLOW_CONN_STORE_DB"])
+    monkeypatch.setenv("AIRFLOW_VAR_TIKTOK_MIN_SUCCESS_RATE", "0.9")
+    monkeypatch.setattr("alerting.WAIT_SECONDS", 0)
+    with alert_receiver() as found:
+        monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_ALERTS", found.connection())
+        yield found
+
+
+@pytest.fixture(params=TOKEN_LIVES)
+def regime(request: pytest.FixtureRequest, sandbox: SandboxServer) -> str:
+    """What uses it holds under both of TikTok's sets of lifetimes."""
+    sandbox.admin("PATCH", "/settings", json={"token_regime": request.param})
+    return str(request.param)

@@ -19,7 +19,7 @@ from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.store_batch import cut, run_batch
 from include.tiktok_sync.store_run import REFRESH_JOB
-from tests.database.bench import Bench, insert_grants, today
+from tests.database.bench import UTC, Bench, insert_grants, today
 
 CODES = ["S001", "S004", "S008", "S012"]  # the first is fresh, the others come expired
 DEAD = "S008"
@@ -48,13 +48,15 @@ def _outcomes(bench: Bench) -> dict[str, tuple[str, int]]:
 def test_each_store_has_its_own_row_and_a_dead_grant_stops_nobody(bench: Bench) -> None:
     bench.import_stores(*CODES)
     bench.grant(DEAD, revoke=True)
+    bench.conn.execute("SET TIME ZONE 'Asia/Tokyo'")
     _run(bench, CODES)
     assert _outcomes(bench) == {
         code: ("skipped" if code == DEAD else "success", 1) for code in CODES
     }
     assert bench.stats()["refreshes"] == {"S004": 1, "S012": 1}
-    message = bench.log_row("S001")["message"]
-    assert message.startswith("Token still good, valid until ")
+    ends = bench.row("SELECT access_expires_at FROM store_tokens WHERE store_code = 'S001'")
+    until = f"{ends['access_expires_at'].astimezone(UTC):%H:%M} UTC"
+    assert bench.log_row("S001")["message"] == f"Token still good, valid until {until}"
     assert bench.log_row("S004")["message"].startswith("Token refreshed, valid until ")
 
 

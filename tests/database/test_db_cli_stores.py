@@ -134,10 +134,25 @@ def test_an_export_may_be_one_stream(cli: Run, bench: Bench, tmp_path: Path) -> 
     _ok(cli("stores", "export", "S001", "--format", "jsonl", "--to", str(file), "--json"))
     # The first export is in the audit by now.
     assert len(file.read_text().splitlines()) == len(lines) + 1
+    assert file.stat().st_mode & 0o777 == 0o600
     _error(cli("stores", "export", "S001", "--to", "-"), 2, "CSV needs a folder")
     _error(cli("stores", "export", "S009", "--to", str(tmp_path / "x")), 2, "no store S009")
     again = cli("stores", "export", "S001", "--format", "jsonl", "--to", str(file))
     _error(again, 2, "one.jsonl cannot be written: File exists")
+
+
+def test_an_export_that_is_cut_off_leaves_no_half_file(
+    cli: Run, bench: Bench, tmp_path: Path
+) -> None:
+    bench.import_stores("S001")
+    impatient = {"PGOPTIONS": "-c statement_timeout=1000"}
+    with bench.conn.transaction():
+        bench.conn.execute("LOCK TABLE videos IN ACCESS EXCLUSIVE MODE")
+        for form, name in (("jsonl", "one.jsonl"), ("csv", "folder")):
+            to = str(tmp_path / name)
+            done = cli("stores", "export", "S001", "--format", form, "--to", to, **impatient)
+            _error(done, 1, "took longer")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_calendar_for_people_and_programs(cli: Run, bench: Bench) -> None:
@@ -149,7 +164,9 @@ def test_the_calendar_for_people_and_programs(cli: Run, bench: Bench) -> None:
             "UPDATE store_tokens SET refresh_expires_at = %s WHERE store_code = %s",
             [datetime.now(UTC) + timedelta(days=days), code],
         )
-    heading, first, second = _ok(cli("stores", "calendar")).splitlines()
+    shown = _ok(cli("stores", "calendar"))
+    assert _ok(cli("stores", "calendar", PGTZ="Asia/Tokyo")) == shown  # in UTC all the same
+    heading, first, second = shown.splitlines()
     assert heading.split()[:3] == ["ends", "days", "left"]
     assert first.split()[2:5] == ["ended", "S2", "Bonn"]
     assert second.split()[2:5] == ["2", "S1", "Köln"]

@@ -106,6 +106,15 @@ def test_what_is_broken_is_named_alone(
         ),
         (
             (
+                "INSERT INTO stores (store_code, store_name) VALUES ('NEW', 'never connected');"
+                " UPDATE store_tokens SET status = 'missing_scope' WHERE store_code = 'S001'"
+            ),
+            "grants",
+            "warn",
+            "21 active stores: 1 need consent, 1 miss a permission, 0 end within",
+        ),
+        (
+            (
                 "UPDATE store_tokens SET refresh_expires_at = now() + interval '3 days'"
                 " WHERE store_code = 'S007'"
             ),

@@ -184,6 +184,6 @@ def test_what_is_done_once_a_run_does_not_grow_with_the_stores(tasks: Tasks) -> 
     few = len(tasks.summarize(codes[:5]).statements)
     tasks.sync(USER_JOB, *codes)
 
-    assert len(tasks.summarize(codes).statements) == few == 3  # results, row, dead grants
+    assert len(tasks.summarize(codes).statements) == few == 4  # results, row, dead grants, alerts
     # Schema, keys (of two tables), unknown codes, codes, partitions.
     assert len(tasks.list_stores().statements) == 6

@@ -1,4 +1,4 @@
-"""Is a store's token refreshed exactly once, kept secret, and its death told from trouble?"""
+"""Is a store's token refreshed in time, exactly once, and kept secret?"""
 
 from __future__ import annotations
 
@@ -11,62 +11,33 @@ import pytest
 from cryptography.fernet import Fernet
 
 from include.tiktok_sync import oauth, token_store
-from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.database import database_errors
 from include.tiktok_sync.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
     FatalError,
-    NeedsConsentError,
-    TikTokUnavailableError,
 )
 from include.tiktok_sync.store_run import VIDEO_JOB
 from include.tiktok_sync.tokens import EXPIRY_MARGIN
 from include.tiktok_sync.vault import TokenVault
 from tests.database.bench import Bench, together
-from tests.database.faults import Broken, Edit, Refuse
-from tests.sandbox_server import SandboxServer
-
-EXPIRED, FRESH = "S004", "S001"
-
-LIVES = {"2h": (2, 180), "24h": (24, 365)}
-"""Regime of the sandbox -> hours of an access token, days of a grant: TikTok's pages of November
-2026 and the older ones."""
+from tests.database.faults import Edit, Refuse
+from tests.database.token_pairs import (
+    EXPIRED,
+    FRESH,
+    TOKEN_LIVES,
+    grant_of,
+    newest_pair,
+    stored_pair,
+)
 
 pytestmark = pytest.mark.usefixtures("no_waits", "regime")
-
-
-@pytest.fixture(params=LIVES)
-def regime(request: pytest.FixtureRequest, sandbox: SandboxServer) -> str:
-    """Every test here holds under both of TikTok's sets of lifetimes."""
-    sandbox.admin("PATCH", "/settings", json={"token_regime": request.param})
-    return str(request.param)
-
-
-def _status(bench: Bench, code: str) -> tuple[str, str | None]:
-    found = bench.row("SELECT status, status_reason FROM store_tokens WHERE store_code = %s", code)
-    return found["status"], found["status_reason"]
-
-
-def _stored(bench: Bench, code: str) -> tuple[str, str]:
-    """The pair in the database, decrypted."""
-    found = bench.row("SELECT * FROM store_tokens WHERE store_code = %s", code)
-    return (
-        bench.vault.decrypt(found["access_token"], store_code=code, kind="access"),
-        bench.vault.decrypt(found["refresh_token"], store_code=code, kind="refresh"),
-    )
-
-
-def _newest(bench: Bench, code: str) -> tuple[str, str]:
-    """The pair that the sandbox gave last."""
-    line = bench.sandbox.row(code)
-    return line["access_token"], line["refresh_token"]
 
 
 def test_a_valid_token_is_used_as_it_is(bench: Bench) -> None:
     bench.import_stores(FRESH)
     with bench.client(FRESH) as client:
-        assert client.tokens.access_token() == _newest(bench, FRESH)[0]
+        assert client.tokens.access_token() == newest_pair(bench, FRESH)[0]
     assert bench.calls() == {}
 
 
@@ -82,7 +53,7 @@ def test_a_token_about_to_end_is_refreshed_before_use(bench: Bench, left: timede
 
 
 def test_lives_are_what_the_answer_says(bench: Bench, regime: str) -> None:
-    hours, days = LIVES[regime]
+    hours, days = TOKEN_LIVES[regime]
     bench.import_stores(EXPIRED)
     connected = bench.row("SELECT refresh_expires_at FROM store_tokens")["refresh_expires_at"]
     with bench.client(EXPIRED) as client:
@@ -121,23 +92,23 @@ def test_many_at_once_refresh_exactly_once(bench: Bench) -> None:
             return client.tokens.access_token(), client.tokens.refreshes
 
     found = together(8, token)
-    assert {item[0] for item in found} == {_newest(bench, EXPIRED)[0]}
+    assert {item[0] for item in found} == {newest_pair(bench, EXPIRED)[0]}
     assert sorted(item[1] for item in found) == [0] * 7 + [1]
     stats = bench.stats()
     assert (stats["refreshes"], stats["refresh_calls"]) == ({EXPIRED: 1}, 1)
     assert stats["dead_token_uses"] == 0
-    assert _stored(bench, EXPIRED) == _newest(bench, EXPIRED)
+    assert stored_pair(bench, EXPIRED) == newest_pair(bench, EXPIRED)
 
 
 def test_many_with_a_rejected_token_refresh_exactly_once(bench: Bench) -> None:
     bench.import_stores(FRESH)
-    rejected = _newest(bench, FRESH)[0]
+    rejected = newest_pair(bench, FRESH)[0]
 
     def token(_: int) -> str:
         with bench.client(FRESH, own_connection=True) as client:
             return client.tokens.replace_rejected(rejected)
 
-    assert set(together(6, token)) == {_newest(bench, FRESH)[0]} != {rejected}
+    assert set(together(6, token)) == {newest_pair(bench, FRESH)[0]} != {rejected}
     assert bench.stats()["refresh_calls"] == 1
 
 
@@ -146,128 +117,17 @@ def test_the_new_pair_is_committed_before_it_is_used(bench: Bench, regime: str) 
     with bench.client(EXPIRED) as client:
         used = client.tokens.access_token()
         with psycopg.connect(bench.db_url) as other:  # sees only what is committed
-            assert _stored(replace(bench, conn=other), EXPIRED) == (
+            assert stored_pair(replace(bench, conn=other), EXPIRED) == (
                 used,
-                _newest(bench, EXPIRED)[1],
+                newest_pair(bench, EXPIRED)[1],
             )
         profile, _ = client.user_info(["open_id", "display_name"])
     assert profile.display_name == bench.truth(EXPIRED)["user"]["display_name"]
     line = bench.row("SELECT * FROM store_tokens WHERE store_code = %s", EXPIRED)
     life = (line["access_expires_at"] - line["refreshed_at"]).total_seconds()
-    assert life == pytest.approx(LIVES[regime][0] * 3600, abs=30)
+    assert life == pytest.approx(TOKEN_LIVES[regime][0] * 3600, abs=30)
     assert line["open_id"] == profile.open_id
     assert bench.stats()["dead_token_uses"] == 0
-
-
-def test_a_dead_grant_is_marked_and_never_asked_again(bench: Bench) -> None:
-    bench.import_stores(EXPIRED, "S008")
-    bench.grant(EXPIRED, revoke=True)
-    with bench.client(EXPIRED) as client, pytest.raises(NeedsConsentError) as caught:
-        client.tokens.access_token()
-    assert caught.value.log_id
-    assert _status(bench, EXPIRED) == ("needs_consent", caught.value.message)
-    assert _status(bench, "S008")[0] == "active"
-    assert bench.stats()["refresh_calls"] == 1
-    with bench.client(EXPIRED) as client:
-        for attempt in (
-            client.tokens.access_token,
-            lambda: client.tokens.scopes,
-            lambda: client.tokens.replace_rejected("x"),
-            lambda: client.user_info(["open_id"]),
-        ):
-            with pytest.raises(NeedsConsentError, match="connect the account again"):
-                attempt()
-    assert bench.calls() == {"oauth_token": 1}
-
-
-def test_a_new_import_connects_a_dead_store_again(bench: Bench) -> None:
-    bench.import_stores(EXPIRED)
-    bench.grant(EXPIRED, revoke=True)
-    with bench.client(EXPIRED) as client, pytest.raises(NeedsConsentError):
-        client.tokens.access_token()
-    code = bench.sandbox.admin("POST", f"/stores/{EXPIRED}/code", json={})["code"]
-    bench.sandbox.oauth("authorization_code", code=code, redirect_uri="x").raise_for_status()
-    bench.import_stores(EXPIRED)
-    assert _status(bench, EXPIRED) == ("active", None)
-    with bench.client(EXPIRED) as client:
-        assert client.user_info(["open_id"])[0].open_id
-
-
-def test_nothing_listening_marks_nothing(bench: Bench) -> None:
-    bench.import_stores(EXPIRED)
-    before = _stored(bench, EXPIRED)
-    nowhere = TikTokApp("http://127.0.0.1:1", "key", "secret")
-    with bench.client(EXPIRED, app=nowhere) as client, pytest.raises(TikTokUnavailableError):
-        client.tokens.access_token()
-    assert _status(bench, EXPIRED) == ("active", None)
-    assert _stored(bench, EXPIRED) == before
-    with bench.client(EXPIRED) as client:
-        client.tokens.access_token()
-    assert bench.stats()["refreshes"] == {EXPIRED: 1}
-
-
-def test_trouble_at_tiktok_is_tried_once_more_and_marks_nothing(bench: Bench) -> None:
-    bench.import_stores(EXPIRED)
-    bench.sandbox.sandbox.faults = Broken("oauth_token", times=2)
-    with bench.client(EXPIRED) as client, pytest.raises(TikTokUnavailableError):
-        client.tokens.access_token()
-    assert bench.calls() == {"oauth_token": 2}
-    assert _status(bench, EXPIRED) == ("active", None)
-    bench.sandbox.sandbox.faults = Broken("oauth_token", times=1)
-    with bench.client(EXPIRED) as client:
-        assert client.tokens.access_token() == _newest(bench, EXPIRED)[0]
-
-
-def test_a_lost_answer_to_a_refresh_is_proved_by_trying_the_same_token(bench: Bench) -> None:
-    bench.import_stores(EXPIRED)
-    bench.sandbox.sandbox.faults = Broken("oauth_token", times=1, lost_answer=True)
-    with bench.client(EXPIRED) as client, pytest.raises(NeedsConsentError):
-        client.tokens.access_token()
-    assert bench.stats()["refreshes"] == {EXPIRED: 1}  # TikTok rotated, nobody heard
-    status, reason = _status(bench, EXPIRED)
-    assert status == "needs_consent"
-    assert (reason or "").startswith("The answer to a token refresh of 20")
-
-
-def test_a_refresh_that_was_cut_off_is_named_when_the_grant_turns_out_dead(bench: Bench) -> None:
-    bench.import_stores(EXPIRED, "S008")
-    # As a process leaves it that is killed between TikTok's answer and the commit.
-    bench.sandbox.refresh(_newest(bench, EXPIRED)[1]).raise_for_status()
-    bench.conn.execute(
-        "UPDATE store_tokens SET refresh_started_at = '2026-03-01T02:03:04Z' WHERE store_code = %s",
-        [EXPIRED],
-    )
-    with (
-        bench.client(EXPIRED) as client,
-        pytest.raises(NeedsConsentError, match="refresh of 2026-03-01 02:03 UTC was lost"),
-    ):
-        client.tokens.access_token()
-    assert "was lost" in (_status(bench, EXPIRED)[1] or "")
-    bench.grant("S008", revoke=True)
-    with bench.client("S008") as client, pytest.raises(NeedsConsentError, match="has ended at"):
-        client.tokens.access_token()
-
-
-def test_a_refresh_without_an_answer_leaves_its_mark_until_one_succeeds(bench: Bench) -> None:
-    bench.import_stores(EXPIRED)
-
-    def begun() -> bool:
-        return bench.row("SELECT refresh_started_at IS NOT NULL AS x FROM store_tokens") == {
-            "x": True
-        }
-
-    bench.sandbox.sandbox.faults = Refuse("oauth_token", 400, "x")
-    wrong = TikTokApp(bench.sandbox.url, bench.sandbox.client_key, "not-the-secret")
-    with bench.client(EXPIRED, app=wrong) as client, pytest.raises(FatalError):
-        client.tokens.access_token()
-    assert not begun()  # TikTok answered: nothing was rotated
-    bench.sandbox.sandbox.faults = Broken("oauth_token", times=2)
-    with bench.client(EXPIRED) as client:
-        with pytest.raises(TikTokUnavailableError):
-            client.tokens.access_token()
-        assert begun()
-        client.tokens.access_token()
-        assert not begun()
 
 
 def test_a_token_rejected_in_mid_life_costs_one_refresh_and_one_repetition(bench: Bench) -> None:
@@ -279,7 +139,7 @@ def test_a_token_rejected_in_mid_life_costs_one_refresh_and_one_repetition(bench
         assert (client.counts.calls, client.tokens.refreshes) == (3, 1)
     assert bench.calls() == {"user_info": 3, "oauth_token": 1}
     assert bench.stats()["dead_token_uses"] == 1
-    assert _stored(bench, FRESH) == _newest(bench, FRESH)
+    assert stored_pair(bench, FRESH) == newest_pair(bench, FRESH)
 
 
 def test_a_token_rejected_even_when_new_is_not_refreshed_for_ever(bench: Bench) -> None:
@@ -289,33 +149,7 @@ def test_a_token_rejected_even_when_new_is_not_refreshed_for_ever(bench: Bench) 
         client.user_info(["open_id"])
     assert caught.value.log_id == "LOG7"
     assert bench.calls() == {"user_info": 2, "oauth_token": 1}
-    assert _status(bench, FRESH)[0] == "active"
-
-
-def test_a_wrong_client_secret_is_the_operators_fault_not_the_stores(bench: Bench) -> None:
-    bench.import_stores(EXPIRED)
-    wrong = TikTokApp(bench.sandbox.url, bench.sandbox.client_key, "not-the-secret")
-    with pytest.raises(ConfigurationError, match="TIKTOK_CLIENT_SECRET") as caught:
-        wrong.check()
-    bench.app.check()
-    assert "not-the-secret" not in f"{caught.value!r} {caught.value.detail}"
-    with bench.client(EXPIRED, app=wrong) as client, pytest.raises(ConfigurationError):
-        client.tokens.access_token()
-    assert _status(bench, EXPIRED) == ("active", None)
-    assert bench.stats()["refreshes"] == {}
-
-
-def test_a_refresh_brings_the_scope_up_to_date(bench: Bench) -> None:
-    bench.import_stores(EXPIRED)
-    bench.grant(EXPIRED, scope="user.info.basic")
-    with bench.client(EXPIRED) as client:
-        client.tokens.access_token()
-        assert client.tokens.scopes == {"user.info.basic"}
-    assert _status(bench, EXPIRED)[0] == "missing_scope"
-    bench.grant(EXPIRED, scope="user.info.basic,user.info.profile,user.info.stats,video.list")
-    with bench.client(EXPIRED) as client:
-        client.tokens.replace_rejected(_newest(bench, EXPIRED)[0])
-    assert _status(bench, EXPIRED)[0] == "active"
+    assert grant_of(bench, FRESH)[0] == "active"
 
 
 def test_tokens_are_ciphertext_in_every_table(bench: Bench) -> None:
@@ -351,8 +185,8 @@ def test_keys_rotate(bench: Bench) -> None:
         assert client.user_info(["open_id"])[0].open_id
     with both.client(EXPIRED) as client:  # refreshed, hence written with the new key
         client.tokens.access_token()
-    assert _stored(bench.with_settings(token_keys=(new,)), EXPIRED) == _newest(bench, EXPIRED)
     lost = bench.with_settings(token_keys=(new,))
+    assert stored_pair(lost, EXPIRED) == newest_pair(bench, EXPIRED)
     with lost.client(FRESH) as client, pytest.raises(ConfigurationError, match="TIKTOK_TOKEN_KEYS"):
         client.tokens.access_token()
     with pytest.raises(ConfigurationError):
@@ -377,27 +211,18 @@ def test_a_lock_that_is_not_to_be_had_is_the_databases_trouble(
                 client.tokens.access_token()
         assert bench.calls() == {}
         holder.rollback()
-        assert client.tokens.access_token() == _newest(bench, EXPIRED)[0]
+        assert client.tokens.access_token() == newest_pair(bench, EXPIRED)[0]
     assert bench.row("SHOW lock_timeout") == {"lock_timeout": "0"}  # local to the transaction
-
-
-def test_a_store_without_tokens_is_told_apart(bench: Bench) -> None:
-    bench.conn.execute("INSERT INTO stores (store_code, store_name) VALUES ('X', 'x')")
-    with (
-        bench.client("X") as client,
-        pytest.raises(NeedsConsentError, match=r"Store X was never connected\. Send its manager"),
-    ):
-        client.tokens.access_token()
 
 
 def test_a_refresh_without_a_new_refresh_token_keeps_the_old_one(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.import_stores(EXPIRED)
-    before = _stored(bench, EXPIRED)
+    before = stored_pair(bench, EXPIRED)
     grant = oauth.TokenGrant("act.new", 60, None, None, None, None)
     monkeypatch.setattr(oauth.OAuthClient, "refresh", lambda *_: grant)
     with bench.client(EXPIRED) as client:
         assert client.tokens.access_token() == "act.new"
-    assert _stored(bench, EXPIRED) == ("act.new", before[1])
-    assert _status(bench, EXPIRED) == ("active", None)
+    assert stored_pair(bench, EXPIRED) == ("act.new", before[1])
+    assert grant_of(bench, EXPIRED) == ("active", None)

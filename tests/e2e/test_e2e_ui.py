@@ -100,6 +100,14 @@ def watch(frame: FrameLocator) -> list[int]:
     return seen
 
 
+def test_the_api_server_does_the_first_pages_work_when_it_starts(ready: RunningStack) -> None:
+    log = Stack.load(ready.env).workspace.log_file("api-server").read_text(encoding="utf-8")
+    told = [line for line in log.splitlines() if "Status page warmed up" in line]
+    assert told
+    # At the very first start the connection to the store database is not loaded yet.
+    assert not [line for line in told if "'Airflow'" in line or "'templates'" in line]
+
+
 def test_a_run_is_started_watched_and_mended_in_the_browser(
     ready: RunningStack, trouble: str, browser: Browser
 ) -> None:

@@ -10,7 +10,8 @@ import requests
 
 from include.sandbox.fault_plan import RulePlan
 from include.sandbox.fault_rules import FAULT_TEXTS, FAULTS
-from include.sandbox.settings import ENDPOINTS, SettingsError
+from include.sandbox.setting_checks import SettingsError
+from include.sandbox.settings import ENDPOINTS
 from tests.sandbox_server import running_sandbox
 
 if TYPE_CHECKING:

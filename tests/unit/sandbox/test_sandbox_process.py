@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from include.sandbox.settings import VARIABLES, SandboxSettings, SettingsError
+from include.sandbox.setting_checks import SettingsError
+from include.sandbox.settings import VARIABLES, SandboxSettings
 from tests.sandbox_server import SandboxServer, running_sandbox
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from include.tiktok_sync.audit import GRANT_MOVES
 from include.tiktok_sync.lifecycle import GRANT_STATES, MOVE, MOVES, MoveName, StoreState
 from include.tiktok_sync.lifecycle_page import lifecycle_block
 
@@ -36,3 +37,10 @@ def test_every_state_can_be_reached_and_left(state: StoreState) -> None:
 
 def test_only_a_store_that_has_left_can_be_erased() -> None:
     assert MOVE["erase"].sources == ("removed",)
+
+
+def test_what_tiktoks_answers_do_to_a_grant_are_moves_of_the_table() -> None:
+    assert set(GRANT_MOVES) == set(GRANT_STATES)
+    assert {move.target: move.name for move in MOVES if move.name in GRANT_MOVES.values()} == dict(
+        GRANT_MOVES
+    )
