@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import psycopg
@@ -24,8 +25,12 @@ def test_prometheus_takes_its_rules_and_asks_the_exporter(stack: NativeStack) ->
     loaded = {rule["name"] for group in groups for rule in group["rules"]}
     written = yaml.safe_load((ROOT / "deploy/monitoring/alerts.yaml").read_text(encoding="utf-8"))
     assert loaded == {rule["alert"] for group in written["groups"] for rule in group["rules"]}
-    targets = requests.get(f"{base}/targets", timeout=60).json()["data"]["activeTargets"]
-    assert {target["labels"]["job"] for target in targets} == {"airflow", "prometheus"}
+    deadline = (
+        time.monotonic() + 120
+    )  # Prometheus takes up its targets some seconds after its start
+    while (jobs := asked_of(base)) != {"airflow", "prometheus"}:
+        assert time.monotonic() < deadline, jobs
+        time.sleep(1)
 
 
 @pytest.mark.timeout(600)
@@ -55,6 +60,12 @@ def test_a_backup_is_restored_into_a_new_database_and_nowhere_else(
     found = doctor()
     assert {n: f["text"] for n, f in found.items() if f["status"] in {"fail", "skip"}} == {}
     assert found["stored tokens"]["text"] == f"{STORES} read, all decrypted"
+
+
+def asked_of(base: str) -> set[str]:
+    """The jobs that Prometheus asks for figures."""
+    targets = requests.get(f"{base}/targets", timeout=60).json()["data"]["activeTargets"]
+    return {target["labels"]["job"] for target in targets}
 
 
 def counts(stack: NativeStack) -> dict[str, int]:
