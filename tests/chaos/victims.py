@@ -175,9 +175,9 @@ def _beats_since(local: Stack, moment: datetime) -> bool:
 def _sandbox_answers(local: Stack) -> bool:
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(f"{local.settings.sandbox_url}/admin/health", timeout=3).ok
+        return session.get(f"{local.settings.sandbox_url}/admin/health", timeout=30).ok
 
 
 def _postgres_answers(local: Stack) -> bool:
-    psycopg.connect(local.settings.store_db_url, connect_timeout=3).close()
+    psycopg.connect(local.settings.store_db_url, connect_timeout=30).close()
     return True
