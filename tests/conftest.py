@@ -24,7 +24,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 from tests.browser import running_browser
 
 ROOT = Path(__file__).resolve().parents[1]
-PROBE_SECONDS = 60
+PROBE_SECONDS = 600
 
 _FOREIGN = (
     "AIRFLOW",

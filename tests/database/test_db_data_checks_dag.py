@@ -59,7 +59,7 @@ class Airflow:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=240,
+            timeout=800,
             check=False,
         )
         assert done.returncode == 0, done.stdout
@@ -98,7 +98,7 @@ def metadata_template(postgres: PostgresServer) -> str:
         env=os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _sqlalchemy(postgres.url(name))},
         stdout=subprocess.DEVNULL,
         check=True,
-        timeout=240,
+        timeout=800,
     )
     return name
 
