@@ -115,7 +115,9 @@ def airflow(
     tmp_path: Path,
 ) -> Airflow:
     for folder in ("dags", "plugins", "include"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
+        # Python writes and renames files there while the suite's other process imports.
+        caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=caches)
     url = new_database(metadata_template)
     env = os.environ | {
         "AIRFLOW_HOME": str(tmp_path / "home"),
