@@ -127,7 +127,7 @@ def test_a_store_costs_the_api_server_no_superfluous_call(synced: RunningStack) 
     stores = {task: asked for task, asked in calls.items() if "rendered-map-index" in asked}
     with psycopg.connect(Stack.load(dict(synced.env)).settings.airflow_db_url) as conn:
         query = "SELECT id::text, extract(epoch FROM end_date - start_date) FROM task_instance"
-        took = dict(conn.execute(query).fetchall())
+        took: dict[str, Any] = dict(conn.execute(query).fetchall())
 
     # Besides these there is the XCom with the store; connections and template fields cost none.
     once = [sorted(set(asked)) for asked in stores.values()]
