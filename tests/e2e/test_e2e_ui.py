@@ -135,6 +135,8 @@ def test_a_run_is_started_watched_and_mended_in_the_browser(
         page.get_by_role("dialog").get_by_role("button", name="Confirm").click()
         expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
         screenshot(page, "ui-cleared-log")
+        # A summary that is being made would be tried again only after its retry delay of a minute.
+        wait_for_end(ready, run_id)
 
         page.goto(f"{ready.airflow_url}/dags/{DAG}/runs/{quote(run_id, safe='')}")
         page.get_by_role("link", name="Stores", exact=True).click()
@@ -146,6 +148,14 @@ def test_a_run_is_started_watched_and_mended_in_the_browser(
         frame.get_by_role("link", name="Failed (0)").wait_for()
         frame.get_by_text(f"{STORES} of {STORES} stores synced").wait_for()
         screenshot(page, "ui-run-mended")
+
+
+def wait_for_end(stack: RunningStack, run_id: str) -> None:
+    api = Stack.load(dict(stack.env)).api
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while (state := api.run_state(DAG, run_id)) not in {"success", "failed"}:
+        assert time.monotonic() < deadline, state
+        time.sleep(0.5)
 
 
 def newest_run(stack: RunningStack) -> str:
