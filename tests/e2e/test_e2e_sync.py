@@ -63,7 +63,7 @@ def snapshot(stack: RunningStack) -> Mapping[str, list[tuple[Any, ...]]]:
 
 
 def wait_for_summary(stack: RunningStack, run_id: str) -> tuple[str, str]:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         found = rows(
             stack,
@@ -84,7 +84,7 @@ def run_state(stack: RunningStack, dag_id: str, run_id: str) -> str:
 
 
 def wait_for_end(stack: RunningStack, dag_id: str, run_id: str) -> str:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while (state := run_state(stack, dag_id, run_id)) not in {"success", "failed"}:
         assert time.monotonic() < deadline, state
         time.sleep(1)

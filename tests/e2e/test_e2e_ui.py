@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 DAG = "sync_user_daily"
 BROKEN = ("S005", "S006")
 REFUSED = "TikTok refuses the request as this version writes it"
-PATIENCE_MS = 120_000
+PATIENCE_MS = 240_000
 
 
 @pytest.fixture(scope="module")

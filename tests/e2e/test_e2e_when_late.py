@@ -39,7 +39,7 @@ def rows(url: str, query: str, *values: object) -> list[tuple[Any, ...]]:
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
-    give_up_at = clock.monotonic() + 180
+    give_up_at = clock.monotonic() + 600
     while not condition():
         assert clock.monotonic() < give_up_at, f"in vain: {what}"
         clock.sleep(0.5)
