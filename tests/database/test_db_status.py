@@ -22,8 +22,8 @@ TODAY = NOW.date()
 def add_store(conn: Connection, code: str, *, active: bool = True, age_days: int = 60) -> None:
     conn.execute(
         "INSERT INTO stores (store_code, store_name, region, is_active, created_at)"
-        " VALUES (%s, %s, 'North', %s, now() - %s * interval '1 day')",
-        [code, f"Store {code}", active, age_days],
+        " VALUES (%s, %s, 'North', %s, %s)",
+        [code, f"Store {code}", active, NOW - timedelta(days=age_days)],
     )
 
 
