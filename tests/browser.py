@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 ARTIFACTS = Path(__file__).resolve().parents[1] / "test-artifacts"
 """Screenshots of the last run; not committed."""
 
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+
+PATIENCE_MS = 60_000
+"""How long a page may take on a busy machine; ``expect`` alone would give it 5 s."""
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # Nothing may be asked of the network beside the page under test.
@@ -40,6 +43,7 @@ def running_browser() -> Iterator[Browser]:
     if program is None:
         pytest.skip("Chromium is not installed: make test-tools (as root), or your own package")
     sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()  # root has no user namespaces
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=[*_QUIET, *sandbox])
         try:
@@ -58,7 +62,7 @@ def open_page(browser: Browser, viewport: ViewportSize = DESKTOP, **context: Any
         context: Further options of Playwright's ``new_context``, such as ``color_scheme``.
     """
     opened = browser.new_context(viewport=viewport, **context)
-    opened.set_default_timeout(60_000)
+    opened.set_default_timeout(PATIENCE_MS)
     try:
         yield opened.new_page()
     finally:

@@ -19,7 +19,7 @@ from include.local.postgres import system_user
 
 SCRIPT = Path(__file__).resolve().parents[1] / "deploy" / "pgbouncer.sh"
 
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 120.0
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def _wait_until_ready(process: subprocess.Popen[str], url: str) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            psycopg.connect(url, connect_timeout=3, prepare_threshold=None).close()
+            psycopg.connect(url, connect_timeout=10, prepare_threshold=None).close()
         except psycopg.OperationalError as error:
             if process.poll() is not None:
                 raise RuntimeError(process.communicate()[0]) from error

@@ -20,7 +20,7 @@ from include.local.ports import HOST, choose_port
 from include.local.postgres import create_cluster, server_command, system_user
 from include.local.workspace import Workspace
 
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PostgresServer:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
-                psycopg.connect(self.url(), connect_timeout=3).close()
+                psycopg.connect(self.url(), connect_timeout=10).close()
             except psycopg.OperationalError:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(self.log.read_text(encoding="utf-8")) from None

@@ -7,7 +7,9 @@ import csv
 import io
 import threading
 import time
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
 
 import requests
 
@@ -17,13 +19,13 @@ from include.sandbox.settings import SandboxSettings
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import uvicorn
 
     from include.sandbox.runtime import Sandbox
 
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 60.0
 _DEFAULTS: dict[str, Any] = {
     "client_key": "sandbox-client-key",
     "client_secret": "sandbox-client-secret",
@@ -103,7 +105,7 @@ class SandboxServer:
         Raises:
             requests.HTTPError: The sandbox refused.
         """
-        response = self._http.request(method, f"{self.url}/admin{path}", timeout=30, **kwargs)
+        response = self._http.request(method, f"{self.url}/admin{path}", timeout=60, **kwargs)
         response.raise_for_status()
         if response.headers.get("content-type", "").startswith("application/json"):
             return response.json()
@@ -139,7 +141,7 @@ class SandboxServer:
             "grant_type": grant_type,
             **form,
         }
-        return requests.post(f"{self.url}/v2/oauth/token/", data=data, timeout=30)
+        return requests.post(f"{self.url}/v2/oauth/token/", data=data, timeout=60)
 
     def refresh(self, refresh_token: str) -> requests.Response:
         """Refreshes."""
@@ -152,7 +154,7 @@ class SandboxServer:
             "client_secret": self.client_secret,
             "token": access_token,
         }
-        return requests.post(f"{self.url}/v2/oauth/revoke/", data=data, timeout=30)
+        return requests.post(f"{self.url}/v2/oauth/revoke/", data=data, timeout=60)
 
     def _display(
         self, method: str, path: str, token: str, fields: str | None, **kwargs: Any
@@ -162,7 +164,7 @@ class SandboxServer:
             self.url + path,
             params={} if fields is None else {"fields": fields},
             headers={"Authorization": f"Bearer {token}"},
-            timeout=30,
+            timeout=60,
             **kwargs,
         )
 
@@ -180,3 +182,37 @@ def running_sandbox(**overrides: Any) -> Iterator[SandboxServer]:
         yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def asked(
+    url: str, method: str = "GET", *, token: str = "", form: Mapping[str, str] | None = None
+) -> Iterator[HTTPConnection]:
+    """A call that is on its way; its answer is for who wants it.
+
+    Args:
+        url: Of the call, with its query.
+        method: HTTP method.
+        token: Access token; none if empty.
+        form: Fields to send.
+    """
+    parts = urlsplit(url)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if form is not None:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    connection = HTTPConnection(parts.netloc, timeout=60)
+    try:
+        connection.request(
+            method, f"{parts.path}?{parts.query}", urlencode(form) if form else None, headers
+        )
+        yield connection
+    finally:
+        connection.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what must come; how long it takes is up to the machine."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)

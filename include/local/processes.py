@@ -20,7 +20,7 @@ from include.local.workspace import STACK_MARKER, Workspace
 _PROGRAM = "SUPERVISOR_PROCESS_NAME"  # supervisord sets it for each program
 _PATIENCE_SECONDS = 15.0
 _POSTGRES_PATIENCE_SECONDS = 30.0
-_KILL_SECONDS = 5.0
+_KILL_SECONDS = 20.0
 
 
 def of_stack(workspace: Workspace) -> list[psutil.Process]:

@@ -29,8 +29,8 @@ FAILED_STATES = frozenset({"BACKOFF", "EXITED", "FATAL", "UNKNOWN"})
 STOPPED_STATES = frozenset({"STOPPED", "EXITED", "FATAL"})
 
 _USER = "local"
-_START_SECONDS = 10.0
-_ANSWER_SECONDS = 5.0
+_START_SECONDS = 60.0
+_ANSWER_SECONDS = 15.0
 _INHERITED = (
     *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),

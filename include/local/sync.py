@@ -21,7 +21,7 @@ from include.local.stack import Stack
 
 _POLL_SECONDS = 1.0
 _STALL_SECONDS = 60.0
-_SCHEDULED_SECONDS = 20.0
+_SCHEDULED_SECONDS = 60.0
 _ENDED = frozenset({"success", "failed"})
 
 

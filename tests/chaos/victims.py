@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,6 +23,9 @@ TASK = "task process"
 WORKER = "LocalExecutor worker"
 PARTS = ("scheduler", "api-server", "sandbox", "postgres")
 KINDS = (TASK, WORKER, *PARTS)
+
+_NOTICED_SECONDS = 10.0
+"""Its worker notices the end of a task's process at once, unless a part is away just now."""
 
 _WORKER_TITLE = "airflow worker -- LocalExecutor:"
 _TASK_TITLE = "airflow worker -- "
@@ -93,6 +97,8 @@ def _strike_task(local: Stack, kind: str, chance: random.Random) -> Strike | Non
             (process if kind == TASK else worker).kill()
         except psutil.NoSuchProcess:
             continue
+        if kind == TASK and _had_succeeded(local, task):
+            continue
         who = f"{task.task_id} {task.store or ''}".strip()
         return Strike(kind, who, partial(_done, local, task))
     return None
@@ -136,14 +142,29 @@ def _task_of(local: Stack, process: psutil.Process) -> _Task | None:
     return _Task(*row) if row else None
 
 
-def _done(local: Stack, task: _Task) -> bool:
+def _state(local: Stack, task: _Task) -> str | None:
     with psycopg.connect(local.settings.airflow_db_url) as conn:
         row = conn.execute(
-            "SELECT FROM task_instance WHERE dag_id = %s AND run_id = %s AND task_id = %s"
-            " AND map_index = %s AND state IN ('success', 'failed', 'skipped', 'upstream_failed')",
+            "SELECT state FROM task_instance WHERE dag_id = %s AND run_id = %s AND task_id = %s"
+            " AND map_index = %s",
             [task.dag_id, task.run_id, task.task_id, task.map_index],
         ).fetchone()
-    return row is not None
+    return row[0] if row else None
+
+
+def _done(local: Stack, task: _Task) -> bool:
+    return _state(local, task) in {"success", "failed", "skipped", "upstream_failed"}
+
+
+def _had_succeeded(local: Stack, task: _Task) -> bool:
+    """Whether word of its success was on its way when it was killed: it is not done again then."""
+    deadline = time.monotonic() + _NOTICED_SECONDS
+    try:
+        while (state := _state(local, task)) == "running" and time.monotonic() < deadline:
+            time.sleep(0.05)
+    except psycopg.OperationalError:
+        return False  # Postgres was struck a moment ago
+    return state == "success"
 
 
 def _strike_part(local: Stack, kind: str, chance: random.Random) -> Strike | None:
@@ -175,9 +196,9 @@ def _beats_since(local: Stack, moment: datetime) -> bool:
 def _sandbox_answers(local: Stack) -> bool:
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(f"{local.settings.sandbox_url}/admin/health", timeout=3).ok
+        return session.get(f"{local.settings.sandbox_url}/admin/health", timeout=30).ok
 
 
 def _postgres_answers(local: Stack) -> bool:
-    psycopg.connect(local.settings.store_db_url, connect_timeout=3).close()
+    psycopg.connect(local.settings.store_db_url, connect_timeout=30).close()
     return True

@@ -25,6 +25,6 @@ def run_command(env: dict[str, str], *args: str, text: str | bytes = "") -> Done
         input=text.encode() if isinstance(text, str) else text,
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     return Done(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())

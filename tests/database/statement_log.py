@@ -27,12 +27,12 @@ class Recorded:
     Attributes:
         statements: SQL, blanks folded; transaction control among it.
         connections: Logins.
-        prepared: How many of the statements ran as named prepared ones.
+        prepared: Those of the statements that ran as named prepared ones.
     """
 
     statements: list[str] = field(default_factory=list)
     connections: int = 0
-    prepared: int = 0
+    prepared: list[str] = field(default_factory=list)
 
     def kinds(self) -> Counter[str]:
         """How often each statement came, by its first words and the tables it names."""
@@ -75,4 +75,5 @@ def recorded(url: str, log: Path) -> Iterator[Recorded]:
             found.connections += 1
         elif match := _STATEMENT.match(record["text"]):
             found.statements.append(" ".join(match["sql"].split()))
-            found.prepared += match["prepared"] not in {None, "<unnamed>"}
+            if match["prepared"] not in {None, "<unnamed>"}:
+                found.prepared.append(found.statements[-1])

@@ -59,4 +59,5 @@ def prepare_tasks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_TIKTOK_MIN_SUCCESS_RATE", "0.9")
     monkeypatch.setenv("TIKTOK_RATE_LIMIT_PER_MINUTE", "600")
     bench.import_stores()
-    StoreRepository(bench.conn).ensure_partitions(today().date)
+    for days in (1, 0):  # on the 1st the day before is another month's
+        StoreRepository(bench.conn).ensure_partitions(today().date - timedelta(days=days))

@@ -248,7 +248,7 @@ def test_on_a_terminal_the_code_is_typed_to_erase(
         text=True,
     )
     os.write(ours, f"{typed}\n".encode())
-    said = process.communicate(timeout=60)
+    said = process.communicate(timeout=600)
     os.close(ours)
     os.close(theirs)
     assert process.returncode == (2 if left else 0), said

@@ -59,7 +59,7 @@ class Airflow:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=240,
+            timeout=800,
             check=False,
         )
         assert done.returncode == 0, done.stdout
@@ -98,7 +98,7 @@ def metadata_template(postgres: PostgresServer) -> str:
         env=os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _sqlalchemy(postgres.url(name))},
         stdout=subprocess.DEVNULL,
         check=True,
-        timeout=240,
+        timeout=800,
     )
     return name
 
@@ -115,7 +115,9 @@ def airflow(
     tmp_path: Path,
 ) -> Airflow:
     for folder in ("dags", "plugins", "include"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
+        # Python writes and renames files there while the suite's other process imports.
+        caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=caches)
     url = new_database(metadata_template)
     env = os.environ | {
         "AIRFLOW_HOME": str(tmp_path / "home"),

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.fernet import Fernet
@@ -26,8 +27,10 @@ GB = 1_000_000_000
 
 
 @pytest.fixture
-def env(bench: Bench) -> dict[str, str]:
-    """A sound set-up of 20 stores."""
+def env(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A sound set-up of 20 stores, on a disk with room: this machine's own may be full."""
+    half_full = SimpleNamespace(total=100 * GB, used=50 * GB, free=50 * GB)
+    monkeypatch.setattr("include.tiktok_sync.doctor_host.shutil.disk_usage", lambda _: half_full)
     bench.import_stores()
     bench.conn.execute("SELECT ensure_video_daily_stats_partitions(current_date)")
     return {

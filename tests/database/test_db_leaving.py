@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -146,7 +145,7 @@ def test_a_store_whose_revocation_fails_is_out_all_the_same_and_can_be_tried_aga
     with pytest.raises(DataError, match="its grant is not revoked yet"):
         leaving.erase(FRESH, _lifecycle(bench))
     assert _disconnect(bench, FRESH) == "removed and its grant revoked at TikTok"
-    assert overview(bench.conn)[0].reason == f"Left on {date.today()}"  # noqa: DTZ011 - as Postgres
+    assert overview(bench.conn)[0].reason == f"Left on {today().date}"
 
 
 def test_the_apps_wrong_secret_is_no_dead_grant(bench: Bench) -> None:

@@ -23,7 +23,7 @@ from tests.database.grant_log import grant_times, most_in_a_window, record_grant
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLER = Path(__file__).parent / "probes" / "limited_caller.py"
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 Caller = subprocess.Popen[str]
 StartCaller = Callable[[int, int, float], Caller]

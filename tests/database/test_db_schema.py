@@ -103,7 +103,7 @@ def test_processes_that_upgrade_at_once_take_turns(empty_db_url: str, conn: Conn
         )
         for _ in range(3)
     ]
-    said = [process.communicate(timeout=120)[0] for process in upgrades]
+    said = [process.communicate(timeout=600)[0] for process in upgrades]
     assert [process.returncode for process in upgrades] == [0] * 3, said
     assert said == [f"The store database has schema {SCHEMA_REVISION}.\n"] * 3
     with psycopg.connect(empty_db_url, autocommit=True) as other:

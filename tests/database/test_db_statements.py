@@ -47,7 +47,8 @@ class Tasks:
         """What some stores cost, without what is asked once a minute whatever their number."""
         with recorded(self.bench.db_url, self.server.log) as found:
             sync_tasks.sync_stores(job, codes, task_context(days_ago))
-        found.statements = [text for text in found.statements if kind(text) != CONNECTIONS]
+        for texts in (found.statements, found.prepared):
+            texts[:] = [text for text in texts if kind(text) != CONNECTIONS]
         return found
 
     def list_stores(self) -> Recorded:
@@ -82,6 +83,9 @@ class Tasks:
 def tasks(bench: Bench, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Tasks:
     """Every store imported, with tokens that last, a rate limit that holds nobody up."""
     prepare_tasks(bench, monkeypatch)
+    # psycopg sends 32,768 as another type than 32,767, which makes it another prepared statement:
+    # as figures grow, the count would differ from day to day.
+    bench.sandbox.admin("PATCH", "/settings", json={"date": "2026-11-25"})
     return Tasks(bench, postgres)
 
 
@@ -103,7 +107,7 @@ def test_the_log_misses_no_statement_and_no_connection(
         *("BEGIN", "SELECT 1", "SELECT 2", "SELECT $1::int", "SELECT $1::int", "SELECT 5"),
         *("COPY (SELECT 6) TO STDOUT", "COMMIT"),
     ]
-    assert (found.connections, found.prepared) == (2, 3)  # executemany() prepares by itself
+    assert (found.connections, len(found.prepared)) == (2, 3)  # executemany() prepares by itself
 
 
 def test_a_user_sync_is_five_statements_on_one_connection(tasks: Tasks) -> None:
@@ -126,7 +130,7 @@ def test_a_video_sync_is_two_statements_a_page(tasks: Tasks, pages: int) -> None
     assert found.connections == 1
     # Its second execution and those after it are prepared; the last page is another statement,
     # because it has no position behind it.
-    assert found.prepared == (0 if pages == 1 else pages - 1 + pages - 2)
+    assert len(found.prepared) == (0 if pages == 1 else pages - 1 + pages - 2)
 
 
 def test_a_missed_day_is_filled_by_one_statement_whatever_the_number_of_videos(
@@ -175,7 +179,7 @@ def test_stores_that_share_a_task_share_its_connection(tasks: Tasks) -> None:
 
     assert found.connections == 1
     assert len(found.statements) == 1 + 3 * 5  # once: which of them are left?
-    assert found.prepared == 2 * 5
+    assert len(found.prepared) == 2 * 5
 
 
 def test_what_is_done_once_a_run_does_not_grow_with_the_stores(tasks: Tasks) -> None:

@@ -22,8 +22,8 @@ TODAY = NOW.date()
 def add_store(conn: Connection, code: str, *, active: bool = True, age_days: int = 60) -> None:
     conn.execute(
         "INSERT INTO stores (store_code, store_name, region, is_active, created_at)"
-        " VALUES (%s, %s, 'North', %s, now() - %s * interval '1 day')",
-        [code, f"Store {code}", active, age_days],
+        " VALUES (%s, %s, 'North', %s, %s)",
+        [code, f"Store {code}", active, NOW - timedelta(days=age_days)],
     )
 
 
@@ -142,7 +142,9 @@ def test_a_night_is_both_syncs_of_one_day_and_no_run_of_a_few_stores(conn: Conne
     full: dict[str, Any] = {"stores": 300, "success": 291, "failed": 9, "skipped": 0}
     add_log(conn, USER_JOB, None, "partial", at, duration_ms=100_000, **full)
     later = at + timedelta(minutes=3)
-    add_log(conn, VIDEO_JOB, None, "partial", later, duration_ms=250_000, **full)
+    add_log(
+        conn, VIDEO_JOB, None, "partial", later, day=at.date(), duration_ms=250_000, **full
+    )  # of the night of the profiles, also where midnight lies between their ends
     add_log(conn, USER_JOB, None, "success", NOW, duration_ms=3_000, stores=1, success=1, failed=0)
     old = at - timedelta(days=1)
     add_log(conn, USER_JOB, None, "success", old, duration_ms=90_000, **full)

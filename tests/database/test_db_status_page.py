@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import psycopg
@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.snapshot import utc_now
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
 from status_page import connecting, pages
 from status_page.access import Viewer
@@ -24,12 +25,10 @@ from status_page.forms import guard
 from status_page.look import HEADERS
 from status_page.runs import ActiveRun
 from tests.browser import PHONE, open_page, screenshot
-from tests.database.bench import UTC
 from tests.database.status_history import seed_history
 from tests.postgres_server import PostgresServer
 from tests.status_site import ADMIN, READER, served, status_site
 
-NOW = datetime.now(UTC)
 STORES, NIGHTS = 60, 100
 PATIENCE_MS = 60_000
 SECRET_LIKE = re.compile(r"access_token|refresh_token|ciphertext")
@@ -40,7 +39,7 @@ def history_template(postgres: PostgresServer, _template: str) -> Iterator[str]:
     """A database with 100 nights of 60 stores; to be copied."""
     name = postgres.new_database(_template)
     with psycopg.connect(postgres.url(name), autocommit=True) as conn:
-        seed_history(conn, NOW.date(), days=NIGHTS, stores=STORES)
+        seed_history(conn, utc_now().date(), days=NIGHTS, stores=STORES)
         conn.execute(
             "UPDATE store_tokens SET status = 'needs_consent', status_since = now() - interval"
             " '3 days', status_reason = 'TikTok answered invalid_grant: <b>ended</b>.'"
@@ -53,7 +52,7 @@ def history_template(postgres: PostgresServer, _template: str) -> Iterator[str]:
         conn.execute(
             "UPDATE sync_logs SET status = 'failed', message = '=cmd|/C calc' WHERE store_code ="
             " 'S007' AND job_name = %s AND snapshot_date > %s",
-            [VIDEO_JOB, NOW.date() - timedelta(days=3)],
+            [VIDEO_JOB, utc_now().date() - timedelta(days=3)],
         )
         conn.execute(
             "INSERT INTO alerts (kind, job_name, run_id, message, notify_error) VALUES"
@@ -95,9 +94,9 @@ def section(page: Page, name: str) -> str:
 def test_every_page_reads_little_however_long_the_history(
     history_url: str,
 ) -> None:
-    settings = Settings.from_env({})
+    settings, today = Settings.from_env({}), utc_now().date()
     active = [
-        ActiveRun(job, last_run(history_url, job)["run_id"], "running", NOW)
+        ActiveRun(job, last_run(history_url, job)["run_id"], "running", utc_now())
         for job in (USER_JOB, VIDEO_JOB)
     ]
     report = last_run(history_url, VIDEO_JOB)
@@ -105,10 +104,10 @@ def test_every_page_reads_little_however_long_the_history(
     with psycopg.connect(history_url, autocommit=True) as conn:
         rows = conn.execute("SELECT count(*) FROM sync_logs").fetchone()
         loads: dict[str, Callable[[], object]] = {
-            "overview": lambda: pages.overview(conn, active, settings, NOW),
+            "overview": lambda: pages.overview(conn, active, settings, utc_now()),
             "live": lambda: pages.live(conn, active, settings, STORES),
             "run": lambda: pages.run_report(conn, report["dag_id"], report["run_id"], active, ""),
-            "store": lambda: pages.store(conn, "S001", active, NOW.date()),
+            "store": lambda: pages.store(conn, "S001", active, today),
             "stores": lambda: pages.store_list(conn, "", 1),
             "links": lambda: connecting.for_all(conn, ADMIN),
         }
@@ -127,7 +126,9 @@ def test_every_page_reads_little_however_long_the_history(
     assert read["overview"] < STORES * (32 * 3 + 20) + ring + 500, read
     assert read["live"] < STORES * 6 + ring, read
     assert read["run"] < STORES * 8, read
-    assert read["store"] < 180 + 90 * 20 + 200, read
+    # On the 1st the month's partition is a page or two, which is read whole: a day of 10 stores.
+    first = 10 * 20 if today.day == 1 else 0
+    assert read["store"] < 180 + 90 * 20 + 200 + first, read
     assert read["stores"] < STORES * 4, read
     assert read["links"] < STORES * 4, read
 
@@ -179,7 +180,7 @@ def test_a_running_sync_moves_without_a_reload(
     postgres: PostgresServer, history_template: str, browser: Browser
 ) -> None:
     name = postgres.new_database(history_template)
-    active = [ActiveRun(USER_JOB, "now", "running", NOW)]
+    active = [ActiveRun(USER_JOB, "now", "running", utc_now())]
     with (
         psycopg.connect(postgres.url(name), autocommit=True) as conn,
         served(status_site(postgres.url(name), runs=lambda: active)) as url,

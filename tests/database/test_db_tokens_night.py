@@ -24,7 +24,7 @@ STORES = 300
 PAIRS = 12
 """Workers of each job."""
 
-PATIENCE_S = 120
+PATIENCE_S = 600
 
 
 def _expire_all(bench: Bench, stores: int) -> list[str]:

@@ -15,7 +15,7 @@ from tests.database.bench import Bench
 
 EXPIRED = "S004"
 PROCESSES = 20
-PATIENCE_S = 120
+PATIENCE_S = 600
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class Operator:
         return status, message
 
     def _wait(self, now: Callable[[], str], wanted: set[str]) -> str:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while (state := now()) not in wanted:
             assert time.monotonic() < deadline, state
             time.sleep(0.5)

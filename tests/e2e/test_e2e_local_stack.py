@@ -20,7 +20,7 @@ from include.local.errors import PortInUseError, StartError
 from include.local.stack import Stack
 from include.local.workspace import STACK_MARKER
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def _gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -154,7 +154,7 @@ def test_two_starts_at_once_make_one_stack(local: Stack, environ: dict[str, str]
         for _ in range(2)
     ]
 
-    errors = [start.communicate(timeout=60)[1] for start in starts]
+    errors = [start.communicate(timeout=400)[1] for start in starts]
 
     # Both get as far as the empty file, one after the other has started Postgres.
     assert all("first line" in error for error in errors), errors

@@ -9,15 +9,16 @@ import pytest
 
 from tests.e2e.conftest import RunningStack
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 def doctor(stack: RunningStack, **env: str) -> dict[str, dict[str, str]]:
-    """The doctor's findings by check."""
+    """The doctor's findings by check; how full the disk is is this machine's own affair."""
     change = ["env", *(f"{name}={value}" for name, value in env.items())]
     done = stack.run([*change, "python", "-m", "include.tiktok_sync", "doctor", "--json"])
     found = {line["check"]: line for line in map(json.loads, done.stdout.splitlines())}
     assert found, done.stderr
+    found.pop("disk")
     return found
 
 

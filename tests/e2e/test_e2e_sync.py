@@ -63,7 +63,7 @@ def snapshot(stack: RunningStack) -> Mapping[str, list[tuple[Any, ...]]]:
 
 
 def wait_for_summary(stack: RunningStack, run_id: str) -> tuple[str, str]:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         found = rows(
             stack,
@@ -84,7 +84,7 @@ def run_state(stack: RunningStack, dag_id: str, run_id: str) -> str:
 
 
 def wait_for_end(stack: RunningStack, dag_id: str, run_id: str) -> str:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while (state := run_state(stack, dag_id, run_id)) not in {"success", "failed"}:
         assert time.monotonic() < deadline, state
         time.sleep(1)
@@ -124,10 +124,18 @@ def test_a_store_costs_the_api_server_no_superfluous_call(synced: RunningStack) 
     calls: dict[str, list[str]] = {}
     for task, call in re.findall(r"path=/execution/task-instances/([-0-9a-f]{36})/(\S+)", log):
         calls.setdefault(task, []).append(call)
-    stores = [sorted(asked) for asked in calls.values() if "rendered-map-index" in asked]
+    stores = {task: asked for task, asked in calls.items() if "rendered-map-index" in asked}
+    with psycopg.connect(Stack.load(dict(synced.env)).settings.airflow_db_url) as conn:
+        query = "SELECT id::text, extract(epoch FROM end_date - start_date) FROM task_instance"
+        took: dict[str, Any] = dict(conn.execute(query).fetchall())
 
     # Besides these there is the XCom with the store; connections and template fields cost none.
-    assert stores == [["heartbeat", "rendered-map-index", "run", "state"]] * (2 * STORES)
+    once = [sorted(set(asked)) for asked in stores.values()]
+    assert once == [["heartbeat", "rendered-map-index", "run", "state"]] * (2 * STORES)
+    for task, asked in stores.items():
+        # It says that it lives when it begins and every 20 s; a slow machine may need as long.
+        beats = 1 + (took[task] + 2) // 20
+        assert len(asked) <= len(once[0]) - 1 + beats, (asked, took[task])
     assert "/execution/connections/" not in log
 
 
@@ -317,7 +325,7 @@ def test_no_secret_is_anywhere_but_encrypted(synced: RunningStack) -> None:
         **{f"store database: {t}": dump for t, dump in dump_tables(synced.db_url).items()},
         **{f"metadata database: {t}": dump for t, dump in dump_tables(airflow_url).items()},
         **{
-            str(log.relative_to(state)): log.read_text(encoding="utf-8")
+            str(log.relative_to(state)): log.read_text("utf-8", errors="replace")  # being written
             for folder in (state / "logs", state / "airflow" / "logs")
             for log in folder.rglob("*.log")
         },

@@ -141,8 +141,8 @@ def test_a_store_is_done_again_while_the_run_goes_on(operator: Operator) -> None
         "conf": {"stores": ["S001", "S003"]},
     }
     operator.api._authorized("POST", f"/api/v2/dags/{DAG}/dagRuns", body)
-    operator.wait_for(run_id, (TASK, 0), "success")
     operator.wait_for(run_id, (TASK, 1), "running")
+    operator.wait_for(run_id, (TASK, 0), "success")
     operator.clear(run_id, [(TASK, 0)])
     operator.faults()
     assert operator.end(run_id) == "success"

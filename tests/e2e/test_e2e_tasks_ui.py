@@ -37,7 +37,7 @@ def log_in(page: Page, stack: RunningStack) -> None:
 
 def wait_until_offered(operator: Operator) -> None:
     """The form's stores are those of the last parse, at most half a minute ago."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         details = operator.api._get(f"/api/v2/dags/{DAG}/details")
         if BROKEN in details["params"]["stores"]["schema"].get("examples", []):
@@ -56,7 +56,7 @@ def trigger(page: Page, operator: Operator) -> str:
     page.get_by_text(f"{BROKEN} · ").click()
     screenshot(page, "tasks-trigger-form")
     page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (new := runs(operator) - before):
         assert time.monotonic() < deadline, "nothing was triggered"
         time.sleep(0.5)

@@ -21,7 +21,7 @@ def test_it_keeps_the_loops_and_nothing_else() -> None:
         for milliseconds in (*[10.0] * 19, 110.0):
             client.timing("scheduler.scheduler_loop_duration", milliseconds)
         client.close()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (found := listener.times()) or found.loops < 20:
             assert time.monotonic() < deadline, found
             time.sleep(0.01)

@@ -103,7 +103,7 @@ def test_key_order_differs_between_calls(shared: SandboxServer) -> None:
 def test_a_missing_or_unknown_token_is_invalid(shared: SandboxServer, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
     response = requests.get(
-        f"{shared.url}/v2/user/info/?fields=open_id", headers=headers, timeout=5
+        f"{shared.url}/v2/user/info/?fields=open_id", headers=headers, timeout=60
     )
     assert error_of(response) == (401, "access_token_invalid")
     assert response.json()["error"]["message"].startswith("The access token is invalid")
@@ -115,7 +115,7 @@ def test_only_an_access_token_opens_the_endpoints(shared: SandboxServer) -> None
     basic = requests.get(
         f"{shared.url}/v2/user/info/?fields=open_id",
         headers={"Authorization": f"Basic {access(shared)}"},
-        timeout=5,
+        timeout=60,
     )
     for response in (shared.user_info(client), shared.user_info(refresh), basic):
         assert error_of(response) == (401, "access_token_invalid")
@@ -145,7 +145,7 @@ def test_the_texts_of_refused_fields(shared: SandboxServer) -> None:
 def test_fields_in_the_body_do_not_count(shared: SandboxServer) -> None:
     headers = {"Authorization": f"Bearer {access(shared)}"}
     url = f"{shared.url}/v2/video/list/"
-    response = requests.post(url, json={"fields": "id"}, headers=headers, timeout=5)
+    response = requests.post(url, json={"fields": "id"}, headers=headers, timeout=60)
     assert error_of(response) == (400, "invalid_params")
 
 
@@ -202,21 +202,21 @@ def test_a_malformed_body_is_refused(shared: SandboxServer, raw: bytes) -> None:
     headers = {"Authorization": f"Bearer {access(shared)}", "Content-Type": "application/json"}
     for path in ("list", "query"):
         url = f"{shared.url}/v2/video/{path}/?fields=id"
-        response = requests.post(url, data=raw, headers=headers, timeout=5)
+        response = requests.post(url, data=raw, headers=headers, timeout=60)
         assert error_of(response) == (400, "invalid_params")
 
 
 def test_a_body_that_is_not_declared_as_json_is_refused(shared: SandboxServer) -> None:
     headers = {"Authorization": f"Bearer {access(shared)}"}
     url = f"{shared.url}/v2/video/list/?fields=id"
-    response = requests.post(url, data={"max_count": "5"}, headers=headers, timeout=5)
+    response = requests.post(url, data={"max_count": "5"}, headers=headers, timeout=60)
     assert error_of(response) == (400, "invalid_params")
 
 
 def test_listing_without_a_body_gives_the_first_page(shared: SandboxServer) -> None:
     headers = {"Authorization": f"Bearer {access(shared)}"}
     url = f"{shared.url}/v2/video/list/?fields=id"
-    response = requests.post(url, headers=headers, timeout=5)
+    response = requests.post(url, headers=headers, timeout=60)
     assert len(response.json()["data"]["videos"]) == 10
 
 
@@ -229,7 +229,7 @@ def test_cursor_and_count_in_the_query_are_ignored(shared: SandboxServer) -> Non
         params={"fields": "id,create_time", "cursor": first["cursor"], "max_count": 3},
         headers={"Authorization": f"Bearer {token}"},
         json={},
-        timeout=5,
+        timeout=60,
     ).json()["data"]
     assert [v["id"] for v in again["videos"]] == [v["id"] for v in first["videos"]]
 
@@ -316,7 +316,7 @@ def test_query_needs_filters(shared: SandboxServer) -> None:
     url = f"{shared.url}/v2/video/query/?fields=id"
     bodies: list[dict[str, Any]] = [{}, {"filters": []}, {"video_ids": ["1"]}]
     for body in bodies:
-        response = requests.post(url, json=body, headers=headers, timeout=5)
+        response = requests.post(url, json=body, headers=headers, timeout=60)
         assert error_of(response) == (400, "invalid_params")
 
 
@@ -347,7 +347,7 @@ def test_paths_and_methods_are_exact(shared: SandboxServer) -> None:
         ("GET", "/openapi.json", 404),
     ):
         response = requests.request(
-            method, shared.url + path, headers=headers, timeout=5, allow_redirects=False
+            method, shared.url + path, headers=headers, timeout=60, allow_redirects=False
         )
         assert response.status_code == status
 

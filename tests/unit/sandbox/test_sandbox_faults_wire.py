@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from include.sandbox.faults_transport import HUGE_BYTES
-from tests.sandbox_server import running_sandbox
+from tests.sandbox_server import asked, running_sandbox, until
 
 if TYPE_CHECKING:
     from tests.sandbox_server import SandboxServer
@@ -158,7 +158,7 @@ def half_read(sandbox: SandboxServer, read_s: float) -> tuple[requests.Response,
 
 def test_a_stall_is_silent_until_the_client_gives_up(sandbox: SandboxServer) -> None:
     switch(sandbox, fault="stall")
-    response, got = half_read(sandbox, 0.3)
+    response, got = half_read(sandbox, 3)
     length = int(response.headers["content-length"])
     assert response.status_code == 200
     assert len(got) == length // 2
@@ -269,18 +269,14 @@ def test_a_lost_answer_has_rotated_the_tokens(sandbox: SandboxServer) -> None:
 def test_a_slow_refresh_rotates_before_it_waits(sandbox: SandboxServer) -> None:
     token = sandbox.row(STORE)["refresh_token"]
     switch(sandbox, fault="oauth_slow", seconds=20)
-    with pytest.raises(requests.ReadTimeout):
-        requests.post(
-            f"{sandbox.url}/v2/oauth/token/",
-            data={
-                "client_key": sandbox.client_key,
-                "client_secret": sandbox.client_secret,
-                "grant_type": "refresh_token",
-                "refresh_token": token,
-            },
-            timeout=(30, 0.5),
-        )
-    assert sandbox.row(STORE)["refresh_token"] != token
+    form = {
+        "client_key": sandbox.client_key,
+        "client_secret": sandbox.client_secret,
+        "grant_type": "refresh_token",
+        "refresh_token": token,
+    }
+    with asked(f"{sandbox.url}/v2/oauth/token/", "POST", form=form):
+        until(lambda: sandbox.row(STORE)["refresh_token"] != token)
 
 
 def test_a_revoked_grant_is_dead_everywhere_until_healed(sandbox: SandboxServer) -> None:

@@ -255,9 +255,9 @@ def test_only_a_form_is_taken(sandbox: SandboxServer) -> None:
         "grant_type": "client_credentials",
     }
     charset = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-    assert error_of(requests.post(url, json=form, timeout=5)) == MALFORMED
-    assert error_of(requests.post(url, data=form, headers=charset, timeout=5)) == MALFORMED
-    assert error_of(requests.post(url, params=form, timeout=5)) == MALFORMED
+    assert error_of(requests.post(url, json=form, timeout=60)) == MALFORMED
+    assert error_of(requests.post(url, data=form, headers=charset, timeout=60)) == MALFORMED
+    assert error_of(requests.post(url, params=form, timeout=60)) == MALFORMED
     twice = [*form.items(), ("grant_type", "refresh_token")]
-    assert error_of(requests.post(url, data=twice, timeout=5)) == MALFORMED
-    assert requests.post(url, data=form, timeout=5).status_code == 200
+    assert error_of(requests.post(url, data=twice, timeout=60)) == MALFORMED
+    assert requests.post(url, data=form, timeout=60).status_code == 200

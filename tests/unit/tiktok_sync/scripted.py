@@ -9,11 +9,16 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from include.tiktok_sync.tokens import TokenSource
 
-examples = settings(database=None, deadline=None, max_examples=60)
+examples = settings(
+    database=None,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 """For `hypothesis`: no files, and no time limit of its own on a busy machine."""
 
 

@@ -30,7 +30,7 @@ def _loaded_after_importing(*modules: str) -> set[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
     return set(json.loads(done.stdout))
 
