@@ -1,4 +1,4 @@
-"""One store over time: its figures, its last results, its grant."""
+"""One store over time: its figures, its last results, its grant, what was done to it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ VIEW_DAYS = 90
 """Of the views; a store has hundreds of videos, each with a row a day."""
 
 RESULTS = 15
+EVENTS = 15
 
 _STORE = """
 SELECT s.store_code, s.store_name, s.region, s.created_at,
@@ -94,6 +95,27 @@ class Result:
     snapshot_date: date
 
 
+@dataclass(frozen=True)
+class Event:
+    """Something that was done to the store, of ``store_audit``.
+
+    Attributes:
+        action: A move of :data:`include.tiktok_sync.lifecycle.MOVES`, or the like.
+        actor: Who did it.
+        happened_at: When.
+        before: The state it left; ``None`` = not written down, or not another.
+        after: The state it led to; the same.
+        reason: The cause; digits are the number of TikTok's own notice.
+    """
+
+    action: str
+    actor: str
+    happened_at: datetime
+    before: str | None
+    after: str | None
+    reason: str | None
+
+
 def store(conn: Connection, code: str) -> Store | None:
     """The store; ``None`` = there is none of this code."""
     with conn.cursor(row_factory=class_row(Store)) as cursor:
@@ -124,4 +146,15 @@ def results(conn: Connection, code: str) -> list[Result]:
             "SELECT job_name, run_id, status, message, attempts, duration_ms, run_time,"
             " snapshot_date FROM sync_logs WHERE store_code = %s ORDER BY run_time DESC LIMIT %s",
             [code, RESULTS],
+        ).fetchall()
+
+
+def events(conn: Connection, code: str) -> list[Event]:
+    """What was done to the store, newest first."""
+    with conn.cursor(row_factory=class_row(Event)) as cursor:
+        return cursor.execute(
+            "SELECT action, actor, happened_at, details ->> 'from' AS before,"
+            " details ->> 'to' AS after, details ->> 'reason' AS reason"
+            " FROM store_audit WHERE store_code = %s ORDER BY happened_at DESC, id DESC LIMIT %s",
+            [code, EVENTS],
         ).fetchall()

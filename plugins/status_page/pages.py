@@ -174,6 +174,7 @@ def store(
             count,
         ),
         "results": status_store.results(conn, code),
+        "events": status_store.events(conn, code),
         "running": [run for run in runs if code in run.stores],
     }
 

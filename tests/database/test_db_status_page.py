@@ -59,6 +59,12 @@ def history_template(postgres: PostgresServer, _template: str) -> Iterator[str]:
             " ('sla_missed', %s, 'late', 'The run takes longer than 15 minutes.', 'no channel')",
             [VIDEO_JOB],
         )
+        conn.execute(
+            "INSERT INTO store_audit (store_code, action, actor, details) VALUES"
+            """ ('S001', 'grant_ended', 'TikTok', '{"from": "active", "to": "needs_consent","""
+            """ "reason": "The grant <i>ended</i>."}'),"""
+            """ ('S001', 'grant_ended', 'TikTok', '{"reason": "2"}')"""
+        )
     yield name
     postgres.run("DROP DATABASE {} WITH (FORCE)", name)
 
@@ -173,6 +179,8 @@ def test_the_page_says_who_needs_help_why_and_since_when(
         expect(page.locator("figcaption")).to_have_text(["Followers"])  # it has no video's row
         page.goto(f"{url}store?code=S001")
         expect(page.locator("figcaption")).to_have_text(["Followers", "Views of all videos"])
+        for told in ("TikTok", "Connected → Needs consent", "The grant <i>ended</i>.", "reason 2"):
+            assert told in section(page, "History")
         screenshot(page, "status-store")
 
 
