@@ -238,7 +238,7 @@ def test_nobody_sees_or_presses_more_than_airflow_lets_them(ready: RunningStack)
 
 def test_a_link_made_on_the_page_opens_the_connect_app(ready: RunningStack) -> None:
     admin, url = session(ready, "admin"), f"{ready.airflow_url}/tiktok-sync/"
-    token = csrf_token(admin.get(f"{url}stores", timeout=60).text)
+    token = csrf_token(admin.get(f"{url}store?code=S003", timeout=60).text)
     form = {"csrf_token": token, "store_code": "S003", "days": "1"}
     own = {"Sec-Fetch-Site": "same-origin"}
     answer = admin.post(f"{url}connect-link", form, headers=own, timeout=60)
