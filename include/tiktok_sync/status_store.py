@@ -9,6 +9,7 @@ from psycopg.rows import class_row
 
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.lifecycle import StoreState
+from include.tiktok_sync.store_run import VIDEO_JOB
 
 FIGURE_DAYS = 180
 VIEW_DAYS = 90
@@ -22,12 +23,15 @@ SELECT s.store_code, s.store_name, s.region, s.created_at,
     store_state(s.is_active, s.removed_at, t.status) AS state,
     t.status AS token_status, t.status_reason, t.status_since, t.access_expires_at,
     t.refresh_expires_at, t.refreshed_at, t.scope,
-    (SELECT count(*) FROM videos AS v WHERE v.store_code = s.store_code AND v.removed_at IS NULL)
-        AS videos,
+    CASE WHEN EXISTS (SELECT FROM sync_logs AS l WHERE l.store_code = s.store_code
+            AND l.job_name = %(video_job)s AND l.status = 'success')
+        THEN (SELECT count(*) FROM videos AS v
+            WHERE v.store_code = s.store_code AND v.removed_at IS NULL)
+    END AS videos,
     (SELECT count(*) FROM videos AS v
         WHERE v.store_code = s.store_code AND v.removed_at IS NOT NULL) AS videos_removed
 FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
-WHERE s.store_code = %s
+WHERE s.store_code = %(code)s
 """
 
 # A sum with an unknown part is unknown.
@@ -43,7 +47,10 @@ ORDER BY snapshot_date
 
 @dataclass(frozen=True)
 class Store:
-    """A store and its grant, never a token; the grant's fields are ``None`` without one."""
+    """A store and its grant, never a token; the grant's fields are ``None`` without one.
+
+    ``videos`` is ``None`` before the first success of the video sync: nobody has counted them.
+    """
 
     store_code: str
     store_name: str
@@ -57,7 +64,7 @@ class Store:
     refresh_expires_at: datetime | None
     refreshed_at: datetime | None
     scope: str | None
-    videos: int
+    videos: int | None
     videos_removed: int
 
 
@@ -119,7 +126,7 @@ class Event:
 def store(conn: Connection, code: str) -> Store | None:
     """The store; ``None`` = there is none of this code."""
     with conn.cursor(row_factory=class_row(Store)) as cursor:
-        return cursor.execute(_STORE.encode(), [code]).fetchone()
+        return cursor.execute(_STORE.encode(), {"code": code, "video_job": VIDEO_JOB}).fetchone()
 
 
 def figures(conn: Connection, code: str, today: date) -> list[Figures]:

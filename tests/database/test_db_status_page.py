@@ -15,6 +15,7 @@ import requests
 from playwright.sync_api import Browser, Page, expect
 
 from include.tiktok_sync.database import Connection
+from include.tiktok_sync.lifecycle import Lifecycle
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import utc_now
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
@@ -344,6 +345,16 @@ def test_a_sync_that_is_switched_off_is_said_before_anything_is_queued(history_u
         assert f'<a href="/dags/{VIDEO_JOB}" target="_top">' in text
         assert "until it is switched on" in text
         assert f"/dags/{USER_JOB}" not in text.partition("Running now")[0]
+
+
+def test_what_nobody_has_counted_is_not_zero(
+    history_url: str, conn: Connection, db_url: str
+) -> None:
+    Lifecycle(conn, "test").add("N1", "Kiel")
+    for url, code, videos in ((history_url, "S001", "20"), (db_url, "N1", "\N{EN DASH}")):
+        with served(status_site(url)) as site:
+            facts = re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)", text_of(f"{site}store?code={code}"))
+            assert dict(facts)["Public videos"].strip() == videos
 
 
 def test_what_does_not_exist_is_named(history_url: str) -> None:
