@@ -177,8 +177,8 @@ class NativeStack:
         """(service, its own port) -> the loopback port that stands for it."""
         return self._containers.ports
 
-    def start_elsewhere(self, instance: str, host: WorkerHost) -> None:
-        """Start what was stopped on another machine, and wait until it is healthy."""
+    def start_again(self, instance: str, host: WorkerHost | None = None) -> None:
+        """Start what was stopped, on another machine if one is given; wait until it is healthy."""
         self._start(self.running[instance].service, instance, host)
         self._wait_until_healthy(self.running[instance])
 

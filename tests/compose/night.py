@@ -35,7 +35,7 @@ class Night:
     Attributes:
         runs: Run id by Dag.
         struck_at: Stores whose videos were done at the blow; ``None`` = it did not come.
-        lost: Tasks that the lost worker had in its hands.
+        lost: Tasks in the hands of what was lost.
         again: Tasks that were tried more than once.
         held: Most connections to the product's server at once.
         most: Its ``max_connections``.
@@ -88,7 +88,7 @@ def play(stack: NativeStack, api: AirflowApi, strike: Callable[[], int], *, stor
     Args:
         stack: Whose.
         api: Its Airflow.
-        strike: Takes a worker away; gives how many tasks it had in its hands.
+        strike: Takes a part away; gives how many tasks were in its hands.
         stores: How many there are.
     """
     before, started = stats(stack), time.monotonic()
@@ -164,8 +164,9 @@ def _show(stack: NativeStack, night: Night) -> None:
     )
     endpoints = night.after["endpoints"]
     console.print(
-        f"\nboth syncs: {night.seconds:.0f} s; a worker lost after {night.struck_at} stores with"
-        f" {night.lost} tasks in its hands; {night.again} tasks tried again (at most {most} tries);"
+        f"\nboth syncs: {night.seconds:.0f} s; struck after {night.struck_at} stores, with"
+        f" {night.lost} tasks in the hands of what was lost;"
+        f" {night.again} tasks tried again (at most {most} tries);"
         f" in flight at most { {n: endpoints[n]['in_flight_max'] for n in SLOTS} };"
         f" answers { {n: f['by_code'] for n, f in endpoints.items() if f['by_code']} };"
         f" connections {night.held} of {night.most};"

@@ -32,7 +32,7 @@ def host(stack: NativeStack) -> Iterator[WorkerHost]:
     services = ("redis", "api-server", "metadata-db", "pgbouncer", "sandbox")
     with WorkerHost(port for (name, _), port in stack.ports.items() if name in services) as host:
         stack.stop("worker-2")
-        stack.start_elsewhere("worker-2", host)
+        stack.start_again("worker-2", host)
         yield host
         stack.running["worker-2"].kill()
 
