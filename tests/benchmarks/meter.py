@@ -11,7 +11,7 @@ from types import TracebackType
 import psutil
 from typing_extensions import Self
 
-from include.local.programs import POSTGRES, SANDBOX
+from include.local.programs import CONNECT, POSTGRES, SANDBOX
 from include.local.stack import Stack
 from include.local.supervisor import LOG_BACKUPS
 
@@ -22,7 +22,7 @@ PLAIN = "the program"
 
 PARTS = (
     *("api-server", "scheduler", WORKERS, TASKS, "dag-processor", "triggerer"),
-    *(PLAIN, POSTGRES, SANDBOX),
+    *(PLAIN, POSTGRES, SANDBOX, CONNECT),
 )
 """In the order in which they are shown."""
 

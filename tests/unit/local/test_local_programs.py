@@ -12,6 +12,7 @@ from include.connect.settings import DEFAULT_AUTHORIZE_URL, ConnectSettings
 from include.local.airflow_env import command_env, product_env, write_password_file
 from include.local.programs import AIRFLOW, programs
 from include.tiktok_sync.connect_links import LinkMaker
+from tests.benchmarks.meter import PARTS
 
 if TYPE_CHECKING:
     from tests.unit.local.conftest import Bench
@@ -138,6 +139,10 @@ def test_only_what_a_setting_concerns_is_restarted(
     after = programs(bench.workspace, bench.settings(environ))
 
     assert {name for name in after if after[name].digest() != before[name].digest()} == changed
+
+
+def test_the_benchmark_measures_every_program(bench: Bench) -> None:
+    assert set(programs(bench.workspace, bench.settings())) <= set(PARTS)
 
 
 def test_the_sandbox_never_forgets_a_store(bench: Bench) -> None:
