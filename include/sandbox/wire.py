@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
@@ -49,7 +50,7 @@ class Answer:
         return JSONResponse(self.body, self.status, self.headers)
 
 
-class WireError(Exception):
+class WireError(Exception, ABC):
     """A refusal that TikTok would send.
 
     Attributes:
@@ -64,9 +65,9 @@ class WireError(Exception):
         self.code = code
         self.message = message
 
+    @abstractmethod
     def body(self, log_id: str) -> dict[str, Any]:
         """The JSON body of the refusal."""
-        raise NotImplementedError
 
 
 class DisplayError(WireError):

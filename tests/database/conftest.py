@@ -12,14 +12,18 @@ import pytest
 from cryptography.fernet import Fernet
 
 from include.tiktok_sync.database import Connection
+from include.tiktok_sync.lifecycle import Lifecycle
 from include.tiktok_sync.schema import upgrade
 from include.tiktok_sync.settings import Settings
+from status_page.access import Viewer
 from tests.alert_receiver import Receiver, alert_receiver
 from tests.database.bench import Bench
+from tests.database.press import BASE, SECRET, Press
 from tests.database.task_bodies import connections, set_airflow_env
 from tests.database.token_pairs import TOKEN_LIVES
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.sandbox_server import SandboxServer, running_sandbox
+from tests.status_site import ADMIN, served, status_site
 
 _TEMPLATE = "migrated"
 _SETTINGS = (
@@ -160,3 +164,26 @@ def regime(request: pytest.FixtureRequest, sandbox: SandboxServer) -> str:
     """What uses it holds under both of TikTok's sets of lifetimes."""
     sandbox.admin("PATCH", "/settings", json={"token_regime": request.param})
     return str(request.param)
+
+
+@pytest.fixture
+def users() -> list[Viewer]:
+    """Who looks at the status page: the first of them."""
+    return [ADMIN]
+
+
+@pytest.fixture
+def site(
+    conn: Connection, db_url: str, users: list[Viewer], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The status page's address, with what makes links; one store is there, never connected."""
+    monkeypatch.setenv("CONNECT_SECRET", SECRET)
+    monkeypatch.setenv("CONNECT_BASE_URL", BASE)
+    Lifecycle(conn, "test").add("S1", "Köln <West>")
+    with served(status_site(db_url, user=lambda: users[0])) as url:
+        yield url
+
+
+@pytest.fixture
+def press(site: str) -> Press:
+    return Press(site)
