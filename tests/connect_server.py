@@ -20,7 +20,7 @@ from include.connect.server import make_server
 from include.connect.settings import ConnectSettings
 from include.local.ports import HOST
 from include.sandbox.settings import AUTHORIZE_PATH
-from include.tiktok_sync.connect_links import make_link
+from include.tiktok_sync.connect_links import LinkMaker
 from include.tiktok_sync.connect_role import ensure_connect_role
 from include.tiktok_sync.database import Connection
 from tests.database.bench import Bench
@@ -48,15 +48,8 @@ class ConnectServer:
 
     def link(self, code: str, **changes: Any) -> str:
         """The address of a fresh link."""
-        made = make_link(
-            self.bench.conn,
-            code,
-            secret=self.settings.secret,
-            base_url=self.url,
-            created_by="test",
-            **changes,
-        )
-        return made.url
+        maker = LinkMaker(self.settings.secret, self.url, "test")
+        return maker.make(self.bench.conn, code, **changes).url
 
     def as_role(self) -> contextlib.AbstractContextManager[Connection]:
         """A connection with the app's own login."""

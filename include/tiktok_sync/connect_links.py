@@ -62,65 +62,6 @@ def check_secret(secret: str) -> str:
     return secret
 
 
-def check_base_url(url: str) -> str:
-    """``CONNECT_BASE_URL``, if it can begin a link.
-
-    Raises:
-        ConfigurationError: It is empty, or no address.
-    """
-    if not url.startswith(("https://", "http://")):
-        message = (
-            "CONNECT_BASE_URL is not set: where do managers reach the connect app? For example"
-            " https://connect.example.com"
-        )
-        raise ConfigurationError(message)
-    return url
-
-
-@dataclass(frozen=True)
-class LinkMaker:
-    """Who makes links, and with what.
-
-    Attributes:
-        secret: ``CONNECT_SECRET``.
-        base_url: Where the connect app is reached from outside (``CONNECT_BASE_URL``).
-        created_by: Who makes them, for the record.
-    """
-
-    secret: str = field(repr=False)
-    base_url: str
-    created_by: str
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str], created_by: str) -> LinkMaker:
-        """As the environment says.
-
-        Raises:
-            ConfigurationError: One of the two is missing or cannot be used.
-        """
-        secret = check_secret(env.get("CONNECT_SECRET", ""))
-        return cls(secret, check_base_url(env.get("CONNECT_BASE_URL", "")), created_by)
-
-    def make(
-        self,
-        conn: Connection,
-        store_code: str,
-        *,
-        days: int = DEFAULT_DAYS,
-        expected_account: str | None = None,
-    ) -> ConnectLink:
-        """A new link, see :func:`make_link`."""
-        return make_link(
-            conn,
-            store_code,
-            secret=self.secret,
-            base_url=self.base_url,
-            created_by=self.created_by,
-            days=days,
-            expected_account=expected_account,
-        )
-
-
 def hash_of(value: str) -> bytes:
     """SHA-256 of a random value (link, state, cookie): what the database knows of it."""
     return hashlib.sha256(value.encode()).digest()
@@ -155,62 +96,91 @@ class LinkSigner:
         return str(store_code)
 
 
-def make_link(
-    conn: Connection,
-    store_code: str,
-    *,
-    secret: str,
-    base_url: str,
-    created_by: str,
-    days: int = DEFAULT_DAYS,
-    expected_account: str | None = None,
-) -> ConnectLink:
-    """A new link for a store, with a row in ``store_audit``; its older unused ones stop working.
+@dataclass(frozen=True)
+class LinkMaker:
+    """Who makes links, and with what.
 
-    Args:
-        conn: Autocommit connection of the product's own role.
-        store_code: Which store.
+    Attributes:
         secret: ``CONNECT_SECRET``.
         base_url: Where the connect app is reached from outside (``CONNECT_BASE_URL``).
-        created_by: Who makes it, for the record.
-        days: How long it works, 1 to 90.
-        expected_account: TikTok username that alone may be connected; ``None`` = any.
+        created_by: Who makes them, for the record.
 
     Raises:
-        ConfigurationError: A value cannot be used, there is no such store, or it is paused or has
-            left.
+        ConfigurationError: Secret or address cannot be used.
     """
-    if not 1 <= days <= MAX_DAYS:
-        message = f"A link works for 1 to {MAX_DAYS} days, not {days}."
-        raise ConfigurationError(message)
-    check_base_url(base_url)
-    handle = _handle(expected_account) if expected_account else None
-    expires_at = utc_now() + timedelta(days=days)
-    token = LinkSigner(secret).sign(store_code, expires_at)
-    with conn.transaction():
-        # The lock keeps two that make a link at once from leaving both of them open.
-        store = conn.execute(
-            "SELECT store_name, is_active, removed_at FROM stores WHERE store_code = %s"
-            " FOR NO KEY UPDATE",  # the syncs' rows, which name the store, need not wait for it
-            [store_code],
-        ).fetchone()
-        if store is None:
-            message = f"There is no store {store_code} in the table stores. Add it first."
+
+    secret: str = field(repr=False)
+    base_url: str
+    created_by: str
+
+    def __post_init__(self) -> None:
+        check_secret(self.secret)
+        if not self.base_url.startswith(("https://", "http://")):
+            message = (
+                "CONNECT_BASE_URL is not set: where do managers reach the connect app? For example"
+                " https://connect.example.com"
+            )
             raise ConfigurationError(message)
-        if not store[1]:
-            state = "is paused" if store[2] is None else "has left"
-            message = f"Store {store_code} {state}. Take it back in first (stores resume)."
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], created_by: str) -> LinkMaker:
+        """As the environment says.
+
+        Raises:
+            ConfigurationError: One of the two is missing or cannot be used.
+        """
+        return cls(env.get("CONNECT_SECRET", ""), env.get("CONNECT_BASE_URL", ""), created_by)
+
+    def make(
+        self,
+        conn: Connection,
+        store_code: str,
+        *,
+        days: int = DEFAULT_DAYS,
+        expected_account: str | None = None,
+    ) -> ConnectLink:
+        """A new link for a store, with a row in ``store_audit``; its older unused ones end.
+
+        Args:
+            conn: Autocommit connection of the product's own role.
+            store_code: Which store.
+            days: How long it works, 1 to 90.
+            expected_account: TikTok username that alone may be connected; ``None`` = any.
+
+        Raises:
+            ConfigurationError: A value cannot be used, there is no such store, or it is paused or
+                has left.
+        """
+        if not 1 <= days <= MAX_DAYS:
+            message = f"A link works for 1 to {MAX_DAYS} days, not {days}."
             raise ConfigurationError(message)
-        revoke_links(conn, store_code)
-        conn.execute(
-            "INSERT INTO connect_links"
-            " (link_hash, store_code, expected_account, created_by, expires_at)"
-            " VALUES (%s, %s, %s, %s, %s)",
-            [hash_of(token), store_code, handle, created_by, expires_at],
-        )
-        audit.record(conn, "link", [store_code], actor=created_by, details={"days": days})
-    url = f"{base_url.rstrip('/')}/c/{token}"
-    return ConnectLink(store_code, str(store[0]), url, expires_at)
+        handle = _handle(expected_account) if expected_account else None
+        expires_at = utc_now() + timedelta(days=days)
+        token = LinkSigner(self.secret).sign(store_code, expires_at)
+        with conn.transaction():
+            # The lock keeps two that make a link at once from leaving both of them open.
+            store = conn.execute(
+                "SELECT store_name, is_active, removed_at FROM stores WHERE store_code = %s"
+                " FOR NO KEY UPDATE",  # the syncs' rows, which name the store, need not wait for it
+                [store_code],
+            ).fetchone()
+            if store is None:
+                message = f"There is no store {store_code} in the table stores. Add it first."
+                raise ConfigurationError(message)
+            if not store[1]:
+                state = "is paused" if store[2] is None else "has left"
+                message = f"Store {store_code} {state}. Take it back in first (stores resume)."
+                raise ConfigurationError(message)
+            revoke_links(conn, store_code)
+            conn.execute(
+                "INSERT INTO connect_links"
+                " (link_hash, store_code, expected_account, created_by, expires_at)"
+                " VALUES (%s, %s, %s, %s, %s)",
+                [hash_of(token), store_code, handle, self.created_by, expires_at],
+            )
+            audit.record(conn, "link", [store_code], actor=self.created_by, details={"days": days})
+        url = f"{self.base_url.rstrip('/')}/c/{token}"
+        return ConnectLink(store_code, str(store[0]), url, expires_at)
 
 
 def revoke_links(conn: Connection, store_code: str) -> int:

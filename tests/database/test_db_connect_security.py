@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.connect.browser import Browsers
-from include.tiktok_sync.connect_links import LinkSigner, hash_of, make_link
+from include.tiktok_sync.connect_links import LinkMaker, LinkSigner, hash_of
 from include.tiktok_sync.connect_role import check_rights
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.snapshot import utc_now
@@ -359,9 +359,7 @@ def test_a_store_code_in_a_link_may_be_any(bench: Bench) -> None:
     code = 'Ä "1"/?#'
     bench.conn.execute("INSERT INTO stores (store_code, store_name) VALUES (%s, 'x')", [code])
     with running_connect(bench) as app:
-        made = make_link(
-            bench.conn, code, secret=app.settings.secret, base_url=app.url, created_by="test"
-        )
+        made = LinkMaker(app.settings.secret, app.url, "test").make(bench.conn, code)
         page = Browser(app).get(made.url)
     assert page.status_code == 200
     assert "&#34;1&#34;" in page.text

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from include.tiktok_sync.audit import operating_system_user
-from include.tiktok_sync.connect_links import hash_of, make_link
+from include.tiktok_sync.connect_links import LinkMaker, hash_of
 from include.tiktok_sync.consents import consents_ending
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError, DataError, SyncError
@@ -20,6 +20,7 @@ from include.tiktok_sync.store_overview import overview
 from tests.database.bench import UTC, insert_grants, row, rows, together
 
 STATES = get_args(StoreState)
+MAKER = LinkMaker("".join(map(chr, range(65, 97))), "https://connect.test", "anna")
 
 
 @pytest.fixture
@@ -159,15 +160,7 @@ def test_a_link_of_a_store_that_is_away_opens_nothing(
     lifecycle: Lifecycle, name: MoveName, says: str
 ) -> None:
     _store_in(lifecycle, "active")
-    secret = "".join(map(chr, range(65, 97)))
-    link = partial(
-        make_link,
-        lifecycle.conn,
-        "S1",
-        secret=secret,
-        base_url="https://connect.test",
-        created_by="anna",
-    )
+    link = partial(MAKER.make, lifecycle.conn, "S1")
     made = link()
     token = hash_of(made.url.rpartition("/")[2])
     state = "SELECT state FROM connect_link(%s)"
@@ -182,14 +175,7 @@ def test_a_link_of_a_store_that_is_away_opens_nothing(
 
 def test_a_store_that_was_paused_needs_a_fresh_link(lifecycle: Lifecycle) -> None:
     _store_in(lifecycle, "needs_consent")
-    link = partial(
-        make_link,
-        lifecycle.conn,
-        "S1",
-        secret="".join(map(chr, range(65, 97))),
-        base_url="https://connect.test",
-        created_by="anna",
-    )
+    link = partial(MAKER.make, lifecycle.conn, "S1")
     old = hash_of(link().url.rpartition("/")[2])
     lifecycle.pause("S1", None)
     lifecycle.resume("S1")
