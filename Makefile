@@ -13,13 +13,14 @@ AUDIT := $(VENV)/audit
 AUDIT_TOOLS := pip-audit==2.10.1 PyYAML==6.0.3
 ARGS ?=
 # Program:its Debian packages.
-TEST_TOOLS := chromium:chromium,fonts-liberation
+TEST_TOOLS := chromium:chromium,fonts-liberation cc:gcc,libc6-dev
 # Debian starts these at once where systemd runs: there, only you install them.
 TEST_DAEMONS := pgbouncer:pgbouncer prometheus:prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help sync up down status db-url stores-import stores-link doctor dictionary meanings dags-doc \
-  metrics-doc lifecycle test lint audit bench bench-growth chaos compose-test constraints test-tools
+  metrics-doc lifecycle test test-days lint audit bench bench-growth chaos compose-test constraints \
+  test-tools
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -72,9 +73,12 @@ lifecycle: $(INSTALLED) ## Write the table of moves in docs/lifecycle.md anew
 	  docs/lifecycle.md
 	@rm docs/.moves.md
 
-test: lint test-tools ## Everything that CI runs: lint, types, tests
+test: lint test-tools ## Everything that CI runs: lint, types, tests on a day drawn at random (CLOCK=real: today)
 	$(RUN) -m mypy
-	$(RUN) -m pytest -n 2 --no-loadscope-reorder
+	$(RUN) -m tests.clock -- $(RUN) -m pytest -n 2 --no-loadscope-reorder
+
+test-days: test-tools $(INSTALLED) ## Run the tests, the stack's apart, on every day that `make test` draws from (5 h)
+	$(RUN) -m tests.clock --all -- $(RUN) -m pytest -n 2 $(or $(ARGS),tests/database tests/dags tests/unit)
 
 # What Python's registry does not have. Without root the tests that need it are skipped, and say so.
 test-tools: ## Install what tests need of Debian's packages, where that is possible

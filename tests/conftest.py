@@ -23,6 +23,7 @@ import structlog
 from playwright.sync_api import Browser
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
+from tests import clock
 from tests.browser import running_browser
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,11 +90,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> StackAndFile
     return StackAndFiles(config, log)
 
 
+def pytest_report_header() -> str:
+    """What the tests' clock says, and how to have it again."""
+    return clock.header()
+
+
 @pytest.hookimpl(tryfirst=True)  # before fixtures, which are a part of the test
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let no midnight (UTC) pass within a test: many compare days, and TikTok's figures move on."""
-    if item.get_closest_marker("e2e"):
-        return  # whose stack has a time zone of its own
+    of_the_stack = item.get_closest_marker("e2e") is not None
+    clock.follow(real=of_the_stack)
+    if of_the_stack:
+        return  # it has a time zone of its own, in which it is morning
     now = datetime.now(timezone.utc)
     left = 86_400 - (now.hour * 60 + now.minute) * 60 - now.second
     if left <= LONGEST_TEST_SECONDS:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +25,13 @@ from tests.e2e.conftest import ROOT, RunningStack
 
 DAG, TASK = "sync_user_daily", "sync_store_user"
 RUN = "night-again"
-DATE = datetime.now(timezone.utc).replace(microsecond=0)
+
+
+@cache
+def run_date() -> datetime:
+    """The run's logical date. Only within tests: elsewhere the clock may be another day's."""
+    return datetime.now(timezone.utc).replace(microsecond=0)
+
 
 COMMANDS = [
     line.partition("  #")[0].strip()
@@ -47,7 +54,7 @@ class Operator:
     def command(self, start: str, *, last: bool = False, more: str = "", conf: Any = None) -> str:
         """Run the command of README that begins so, the first or the last; its output."""
         found = [line for line in COMMANDS if line.startswith(f"airflow {start} ")]
-        line = found[-1 if last else 0].replace("RUN", RUN).replace("DATE", DATE.isoformat())
+        line = found[-1 if last else 0].replace("RUN", RUN).replace("DATE", run_date().isoformat())
         if conf is not None:
             line = re.sub(r"'.*'", shlex.quote(json.dumps(conf)), line)
         done = self.stack.run(f"{line} {more}")

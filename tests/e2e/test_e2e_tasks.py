@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.conftest import RunningStack
-from tests.e2e.operating import DAG, DATE, RUN, TASK, Instances, Operator, operating
+from tests.e2e.operating import DAG, RUN, TASK, Instances, Operator, operating, run_date
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -44,7 +44,7 @@ def failed(operator: Operator) -> Instances:
     operator.command(
         "dags trigger",
         conf={"stores": CODES, "dry_run": False},
-        more=f"--logical-date {DATE.isoformat()}",
+        more=f"--logical-date {run_date().isoformat()}",
     )
     assert operator.end() == "failed"
     return operator.instances()
