@@ -18,6 +18,7 @@ from tests.compose.compose_file import (
     ENV_EXAMPLE,
     ROOT,
     VariableMissingError,
+    new_env,
     read_env,
     read_file,
     read_services,
@@ -33,13 +34,10 @@ HOLD_LINK_SECRET = {"connect", "api-server", "cli"}
 
 
 @pytest.fixture(scope="module")
-def env() -> dict[str, str]:
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A fresh .env, as deploy/new-env.sh makes it, with the app's key and secret."""
-    made = subprocess.run(
-        ["/bin/sh", "deploy/new-env.sh"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
     return {
-        **read_env(made.stdout),
+        **new_env(tmp_path_factory.mktemp("env") / ".env"),
         "TIKTOK_CLIENT_KEY": "app-key",
         "TIKTOK_CLIENT_SECRET": "app-secret",
     }
