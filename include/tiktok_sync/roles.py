@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -36,6 +38,23 @@ ORDER BY 1
 """
 # Postgres lets every login call these, also one that may not write: a large object of another role
 # stops each pg_dump that includes them, and an advisory lock stops each migration.
+
+_OWNED_BY_ADMIN = """
+WITH object AS (
+    SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+        relname AS name, 'pg_class'::regclass AS catalog, oid, relowner AS owner
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'S')
+    UNION ALL
+    SELECT 'TYPE', typname, 'pg_type'::regclass, oid, typowner
+    FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'
+)
+SELECT format('ALTER %%s public.%%I OWNER TO %%I', kind, name, %s::text) FROM object
+WHERE owner = current_user::regrole AND NOT EXISTS (
+    SELECT FROM pg_depend AS d
+    WHERE d.classid = object.catalog AND d.objid = object.oid AND d.deptype IN ('a', 'i', 'e'))
+ORDER BY kind, name
+"""
+# A sequence of a column goes with its table, and what belongs to an extension stays.
 
 _OF_VIEWS = """
 SELECT DISTINCT p.oid::regprocedure::text FROM pg_proc AS p
@@ -110,6 +129,55 @@ def prepare(
         grant_reading(conn)
         ensure_connect_role(conn)
     return revision
+
+
+def prepare_airflow(admin_url: str, metadata_url: str, results_url: str) -> None:
+    """Make the roles of Airflow's own server, each with one database, and neither a superuser.
+
+    A database that the superuser owns, as all before this did, is handed over with its contents.
+
+    Args:
+        admin_url: libpq URL of the server's superuser.
+        metadata_url: SQLAlchemy URL of Airflow's database, with the role and password to make.
+        results_url: The same for the database of Celery's results, all that a worker may reach.
+
+    Raises:
+        ConfigurationError: A URL is none, or has no user, password or database; or names the
+            superuser itself.
+        DatabaseUnavailableError: The server cannot be reached.
+    """
+    setting = "AIRFLOW_DB_ADMIN_URL"
+    for url in (metadata_url, results_url):
+        user, password, database = _parts(_libpq(url))
+        with (
+            connect(admin_url, application_name=_APPLICATION, setting=setting) as admin,
+            database_errors(),
+        ):
+            if _exists(admin, "SELECT FROM pg_roles WHERE rolname = %s AND rolsuper", user):
+                message = (
+                    f"The role {user} of Airflow's database is a superuser. Name another one in"
+                    " AIRFLOW__DATABASE__SQL_ALCHEMY_CONN and AIRFLOW__CELERY__RESULT_BACKEND."
+                )
+                raise ConfigurationError(message)
+            _create_role(admin, user, password)
+            _create_database(admin, database, owner=user)
+            _run(admin, "ALTER DATABASE {} OWNER TO {}", database, user)
+        with (
+            connect(
+                make_conninfo(admin_url, dbname=database),
+                application_name=_APPLICATION,
+                setting=setting,
+            ) as admin,
+            database_errors(),
+            admin.transaction(),
+        ):
+            for (statement,) in admin.execute(_OWNED_BY_ADMIN, [user]).fetchall():
+                admin.execute(statement)
+
+
+def _libpq(url: str) -> str:
+    """A URL of SQLAlchemy or Celery (``db+postgresql+psycopg2://…``) as libpq reads it."""
+    return re.sub(r"^(?:db\+)?postgresql\+\w+://", "postgresql://", url)
 
 
 def close_builtins(admin: Connection, owner: str) -> None:
