@@ -187,7 +187,8 @@ def test_the_table_of_the_security_page_is_true() -> None:
             for column, holders in columns.items():
                 cell = row[head.index(column)]
                 assert (cell.startswith(("yes", "as "))) == (name in holders), (name, column)
-    assert seen == {*HOLD_TOKEN_KEYS, *HOLD_AIRFLOWS_DATABASE, "backup"} - {"sandbox-stores"}
+    rest = {"backup", "restore"}
+    assert seen == {*HOLD_TOKEN_KEYS, *HOLD_AIRFLOWS_DATABASE, *rest} - {"sandbox-stores"}
 
 
 def test_who_shares_a_network(env: dict[str, str]) -> None:
