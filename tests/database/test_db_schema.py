@@ -91,13 +91,13 @@ def test_upgrading_again_changes_nothing_and_keeps_rows(db_url: str, conn: Conne
 
 
 @pytest.mark.parametrize(
-    "lock", ["SELECT pg_advisory_xact_lock(7436991207)", "LOCK TABLE videos IN ACCESS SHARE MODE"]
+    "lock", ["SELECT pg_advisory_xact_lock(7436991207)", "LOCK TABLE stores IN ACCESS SHARE MODE"]
 )
 def test_an_upgrade_waits_for_others_only_so_long_and_names_them(
     db_url: str, conn: Connection, monkeypatch: pytest.MonkeyPatch, lock: str
 ) -> None:
     monkeypatch.setattr("include.tiktok_sync.schema.LOCK_SECONDS", 1)
-    command.downgrade(_config(db_url), "0001")  # 0002 changes videos
+    command.downgrade(_config(db_url), "0001")  # 0006 changes stores
     with psycopg.connect(db_url) as other:
         other.execute(lock.encode())
         pid = other.info.backend_pid
