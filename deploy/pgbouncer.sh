@@ -21,10 +21,13 @@ listen=${POOL_LISTEN:-0.0.0.0:6432}
 size=${DB_POOL_SIZE:-20}
 least=${DB_POOL_MIN:-5}
 for number in "$size" "$least"; do
-  case $number in *[!0-9]* | "" | 0) fail "DB_POOL_SIZE and DB_POOL_MIN must be whole numbers from 1 on" ;; esac
+  case $number in *[!0-9]* | "" | 0*) fail "DB_POOL_SIZE and DB_POOL_MIN must be whole numbers from 1 on" ;; *) ;; esac
 done
 [ "$least" -le "$size" ] || fail "DB_POOL_MIN ($least) is larger than DB_POOL_SIZE ($size)"
-case $STORE_DB_PASSWORD in *[\"\ ]*) fail "STORE_DB_PASSWORD must not hold blanks or quotes" ;; esac
+case $STORE_DB_PASSWORD in *[\"\ ]*) fail "STORE_DB_PASSWORD must not hold blanks or quotes" ;; *) ;; esac
+
+case $POOL_UPSTREAM in ?*:?*) ;; *) fail "POOL_UPSTREAM must be host:port, not '$POOL_UPSTREAM'" ;; esac
+[ -w "$folder" ] || fail "POOL_FOLDER $folder is not writable for user id $(id -u)"
 
 umask 077
 printf '"tiktok_sync" "%s"\n' "$STORE_DB_PASSWORD" >"$folder/users.txt"

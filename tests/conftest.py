@@ -33,6 +33,7 @@ LONGEST_TEST_SECONDS = 120
 _FOREIGN = (
     "AIRFLOW",
     "ALERTS_URL",
+    "BACKUP_",
     "CONNECT_",
     "DB_POOL_",
     "MIN_SUCCESS_RATE",

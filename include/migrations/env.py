@@ -6,6 +6,8 @@ import psycopg
 import sqlalchemy as sa
 from alembic import context
 
+from include.tiktok_sync.schema import LOCK_SECONDS
+
 # "tiktok_sync" in the advisory-lock space of this database.
 _LOCK_KEY = 7_436_991_207
 
@@ -19,6 +21,9 @@ engine = sa.create_engine(
 with engine.connect() as connection:
     context.configure(connection=connection, target_metadata=None)
     with context.begin_transaction():
+        # A table that a long query reads is waited for, but not for ever: whoever comes after the
+        # waiting migration, the night's syncs for example, queues behind it.
+        connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
         # Two processes that upgrade at once take turns; the second finds nothing to do.
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
         context.run_migrations()

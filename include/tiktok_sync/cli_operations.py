@@ -13,7 +13,7 @@ from include.tiktok_sync import cli_db
 from include.tiktok_sync.cli_common import EXIT_CODES, errors_for_people
 from include.tiktok_sync.doctor import examine
 from include.tiktok_sync.errors import ConfigurationError
-from include.tiktok_sync.roles import prepare
+from include.tiktok_sync.roles import prepare, prepare_airflow
 from include.tiktok_sync.settings import Settings
 
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "skip": "-   "}
@@ -49,6 +49,28 @@ def db_prepare() -> None:
             connect_password=os.environ.get("CONNECT_DB_PASSWORD", ""),
         )
     typer.echo(f"Roles and views are granted; the store database has schema {revision}.")
+
+
+@cli_db.app.command("prepare-airflow", epilog=EXIT_CODES)
+def db_prepare_airflow() -> None:
+    """Make the roles of Airflow's own Postgres: none of Airflow's parts logs in as a superuser.
+
+    Needs AIRFLOW_DB_ADMIN_URL (the superuser), AIRFLOW__DATABASE__SQL_ALCHEMY_CONN and
+    AIRFLOW__CELERY__RESULT_BACKEND with the roles and passwords that Airflow shall have. Harmless
+    when all is there; run it before airflow db migrate.
+    """
+    names = (
+        "AIRFLOW_DB_ADMIN_URL",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+        "AIRFLOW__CELERY__RESULT_BACKEND",
+    )
+    with errors_for_people():
+        missing = [name for name in names if not os.environ.get(name)]
+        if missing:
+            message = f"{', '.join(missing)}: not set. See db prepare-airflow --help."
+            raise ConfigurationError(message)
+        prepare_airflow(*(os.environ[name] for name in names))
+    typer.echo("Airflow's roles are ready.")
 
 
 @app.command("doctor")

@@ -80,9 +80,9 @@ def rotate(
 ) -> None:
     """Put all tokens under the first key of TIKTOK_TOKEN_KEYS. Syncs may run meanwhile.
 
-    A new key goes in front of the old one, separated by a comma, everywhere the syncs run. Once
-    this command and its --check end with 0, the old key can be taken out. Cut off, it is simply run
-    again.
+    A new key goes in front of the old one (new,old) everywhere the syncs run. Once this command
+    and its --check end with 0, the old key can be taken out; keep it for as long as you keep dumps
+    made before, whose tokens are under it. Cut off, it is simply run again.
     """
     with errors_for_people():
         settings = Settings.from_env()

@@ -29,6 +29,20 @@ ORDER BY 1
 """
 
 
+_PUBLIC = """
+SELECT oid::regprocedure::text FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace AND prosecdef
+    AND has_function_privilege('public', oid, 'EXECUTE')
+ORDER BY 1
+"""
+# These run with the owner's rights, so that each is a door to the tables.
+
+
+def open_to_all(conn: Connection) -> list[str]:
+    """The functions with the owner's rights that every login may call; there must be none."""
+    return [str(row[0]) for row in conn.execute(_PUBLIC)]
+
+
 def ensure_connect_role(
     conn: Connection, *, role: str = DEFAULT_ROLE, password: str | None = None
 ) -> list[str]:
@@ -75,6 +89,11 @@ def _grant(conn: Connection, role: sql.Identifier) -> list[str]:
         sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), role),
         sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role),
         sql.SQL("GRANT SELECT ON alembic_version TO {}").format(role),
+        sql.SQL("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM {}").format(role),
+        *(
+            sql.SQL("REVOKE ALL ON FUNCTION {} FROM PUBLIC").format(sql.SQL(function))
+            for function in open_to_all(conn)
+        ),
         *(
             # Quoted by Postgres itself (format %I above).
             sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(function), role)
@@ -89,7 +108,8 @@ def check_rights(conn: Connection) -> None:
     """Refuse a login with other rights than :func:`ensure_connect_role` gives.
 
     Raises:
-        ConfigurationError: It can read or write a table, or may not call a function.
+        ConfigurationError: It can read or write a table, or may not call a function; or everyone
+            may call a function that runs with the owner's rights.
     """
     tables = [str(row[0]) for row in conn.execute(_TOO_MUCH)]
     if tables:
@@ -97,6 +117,13 @@ def check_rights(conn: Connection) -> None:
             f"CONNECT_DB_URL logs in as a role with rights on {', '.join(tables)}. The connect app"
             " faces the internet: give it a role of its own (python -m include.tiktok_sync db"
             " connect-role)."
+        )
+        raise ConfigurationError(message)
+    public = open_to_all(conn)
+    if public:
+        message = (
+            f"Every login of the database may call {', '.join(public)} with the rights of its"
+            " owner, as after a restore. Run: python -m include.tiktok_sync db prepare"
         )
         raise ConfigurationError(message)
     # NULL on an empty database, which check_schema names.

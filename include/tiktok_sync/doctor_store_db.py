@@ -8,7 +8,8 @@ from typing import Any
 
 from typing_extensions import LiteralString
 
-from include.tiktok_sync import schema
+from include.tiktok_sync import doctor_backup, schema
+from include.tiktok_sync.connect_role import open_to_all
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.finding import Finding, Status
@@ -45,6 +46,8 @@ def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Itera
     yield _partitions(conn)
     yield from _tokens(conn, settings)
     yield _last_night(conn)
+    yield _rights(conn)
+    yield from doctor_backup.check(conn, env)
 
 
 def _server(conn: Connection) -> Finding:
@@ -188,6 +191,19 @@ def _last_night(conn: Connection) -> Finding:
         f"no run of {' and '.join(late)} for more than {STALE.total_seconds() / 3600:.0f} hours",
         "Look whether the Dag is paused and the scheduler runs, then trigger it: a day that is"
         " missed cannot be made up for.",
+    )
+
+
+def _rights(conn: Connection) -> Finding:
+    functions = open_to_all(conn)
+    if not functions:
+        return Finding("rights", "ok", "no function with the owner's rights is open to every login")
+    named = ", ".join(functions[:_NAMED]) + (" …" if len(functions) > _NAMED else "")
+    return Finding(
+        "rights",
+        "fail",
+        f"every login may call {len(functions)} functions with the owner's rights: {named}",
+        "A restore leaves it so. Run: python -m include.tiktok_sync db prepare",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,12 @@ def read_env(text: str) -> dict[str, str]:
     """Variables of a ``.env`` of plain lines."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
+
+
+def new_env(file: Path) -> dict[str, str]:
+    """A fresh ``.env``, as deploy/new-env.sh makes it."""
+    subprocess.run(["/bin/sh", "deploy/new-env.sh", str(file)], cwd=ROOT, check=True)  # noqa: S603 - the product's own script
+    return read_env(file.read_text(encoding="utf-8"))
 
 
 def _without_comments() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from include.local.airflow_api import AirflowApi
 from include.local.ports import HOST
 from include.local.settings import Settings
-from tests.compose.compose_file import ROOT, read_env
+from tests.compose.compose_file import new_env
 from tests.compose.native_stack import NativeStack
 from tests.compose.night import await_end, one
 
@@ -30,11 +29,9 @@ def stack() -> Iterator[NativeStack]:
     """Everything, with the sandbox as TikTok and its stores imported."""
     for program in ("redis-server", "pgbouncer", "prometheus", "curl", "wget"):
         assert shutil.which(program), f"install Debian's package of {program}"
-    made = subprocess.run(
-        ["/bin/sh", "deploy/new-env.sh"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    folder = Path(tempfile.mkdtemp(prefix="tiktok-compose-"))
     env = {
-        **read_env(made.stdout),
+        **new_env(folder / ".env"),
         "TIKTOK_CLIENT_KEY": "compose-test-key",
         "TIKTOK_CLIENT_SECRET": "compose-test-secret",
         "TIKTOK_API_URL": "http://sandbox:8095",
@@ -42,7 +39,6 @@ def stack() -> Iterator[NativeStack]:
         "BACKUP_FOLDER": "backups",
         "BACKUP_FILE": BACKUP_FILE,
     }
-    folder = Path(tempfile.mkdtemp(prefix="tiktok-compose-"))
     try:
         with NativeStack(folder, env) as stack:
             stack.up(

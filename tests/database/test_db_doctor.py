@@ -33,6 +33,7 @@ def env(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr("include.tiktok_sync.doctor_host.shutil.disk_usage", lambda _: half_full)
     bench.import_stores()
     bench.conn.execute("SELECT ensure_video_daily_stats_partitions(current_date)")
+    bench.conn.execute("INSERT INTO backups (file_name, bytes, stores) VALUES ('a.dump', 1, 20)")
     return {
         "TIKTOK_TOKEN_KEYS": ",".join(bench.settings.token_keys),
         "TIKTOK_API_URL": bench.sandbox.url,
@@ -151,6 +152,32 @@ def test_what_is_broken_is_named_alone(
             "warn",
             "none for",
         ),
+        (
+            "UPDATE backups SET finished_at = now() - interval '30 hours'",
+            "backup",
+            "warn",
+            "the newest is a.dump, 30 hours old",
+        ),
+        (
+            (
+                "DELETE FROM backups;"
+                " INSERT INTO sync_logs"
+                " (job_name, status, message, run_id, snapshot_date, run_time)"
+                " SELECT job, 'success', '', age::text, current_date, now() - age FROM"
+                " unnest('{sync_user_daily,sync_video_daily}'::text[]) AS job,"
+                " unnest('{0,30 hours}'::interval[]) AS age"
+            ),
+            "backup",
+            "warn",
+            "never backed up",
+        ),
+        ("SELECT lo_from_bytea(0, 'mine')", "large objects", "warn", "of postgres"),
+        (
+            "GRANT EXECUTE ON FUNCTION connect_sweep() TO PUBLIC",
+            "rights",
+            "fail",
+            "every login may call 1 functions with the owner's rights: connect_sweep()",
+        ),
     ],
 )
 def test_trouble_in_the_database_is_named_alone(
@@ -162,6 +189,16 @@ def test_trouble_in_the_database_is_named_alone(
 
     assert trouble(found) == {check: status}
     assert said in next(finding.text for finding in found if finding.check == check)
+
+
+def test_backups_made_elsewhere_are_not_watched_and_a_wrong_limit_is_named(
+    env: dict[str, str], bench: Bench
+) -> None:
+    bench.conn.execute("UPDATE backups SET finished_at = now() - interval '30 hours'")
+
+    assert trouble(examine({**env, "BACKUP_WARN_HOURS": "0"})) == {}
+    assert trouble(examine({**env, "BACKUP_WARN_HOURS": "48"})) == {}
+    assert trouble(examine({**env, "BACKUP_WARN_HOURS": "a day"})) == {"backup": "fail"}
 
 
 def test_parallelism_below_the_pools_is_named(env: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from psycopg import sql
 
 from include.tiktok_sync.connect_links import LinkMaker
 from include.tiktok_sync.connect_retention import Forgotten, forget_connecting
+from include.tiktok_sync.connect_role import open_to_all
 from include.tiktok_sync.database import connect
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.lifecycle import Lifecycle
-from include.tiktok_sync.roles import prepare
+from include.tiktok_sync.roles import CONNECTION_LIMITS, prepare
 from include.tiktok_sync.schema import SCHEMA_REVISION
 from status_page import pages
 from tests.postgres_server import PostgresServer, running_postgres
@@ -113,6 +115,67 @@ def test_analyst_changes_nothing_even_when_asking_for_it(analyst: psycopg.Connec
     for statement in ("CREATE TABLE mine (id integer)", "UPDATE stores SET store_name = 'mine'"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             analyst.execute(statement.encode())
+
+
+def test_no_reader_may_do_what_stops_backups_or_migrations(analyst: psycopg.Connection) -> None:
+    """Rights, not settings: a session may switch read-only off."""
+    analyst.execute("SET default_transaction_read_only = off")
+    for statement in (
+        "SELECT lo_from_bytea(0, 'mine')",
+        "SELECT lo_create(0)",
+        "SELECT lo_creat(-1)",
+        "SELECT lo_put(1, 0, 'mine')",
+        "SELECT pg_advisory_lock(7436991207)",
+        "SELECT pg_try_advisory_xact_lock_shared(1, 2)",
+        "ALTER ROLE analyst CONNECTION LIMIT 100",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            analyst.execute(statement.encode())
+
+
+def test_a_reader_cannot_use_up_the_servers_connections(server: PostgresServer) -> None:
+    url = as_role(server, "analyst", ANALYST)
+    with ExitStack() as opened:
+        for _ in range(CONNECTION_LIMITS["analyst"]):
+            opened.enter_context(psycopg.connect(url))
+        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+            psycopg.connect(url)
+
+
+def test_preparing_takes_back_what_is_not_declared(server: PostgresServer) -> None:
+    url = as_role(server, "tiktok_sync", SYNC)
+
+    def rights() -> list[tuple[str, str]]:
+        with psycopg.connect(server.url("tiktok_sync")) as conn:
+            return conn.execute(
+                "SELECT oid::regclass::text, relacl::text FROM pg_class"
+                " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')"
+                " UNION ALL SELECT oid::regprocedure::text, proacl::text FROM pg_proc"
+                " WHERE pronamespace = 'public'::regnamespace ORDER BY 1"
+            ).fetchall()
+
+    prepare(server.url(), url, analyst_password=ANALYST)
+    declared = rights()
+    with psycopg.connect(url) as conn:
+        conn.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC, analyst")
+        conn.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO tiktok_connect")
+        conn.execute("GRANT SELECT ON store_tokens TO PUBLIC")
+        conn.execute("GRANT UPDATE ON stores TO analyst")
+    assert rights() != declared
+
+    prepare(server.url(), url, analyst_password=ANALYST)
+
+    assert [sorted_acl(right) for right in rights()] == [sorted_acl(right) for right in declared]
+    with psycopg.connect(url, autocommit=True) as conn:
+        assert open_to_all(conn) == []
+        conn.execute("CREATE FUNCTION newer() RETURNS int LANGUAGE sql SECURITY DEFINER RETURN 1")
+        assert open_to_all(conn) == [], "not even before the next db prepare"
+        conn.execute("DROP FUNCTION newer")
+
+
+def sorted_acl(right: tuple[str, str]) -> tuple[str, list[str]]:
+    name, acl = right
+    return name, sorted((acl or "").strip("{}").split(","))
 
 
 def test_sync_owns_the_tables_and_nothing_beyond(server: PostgresServer) -> None:

@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from include.tiktok_sync.database import Connection
-from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableError
 from include.tiktok_sync.models import Video
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.schema import MIGRATIONS, SCHEMA_REVISION, check_schema, upgrade
@@ -87,6 +87,35 @@ def test_upgrading_again_changes_nothing_and_keeps_rows(db_url: str, conn: Conne
     assert len(before) > 100
     assert upgrade(db_url) == SCHEMA_REVISION
     assert _shape(conn) == before
+    assert row(conn, "SELECT store_name FROM stores")["store_name"] == "One"
+
+
+@pytest.mark.parametrize(
+    "lock", ["SELECT pg_advisory_xact_lock(7436991207)", "LOCK TABLE stores IN ACCESS SHARE MODE"]
+)
+def test_an_upgrade_waits_for_others_only_so_long_and_names_them(
+    db_url: str, conn: Connection, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    monkeypatch.setattr("include.tiktok_sync.schema.LOCK_SECONDS", 1)
+    command.downgrade(_config(db_url), "0001")  # 0006 changes stores
+    with psycopg.connect(db_url) as other:
+        other.execute(lock.encode())
+        pid = other.info.backend_pid
+        with pytest.raises(
+            DatabaseUnavailableError, match=f"process {pid} of role postgres"
+        ) as told:
+            upgrade(db_url)
+        assert "Nothing was changed" in str(told.value)
+        assert row(conn, "SELECT version_num FROM alembic_version") == {"version_num": "0001"}
+    assert upgrade(db_url) == SCHEMA_REVISION
+
+
+def test_the_newest_migration_works_on_a_database_with_rows(db_url: str, conn: Connection) -> None:
+    command.downgrade(_config(db_url), "0007")
+    conn.execute("INSERT INTO stores (store_code, store_name) VALUES ('S1', 'One')")
+
+    assert upgrade(db_url) == SCHEMA_REVISION
+    assert row(conn, "SELECT count(*) AS n FROM backups")["n"] == 0
     assert row(conn, "SELECT store_name FROM stores")["store_name"] == "One"
 
 

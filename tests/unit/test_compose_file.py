@@ -18,6 +18,8 @@ from tests.compose.compose_file import (
     ENV_EXAMPLE,
     ROOT,
     VariableMissingError,
+    interpolated,
+    new_env,
     read_env,
     read_file,
     read_services,
@@ -29,17 +31,22 @@ LONG_LIVED = [name for name, spec in SERVICES.items() if spec["restart"] != "no"
 
 HOLD_TOKEN_KEYS = {"init", "worker", "connect", "sandbox-stores", "cli"}
 HOLD_ADMIN_URL = {"init", "cli"}
+HOLD_SIGNING_SECRET = {"api-server", "scheduler"}
+HOLD_AIRFLOWS_DATABASE = {"init", "api-server", "scheduler", "dag-processor", "triggerer", "cli"}
+HOLD_QUEUE = {"scheduler", "worker"}
+ON_NETWORK = {
+    "connect": {"connect", "store-db", "sandbox"},
+    "report": {"grafana", "store-db"},
+    "monitoring": {"grafana", "prometheus", "statsd-exporter"},
+}
 HOLD_LINK_SECRET = {"connect", "api-server", "cli"}
 
 
 @pytest.fixture(scope="module")
-def env() -> dict[str, str]:
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A fresh .env, as deploy/new-env.sh makes it, with the app's key and secret."""
-    made = subprocess.run(
-        ["/bin/sh", "deploy/new-env.sh"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
     return {
-        **read_env(made.stdout),
+        **new_env(tmp_path_factory.mktemp("env") / ".env"),
         "TIKTOK_CLIENT_KEY": "app-key",
         "TIKTOK_CLIENT_SECRET": "app-secret",
     }
@@ -131,10 +138,76 @@ def test_who_holds_what() -> None:
     assert holders("STORE_DB_ADMIN_URL") == HOLD_ADMIN_URL
     assert holders("CONNECT_SECRET") == holders("CONNECT_BASE_URL") == HOLD_LINK_SECRET
     assert holders("AIRFLOW__API__SECRET_KEY") == {"api-server"}
+    assert holders("AIRFLOW__API_AUTH__JWT_SECRET") == HOLD_SIGNING_SECRET
+    assert holders("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") == HOLD_AIRFLOWS_DATABASE
+    assert holders("AIRFLOW__CORE__FERNET_KEY") == HOLD_AIRFLOWS_DATABASE
+    assert holders("AIRFLOW__CELERY__BROKER_URL") == HOLD_QUEUE
+    assert holders("AIRFLOW__CELERY__RESULT_BACKEND") == {*HOLD_QUEUE, "init"}
+    assert holders("AIRFLOW_DB_ADMIN_URL") == {"init"}
+    # Under whatever name: each password is where its role logs in, and nowhere else.
+    assert users_of("AIRFLOW_DB_PASSWORD") == {"init", "metadata-db"}
+    assert users_of("STORE_DB_ADMIN_PASSWORD") == {"init", "cli", "store-db"}
+    assert users_of("AIRFLOW_JWT_SECRET") == HOLD_SIGNING_SECRET
+    assert users_of("AIRFLOW_APP_DB_PASSWORD") == HOLD_AIRFLOWS_DATABASE
+    assert users_of("REDIS_PASSWORD") == {*HOLD_QUEUE, "redis"}
     # No secret is an argument: `ps` shows those to everyone on the host.
     for name, spec in SERVICES.items():
         words = " ".join(map(str, [*spec.get("command", []), *spec.get("entrypoint", [])]))
         assert not re.search(r"(?<!\$)\$\{", words), name
+
+
+def users_of(variable: str) -> set[str]:
+    """Services that are given a variable of .env in whatever value."""
+    mention = re.compile(rf"\$\{{{variable}\b")
+    return {n for n, s in SERVICES.items() if mention.search(str(s.get("environment", {})))}
+
+
+def test_the_table_of_the_security_page_is_true() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8").partition("## Who holds")[2]
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ][:12]
+    columns = {
+        "token keys": HOLD_TOKEN_KEYS,
+        "app secret": users_of("TIKTOK_CLIENT_SECRET"),
+        "`CONNECT_SECRET`": HOLD_LINK_SECRET,
+        "signs for the API server": HOLD_SIGNING_SECRET,
+        "queue": HOLD_QUEUE,
+        "Airflow's database": HOLD_AIRFLOWS_DATABASE,
+    }
+    services = {"connect app": ["connect"], "`cli`": ["cli"], "PgBouncer, Postgres": []}
+    seen = set()
+    for row in rows:
+        for name in services.get(row[0], row[0].split(", ")):
+            if name not in SERVICES:
+                continue
+            seen.add(name)
+            for column, holders in columns.items():
+                cell = row[head.index(column)]
+                assert (cell.startswith(("yes", "as "))) == (name in holders), (name, column)
+    rest = {"backup", "restore"}
+    assert seen == {*HOLD_TOKEN_KEYS, *HOLD_AIRFLOWS_DATABASE, *rest} - {"sandbox-stores"}
+
+
+def test_who_shares_a_network(env: dict[str, str]) -> None:
+    for network, members in ON_NETWORK.items():
+        assert {n for n, s in SERVICES.items() if network in s.get("networks", [])} == members
+    assert SERVICES["connect"]["networks"] == ["connect"]
+    assert SERVICES["prometheus"]["networks"] == ["monitoring"]
+    for name, spec in SERVICES.items():
+        assert spec["networks"], f"{name} would be on the default network with everything else"
+    # What is published arrives from the network's gateway; believing more would believe neighbours.
+    trusted = read_services(env)["connect"].environment["CONNECT_TRUSTED_PROXIES"]
+    assert (
+        trusted
+        == read_services({**env, "CONNECT_TRUSTED_PROXIES": ""})["connect"].environment[
+            "CONNECT_TRUSTED_PROXIES"
+        ]
+    )
+    (config,) = interpolated(read_file(), env)["networks"]["connect"]["ipam"]["config"]
+    assert config == {"subnet": "172.30.90.0/24", "gateway": trusted}
 
 
 def test_pools_can_fill(env: dict[str, str]) -> None:
