@@ -13,12 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from include.connect.desk import Desk
 from include.connect.guard import Guard
-from include.connect.manager import manager_routes
+from include.connect.manager import LOOK, manager_routes
 from include.connect.pages import FOLDER, Pages
 from include.connect.settings import HEALTH_PATH, ConnectSettings
 from include.connect.webhook import webhook_routes
@@ -57,11 +58,11 @@ def build_app(settings: ConnectSettings) -> ASGIApp:
     app.include_router(webhook_routes(desk))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
 
-    @app.get(HEALTH_PATH)
+    @app.api_route(HEALTH_PATH, methods=LOOK)
     def health() -> Response:
         return PlainTextResponse("ok\n")
 
-    @app.get("/favicon.ico")
+    @app.api_route("/favicon.ico", methods=LOOK)
     def favicon() -> Response:
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -75,9 +76,16 @@ def _handlers(
 ) -> dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]:
     """Pages for what goes wrong; none of them shows the error itself."""
 
-    async def not_found(_: Request, error: Exception) -> Response:
+    async def not_found(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
-        return pages.message("not_found", status)
+        if status != HTTPStatus.METHOD_NOT_ALLOWED:
+            return pages.message("not_found", status)
+        headers = {"Allow": _allowed(request)}
+        if request.method == "OPTIONS":
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+        page = pages.message("not_found", status)
+        page.headers.update(headers)
+        return page
 
     async def bad_request(_: Request, __: Exception) -> Response:
         return pages.message("bad_request")
@@ -97,6 +105,15 @@ def _handlers(
         SyncError: our_fault,
         Exception: bug,  # the server logs its traceback
     }
+
+
+def _allowed(request: Request) -> str:
+    """The methods of an address, over all its routes; files are mounted, without a list of them."""
+    methods = {"OPTIONS"}
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= set(getattr(route, "methods", None) or LOOK)
+    return ", ".join(sorted(methods))
 
 
 async def _sweep(desk: Desk) -> None:

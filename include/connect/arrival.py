@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
 from include.connect.desk import Desk
-from include.connect.ledger import Attempt, Outcome, Return, Verdict
+from include.connect.ledger import Account, Attempt, Outcome, Return, Verdict
 from include.connect.tiktok import Consent, NoAccessError
 from include.tiktok_sync.connect_links import hash_of
 from include.tiktok_sync.errors import (
@@ -17,6 +18,17 @@ from include.tiktok_sync.errors import (
 )
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The attempt, whose page says how it ended.
+
+    ``unwanted``: The account, if another one is expected.
+    """
+
+    attempt_id: UUID
+    unwanted: Account | None = None
 
 
 class Arrivals:
@@ -29,27 +41,26 @@ class Arrivals:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def settle(self, state: str, *, code: str, error: str, browser: str) -> UUID | None:
+    def settle(self, state: str, *, code: str, error: str, browser: str) -> Settled | None:
         """Use the state up, exchange the code, and connect where nothing is to be asked.
 
+        A state that this browser has used before leads to the same attempt, and does nothing.
+
         Returns:
-            The attempt, whose page says what came of it; ``None`` = the state is forged, used,
-            expired, another browser's, or its link is no longer open.
+            The attempt; ``None`` = the state is forged, expired unused, another browser's, or its
+            link was no longer open.
         """
-        store_code = self._desk.browsers.store_of_state(state)
-        if store_code is None:
-            return None
         browser_hash = hash_of(browser)
-        with self._desk.ledger() as ledger:
-            ledger.sweep()
-            arrived = ledger.returned(hash_of(state), browser_hash)
-        if arrived is None or arrived.store_code != store_code:
-            log.warning("connect.state_refused", store_code=store_code)
+        arrived = self._attempt_of(state, browser, use=True)
+        if arrived is None:
             return None
+        if not arrived.is_first:
+            return Settled(arrived.attempt_id)
         if error or not code:
             outcome: Outcome = "denied" if error == "access_denied" else "failed"
             self._close(arrived, browser_hash, outcome, reason=error[:100] or "no code")
-            return arrived.attempt_id
+            return Settled(arrived.attempt_id)
+        unwanted = None
         try:
             verifier = self._desk.browsers.code_verifier(state)
             consent = self._desk.consent.exchange(code, verifier, arrived.store_code)
@@ -60,8 +71,28 @@ class Arrivals:
         except SyncError as problem:
             self._close(arrived, browser_hash, "failed", reason=_words(problem))
         else:
-            self._take(arrived, browser_hash, consent)
-        return arrived.attempt_id
+            unwanted = self._take(arrived, browser_hash, consent)
+        return Settled(arrived.attempt_id, unwanted)
+
+    def look(self, state: str, browser: str) -> Settled | None:
+        """The attempt that :meth:`settle` would lead to; changes nothing."""
+        found = self._attempt_of(state, browser, use=False)
+        return Settled(found.attempt_id) if found else None
+
+    def _attempt_of(self, state: str, browser: str, *, use: bool) -> Return | None:
+        browsers = self._desk.browsers
+        store_code = browsers.store_of_state(state, of_any_age=True)
+        if store_code is None:
+            return None
+        is_fresh = browsers.store_of_state(state) is not None
+        with self._desk.ledger() as ledger:
+            if use:
+                ledger.sweep()
+            arrived = ledger.returned(hash_of(state), hash_of(browser), use=use and is_fresh)
+        if arrived is None or arrived.store_code != store_code:
+            log.warning("connect.state_refused", store_code=store_code)
+            return None
+        return arrived
 
     def decline(self, attempt: Attempt, attempt_id: UUID, browser: str) -> None:
         """The manager says that it is not the store's account: the access goes back to TikTok."""
@@ -74,7 +105,8 @@ class Arrivals:
             self._desk.consent.give_back(token, attempt.store_code)
         log.info("connect.declined", store_code=attempt.store_code)
 
-    def _take(self, arrived: Return, browser_hash: bytes, consent: Consent) -> None:
+    def _take(self, arrived: Return, browser_hash: bytes, consent: Consent) -> Account | None:
+        """Connect, ask or refuse; the account, where another one is expected."""
         with self._desk.ledger() as ledger:
             verdict = ledger.hold(arrived.attempt_id, browser_hash, consent.account, consent.sealed)
         username = consent.account.username
@@ -87,8 +119,10 @@ class Arrivals:
             token = self._close(arrived, browser_hash, "wrong_account", reason="not the expected")
             if token is not None and verdict != "same":
                 self._desk.consent.give_back(token, arrived.store_code)
+            return consent.account
         elif _needs_no_question(verdict, is_expected=is_expected):
             self._connect(arrived, browser_hash, consent.account.scope)
+        return None
 
     def _connect(self, arrived: Return, browser_hash: bytes, scope: str) -> None:
         try:

@@ -7,6 +7,7 @@ import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from datetime import timedelta
+from uuid import UUID
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 from starlette.requests import Request
@@ -20,6 +21,9 @@ ATTEMPT_SECONDS = 1_800
 
 _COOKIE_SECONDS = 86_400
 _FORM_SECONDS = 4 * 3_600
+_NAMES_COOKIE = "connect-names"
+_NAME = 100
+"""Characters of a name that are shown: a cookie holds 4 KB."""
 
 
 class Browsers:
@@ -37,6 +41,7 @@ class Browsers:
         self.attempt_life = timedelta(seconds=ATTEMPT_SECONDS)
         self._forms = self._serializer(settings, "connect-form")
         self._states = self._serializer(settings, "connect-state")
+        self._names = self._serializer(settings, "connect-names")
 
     @staticmethod
     def _serializer(settings: ConnectSettings, salt: str) -> URLSafeTimedSerializer:
@@ -79,13 +84,44 @@ class Browsers:
         """An OAuth state: signed, random, for one store."""
         return str(self._states.dumps([store_code, secrets.token_urlsafe(24)]))
 
-    def store_of_state(self, state: str) -> str | None:
+    def store_of_state(self, state: str, *, of_any_age: bool = False) -> str | None:
         """The store that a state was made for; ``None`` = forged or too old."""
         try:
-            store_code, _ = self._states.loads(state, max_age=ATTEMPT_SECONDS)
+            max_age = None if of_any_age else ATTEMPT_SECONDS
+            store_code, _ = self._states.loads(state, max_age=max_age)
         except (BadData, ValueError, TypeError):
             return None
         return str(store_code)
+
+    def remember_names(
+        self, response: Response, attempt_id: UUID, names: tuple[str | None, str | None]
+    ) -> None:
+        """Lets this browser alone show whom it was logged in as: we keep no account not wanted.
+
+        Args:
+            response: Takes the cookie, which lives as long as the attempt could.
+            attempt_id: Whose page shows them.
+            names: Username and display name, as far as TikTok told.
+        """
+        response.set_cookie(
+            _NAMES_COOKIE,
+            str(self._names.dumps([str(attempt_id), *(name and name[:_NAME] for name in names)])),
+            max_age=ATTEMPT_SECONDS,
+            path=f"/attempts/{attempt_id}",
+            secure=self._is_https,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def names(self, request: Request, attempt_id: UUID) -> tuple[str | None, str | None] | None:
+        """What :meth:`remember_names` left for this attempt; ``None`` = nothing, or no longer."""
+        try:
+            of, username, display_name = self._names.loads(
+                request.cookies.get(_NAMES_COOKIE, ""), max_age=ATTEMPT_SECONDS
+            )
+        except (BadData, ValueError, TypeError):
+            return None
+        return (username, display_name) if of == str(attempt_id) else None
 
     def code_verifier(self, state: str) -> str:
         """PKCE's secret of an attempt, derived: nothing is to be kept, and a state alone is no use.

@@ -11,7 +11,7 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from include.connect.pages import Pages
+from include.connect.pages import CONTENT_POLICY, Pages
 from include.connect.settings import HEALTH_PATH, WEBHOOK_PATH, ConnectSettings
 
 MAX_BODY_BYTES = 32 * 1024
@@ -28,15 +28,11 @@ LIMITS: dict[str, RateLimitItem] = {
 def security_headers(settings: ConnectSettings) -> dict[str, str]:
     """Headers of every answer.
 
-    No address may leak (the link's token is in one), nothing from elsewhere may load, no script at
-    all may run. ``form-action`` names TikTok because the form's answer sends the browser there.
+    No address may leak (the link's token is in one). Pages whose form leads to TikTok come with a
+    content policy of their own, see :data:`include.connect.pages.CONTENT_POLICY`.
     """
-    policy = (
-        "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none';"
-        f" form-action 'self' {settings.authorize_origin}"
-    )
     headers = {
-        "Content-Security-Policy": policy,
+        "Content-Security-Policy": f"{CONTENT_POLICY}; form-action 'self'",
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
@@ -78,7 +74,9 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
+            elif scope["method"] == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         kind = _kind_of(scope)

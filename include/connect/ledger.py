@@ -1,7 +1,7 @@
 """What the connect app asks of the database: one function call each, and no table at all.
 
-The functions (migration 0007) find a row only by what the caller must know: the hash of a link, or
-an attempt together with the browser that began it.
+The functions (migrations 0007 to 0010) find a row only by what the caller must know: the hash of a
+link, or an attempt together with the browser that began it.
 """
 
 from __future__ import annotations
@@ -37,16 +37,21 @@ class Link:
 
 @dataclass(frozen=True)
 class Return:
-    """A browser that came back from TikTok with a good state."""
+    """A browser that came back from TikTok with a good state; ``is_first`` = it was unused."""
 
     attempt_id: UUID
     store_code: str
     expected_account: str | None
+    is_first: bool
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt. ``is_waiting``: its tokens wait for the manager's answer."""
+    """One attempt.
+
+    ``is_waiting``: its tokens wait for the manager's answer. ``is_under_way``: another request of
+    the same browser is asking TikTok for them.
+    """
 
     store_code: str
     store_name: str
@@ -55,6 +60,7 @@ class Attempt:
     link_state: LinkState
     outcome: str | None
     is_waiting: bool
+    is_under_way: bool
     username: str | None
     display_name: str | None
     scope: str | None
@@ -104,11 +110,17 @@ class Ledger:
         )
         return begun
 
-    def returned(self, state_hash: bytes, browser_hash: bytes) -> Return | None:
-        """Use a state up; ``None`` = unknown, used, expired, or another browser's."""
+    def returned(self, state_hash: bytes, browser_hash: bytes, *, use: bool) -> Return | None:
+        """The attempt of a state; ``None`` = unknown, expired unused, or another browser's.
+
+        Args:
+            state_hash: Which state.
+            browser_hash: Whose attempt.
+            use: Use it up if it is unused; else only look.
+        """
         with self._conn.cursor(row_factory=class_row(Return)) as cursor:
             return cursor.execute(
-                "SELECT * FROM connect_return(%s, %s)", [state_hash, browser_hash]
+                "SELECT * FROM connect_return(%s, %s, %s)", [state_hash, browser_hash, use]
             ).fetchone()
 
     def attempt(self, attempt_id: UUID, browser_hash: bytes) -> Attempt | None:

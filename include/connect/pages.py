@@ -15,6 +15,17 @@ from include.connect.settings import ConnectSettings
 
 FOLDER = Path(__file__).resolve().parent
 
+CONTENT_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+"""Nothing from elsewhere may load, no script at all may run.
+
+It has no ``form-action``, for the pages whose form leads to TikTok. Browsers apply that directive
+to every redirect after a form, and where TikTok redirects to (a regional login, its app) is up to
+TikTok: with a list of addresses, the button would one day do nothing and say nothing.
+"""
+
+_FORMS_TO_TIKTOK = ("leave", "again")
+"""Values of a page that are forms leading to TikTok."""
+
 SCOPE_TEXTS = {
     "user.info.basic": "see the account's name",
     "user.info.profile": "see the account's public profile (username, description)",
@@ -58,19 +69,20 @@ TEXTS: dict[str, Text] = {
     ),
     "bad_state": Text(
         "This step cannot be repeated",
-        "You came back from TikTok too late, twice, or in another browser. " + _NOTHING,
-        "Open the link from the message again and stay in the same browser all the way.",
+        "You came back from TikTok too late, or in another browser.",
+        "Open the link from the message again: it says whether the account is connected. If it is"
+        " not, stay in the same browser all the way.",
     ),
     "no_cookie": Text(
         "Please start again in this browser",
-        "You came back from TikTok in another browser than you started in, or cookies are blocked."
-        " " + _NOTHING,
-        "Open the link from the message in the browser that you use for TikTok, and allow cookies.",
+        "You came back from TikTok in another browser than you started in, or cookies are blocked.",
+        "Open the link from the message in the browser that you use for TikTok, and allow cookies."
+        " It says whether the account is connected already.",
     ),
     "bad_form": Text(
         "This page was open too long",
-        "It can no longer be sent. " + _NOTHING,
-        "Open the link from the message again.",
+        "It can no longer be sent.",
+        "Open the link from the message again: it says whether the account is connected.",
     ),
     "attempt_expired": Text(
         "That took too long",
@@ -115,8 +127,9 @@ TEXTS: dict[str, Text] = {
     ),
     "our_fault": Text(
         "Something is wrong on our side",
-        "It is not your fault. " + _NOTHING,
-        "Wait some minutes, then try again. If it happens again, tell {retailer}.",
+        "It is not your fault.",
+        "Wait some minutes, then open the link from the message again: it says whether the account"
+        " is connected. If this happens again, tell {retailer}.",
     ),
 }
 
@@ -154,7 +167,10 @@ class Pages:
     def page(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:
         """A page from a template."""
         text = self._environment.get_template(f"{template}.html").render(**values)
-        return HTMLResponse(text, status)
+        headers = {}
+        if any(values.get(form) for form in _FORMS_TO_TIKTOK):
+            headers["Content-Security-Policy"] = CONTENT_POLICY
+        return HTMLResponse(text, status, headers)
 
     def message(
         self, name: str, status: int = HTTPStatus.BAD_REQUEST, *, again: Any = None

@@ -72,12 +72,6 @@ class ConnectSettings:
         """Where TikTok sends the browser back to; registered at TikTok to the letter."""
         return self.base_url + CALLBACK_PATH
 
-    @property
-    def authorize_origin(self) -> str:
-        """Scheme and host of TikTok's consent page."""
-        parts = urlsplit(self.authorize_url)
-        return f"{parts.scheme}://{parts.netloc}"
-
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> ConnectSettings:
         """Read and check the variables.

@@ -44,12 +44,15 @@ class Move:
         sources: States it may start from; empty = the store is not there yet.
         target: State it leads to; ``None`` = to that of the grant; ``"gone"`` = no row is left.
         by: Who makes it.
+        ends_links: The store's open connect links end with it. A store that only needs consent
+            keeps them: they are how it is connected again.
     """
 
     name: MoveName
     sources: tuple[StoreState, ...]
     target: StoreState | Literal["gone"] | None
     by: str
+    ends_links: bool = False
 
 
 MOVES: tuple[Move, ...] = (
@@ -59,10 +62,16 @@ MOVES: tuple[Move, ...] = (
     Move("lose_scope", ("active",), "missing_scope", "a refresh that tells of fewer permissions"),
     Move("regain_scope", ("missing_scope",), "active", "a refresh that tells of all permissions"),
     Move("grant_ended", GRANT_STATES, "needs_consent", "TikTok: revoked, or 180 (365) days over"),
-    Move("pause", (*GRANT_STATES, "paused"), "paused", "stores pause"),
+    Move("pause", (*GRANT_STATES, "paused"), "paused", "stores pause", ends_links=True),
     Move("resume", ("paused", "removed"), None, "stores resume"),
-    Move("disconnect", (*GRANT_STATES, "paused", "removed"), "removed", "stores disconnect"),
-    Move("erase", ("removed",), "gone", "stores erase"),
+    Move(
+        "disconnect",
+        (*GRANT_STATES, "paused", "removed"),
+        "removed",
+        "stores disconnect",
+        ends_links=True,
+    ),
+    Move("erase", ("removed",), "gone", "stores erase", ends_links=True),
 )
 """All there are. What is not here is refused."""
 
@@ -129,15 +138,8 @@ class Lifecycle:
         return "needs_consent"
 
     def pause(self, code: str, reason: str | None) -> StoreState:
-        """Leave the store out of the nightly syncs; its grant and its history stay.
-
-        Its open connect links end: a store that is not read is not to be connected, and whoever
-        takes it back in decides anew whom to send one.
-        """
-        with self.conn.transaction():
-            after = self._move("pause", code, _PAUSE, reason=reason)
-            revoke_links(self.conn, code)
-        return after
+        """Leave the store out of the nightly syncs; its grant and its history stay."""
+        return self._move("pause", code, _PAUSE, reason=reason)
 
     def resume(self, code: str) -> StoreState:
         """Take a paused or removed store back in; its history goes on where it ended."""
@@ -179,6 +181,8 @@ class Lifecycle:
         with self.conn.transaction():
             before = self.locked_for(name, code)
             self.conn.execute(update.encode(), {"code": code, **values})
+            if MOVE[name].ends_links:
+                revoke_links(self.conn, code)
             after = self.state(code)
             details = {"from": before, "to": after}
             audit.record(self.conn, name, [code], actor=self.actor, details=details)

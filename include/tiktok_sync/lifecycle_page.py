@@ -62,11 +62,15 @@ def _node(move: Move) -> str:
 
 def moves_table() -> str:
     """The table as Markdown, for docs/lifecycle.md."""
-    lines = ["| move | from | to | made by |", "| --- | --- | --- | --- |"]
+    lines = [
+        "| move | from | to | open connect links | made by |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for move in MOVES:
         target = {None: "the state of its grant", "gone": "no row is left"}.get(
             move.target, f"`{move.target}`"
         )
         sources = ", ".join(f"`{state}`" for state in move.sources) or "not there yet"
-        lines.append(f"| `{move.name}` | {sources} | {target} | {move.by} |")
+        links = "end" if move.ends_links else ""
+        lines.append(f"| `{move.name}` | {sources} | {target} | {links} | {move.by} |")
     return "\n".join([*lines, ""])

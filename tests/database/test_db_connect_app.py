@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -18,7 +16,6 @@ import requests
 from include.connect.__main__ import main
 from include.connect.settings import WEBHOOK_PATH
 from include.local.ports import choose_port
-from include.sandbox.admin_webhook import signature
 from include.sandbox.pipeline import Call
 from include.sandbox.wire import Answer
 from include.tiktok_sync.connect_role import ensure_connect_role
@@ -41,18 +38,6 @@ def app(bench: Bench) -> Iterator[ConnectServer]:
         yield server
 
 
-def webhook(app: ConnectServer, **body: Any) -> int:
-    """An event about S001, signed and sent by the sandbox; the app's status."""
-    path = "/stores/S001/webhook"
-    answer = app.bench.sandbox.admin("POST", path, json={"url": app.url + WEBHOOK_PATH, **body})
-    return int(answer["status"])
-
-
-def effects(app: ConnectServer) -> list[tuple[str, int]]:
-    found = app.bench.rows("SELECT effect, deliveries FROM webhook_events ORDER BY received_at")
-    return [(event["effect"], event["deliveries"]) for event in found]
-
-
 def test_every_answer_has_the_headers_and_no_page_runs_or_loads_anything(
     app: ConnectServer,
 ) -> None:
@@ -70,7 +55,8 @@ def test_every_answer_has_the_headers_and_no_page_runs_or_loads_anything(
         policy = answer.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
-        assert f"form-action 'self' {app.bench.sandbox.url}" in policy
+        # No policy of ours between a manager and wherever TikTok redirects to.
+        assert ("form-action 'self'" in policy) is (answer is not answers[0])
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Frame-Options"] == "DENY"
@@ -114,72 +100,6 @@ def test_one_address_is_slowed_down_and_others_are_not(app: ConnectServer) -> No
 def test_a_huge_body_is_refused_before_it_is_read_whole(app: ConnectServer) -> None:
     answer = app.http.post(app.url + WEBHOOK_PATH, data=b"x" * 40_000, timeout=30)
     assert answer.status_code == 413
-
-
-def test_a_removed_authorization_marks_the_store_once(app: ConnectServer) -> None:
-    bench = app.bench
-    bench.import_stores("S001", "S002")
-    now = int(time.time()) + 1  # the event has whole seconds
-    assert webhook(app, reason=1, create_time=now) == 200
-    stored = bench.row("SELECT * FROM store_tokens WHERE store_code = 'S001'")
-    assert stored["status"] == "needs_consent"
-    assert "disconnected the app" in stored["status_reason"]
-    assert bench.row("SELECT status FROM store_tokens WHERE store_code = 'S002'") == {
-        "status": "active"
-    }
-
-    bench.conn.execute("UPDATE store_tokens SET status = 'active' WHERE store_code = 'S001'")
-    assert webhook(app, reason=1, create_time=now) == 200
-    assert effects(app) == [("needs_consent", 2)]
-    assert bench.row("SELECT status FROM store_tokens WHERE store_code = 'S001'") == {
-        "status": "active"
-    }
-
-
-def test_an_event_from_before_the_present_grant_ends_nothing(app: ConnectServer) -> None:
-    app.bench.import_stores("S001")
-    assert webhook(app, create_time=int(time.time()) - 3_600) == 200
-    assert effects(app) == [("older_than_grant", 1)]
-    assert app.bench.row("SELECT status FROM store_tokens")["status"] == "active"
-
-
-def test_other_events_and_other_accounts_are_noted_and_do_nothing(app: ConnectServer) -> None:
-    app.bench.import_stores("S002")
-    assert webhook(app) == 200
-    assert webhook(app, event="video.publish.completed") == 200
-    assert effects(app) == [("unknown_account", 1), ("ignored", 1)]
-
-
-def test_an_unsigned_forged_or_old_webhook_is_refused(app: ConnectServer) -> None:
-    app.bench.import_stores("S001")
-    event = {
-        "client_key": app.settings.client_key,
-        "event": "authorization.removed",
-        "create_time": int(time.time()) + 5,
-        "user_openid": app.bench.row("SELECT open_id FROM store_tokens")["open_id"],
-        "content": '{"reason": 1}',
-    }
-    body, now = json.dumps(event).encode(), int(time.time())
-    secret = app.settings.client_secret
-    other_app = json.dumps({**event, "client_key": "other"}).encode()
-    tries = [
-        ({}, body, 401),
-        ({"TikTok-Signature": ""}, body, 401),
-        ({"TikTok-Signature": f"t={now},s="}, body, 401),
-        ({"TikTok-Signature": signature("another secret", body, now)}, body, 401),
-        ({"TikTok-Signature": signature(secret, body, now)}, body + b" ", 401),
-        ({"TikTok-Signature": signature(secret, body, now).replace("t=", "t=1")}, body, 401),
-        ({"TikTok-Signature": signature(secret, body, now - 80 * 3_600)}, body, 401),
-        ({"TikTok-Signature": signature(secret, body, now + 3_600)}, body, 401),
-        ({"TikTok-Signature": signature(secret, b"[]", now)}, b"[]", 400),
-        ({"TikTok-Signature": signature(secret, other_app, now)}, other_app, 400),
-    ]
-    for headers, sent, status in tries:
-        url = app.url + WEBHOOK_PATH
-        answer = requests.post(url, data=sent, headers=headers, timeout=30)
-        assert answer.status_code == status, (headers, answer.text)
-    assert effects(app) == []
-    assert app.bench.row("SELECT status FROM store_tokens")["status"] == "active"
 
 
 class Unavailable:

@@ -26,7 +26,6 @@ def test_the_least_that_is_needed() -> None:
     assert settings.redirect_uri == "https://connect.example.com/callback"
     assert (settings.port, settings.is_https) == (8092, True)
     assert settings.authorize_url == DEFAULT_AUTHORIZE_URL
-    assert settings.authorize_origin == "https://www.tiktok.com"
     assert settings.scopes == KNOWN_SCOPES
     assert settings.api_url == "https://open.tiktokapis.com"
     assert "hidden" not in repr(settings)

@@ -11,6 +11,7 @@ import pytest
 from include.connect.settings import DEFAULT_AUTHORIZE_URL, ConnectSettings
 from include.local.airflow_env import command_env, product_env, write_password_file
 from include.local.programs import AIRFLOW, programs
+from include.sandbox.settings import AUTHORIZE_PATH
 from include.tiktok_sync.connect_links import LinkMaker
 from tests.benchmarks.meter import PARTS
 
@@ -90,7 +91,7 @@ def test_beside_the_sandbox_the_connect_app_finds_it_and_is_registered_there(ben
 
     settings = ConnectSettings.from_env(found["connect"].launch.env)
     sandbox = found["sandbox"].launch.env
-    assert settings.authorize_origin == settings.api_url
+    assert settings.authorize_url == settings.api_url + AUTHORIZE_PATH
     assert settings.redirect_uri == sandbox["SANDBOX_REDIRECT_URIS"]
     assert "tiktok_connect" in settings.db_url
 
