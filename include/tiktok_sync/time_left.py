@@ -33,7 +33,7 @@ class TimeLeft:
         self._limit = limit
         self._clock = clock
         self._end = math.inf if limit is None else clock() + limit.total_seconds()
-        self.doing = "starting"
+        self.doing = "waiting for a valid token"  # what every job begins with
 
     @classmethod
     def of_task(cls, timeout: timedelta | None) -> TimeLeft:
