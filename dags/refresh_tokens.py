@@ -26,6 +26,8 @@ They are told of once when 30, 14 and 3 days are left, through the Airflow conne
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import DAG
 
 from store_sync_operator import STORES_LABEL, StoreSyncOperator
@@ -64,6 +66,7 @@ with DAG(
         doc_md="Refresh one batch of stores, one after the other.",
         pool="tiktok_users",
         map_index_template=STORES_LABEL,
+        execution_timeout=timedelta(minutes=3),
     )
 
     stores = refresh_store_tokens.expand(store_codes=list_stores(BATCH))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from include.tiktok_sync.errors import SyncError
 
@@ -33,6 +33,11 @@ def say_why_retried(context: Any) -> None:
 
 def _lines(error: BaseException) -> list[str]:
     """The cause and, apart from it, the next step: the UI cuts long lines off."""
+    if isinstance(error, AirflowTaskTimeout):
+        return [
+            "The task took longer than its execution_timeout; the traceback above says where.",
+            "Clear the task to run it again; what was written stays.",
+        ]
     if not isinstance(error, (SyncError, AirflowFailException)):
         return [
             f"Unexpected {type(error).__name__}: the traceback above says where.",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import structlog
@@ -15,9 +14,11 @@ from data_check_operator import OUTCOME_KEY
 from hooks.store_db_hook import StoreDbHook
 from hooks.tiktok_hook import TikTokHook
 from include.tiktok_sync.alert_rules import MISSING_CHECKS, EndedRun, alerts_of
+from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.data_checks import warnings_of
 from include.tiktok_sync.database import Connection, database_errors
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
+from include.tiktok_sync.last_words import LastWords
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.schema import check_schema
@@ -29,6 +30,7 @@ from include.tiktok_sync.store_job import StoreReport
 from include.tiktok_sync.store_run import Report, to_nobody
 from include.tiktok_sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync_log import RunKey, SyncLog
+from include.tiktok_sync.time_left import TimeLeft
 from include.tiktok_sync.vault import TokenVault
 from sync_deadline import sla
 from sync_metrics import tell_run, tell_store
@@ -97,6 +99,9 @@ def sync_stores(
     store_codes: Sequence[str],
     context: Mapping[str, Any],
     report: Report = to_nobody,
+    *,
+    store_timeout: timedelta | None = None,
+    in_case_of_a_stop: Callable[[LastWords], None] = lambda _: None,
 ) -> None:
     """One task's stores, one after the other, on one database connection and one HTTP session.
 
@@ -105,6 +110,10 @@ def sync_stores(
         store_codes: The stores.
         context: Airflow's.
         report: Told what came of each store.
+        store_timeout: Each store's share of the task's ``execution_timeout``: it ends by itself
+            before; ``None`` = no limit.
+        in_case_of_a_stop: Gets what can record the stores should the task be stopped; never for a
+            dry run.
 
     Raises:
         AirflowSkipException: Nothing to be done for any of them; the reason is in ``sync_logs``.
@@ -115,16 +124,26 @@ def sync_stores(
     params, day = context["params"], _day(context, settings)
 
     def told(found: StoreReport) -> None:
+        last_words.end(found.result.store_code)
         tell_store(job_name, found)
         report(found)
+
+    def open_client(store_code: str) -> TikTokClient:
+        time_left = TimeLeft.of_task(store_timeout)
+        last_words.begin(store_code, time_left)
+        return app.client(store_code, http=http, conn=conn, settings=settings, time_left=time_left)
 
     with StoreDbHook.for_task(context).session() as conn, app.transport() as http:
         repository = DryRunRepository(conn) if params["dry_run"] else StoreRepository(conn)
         total = len(set(params["stores"] or [])) or None
+        runs = [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes]
+        last_words = LastWords(conn, runs)
+        if not repository.dry_run:
+            in_case_of_a_stop(last_words)
         try:
             run_batch(
-                [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes],
-                open_client=partial(app.client, http=http, conn=conn, settings=settings),
+                runs,
+                open_client=open_client,
                 repository=repository,
                 report=told,
             )

@@ -7,6 +7,8 @@ errors under 200) and "envelope" (errors without `data`, the bare error of TikTo
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime, timezone
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse, Response
@@ -20,13 +22,23 @@ if TYPE_CHECKING:
     from include.sandbox.fault import Act, Hit
 
 _TROUBLE = "Something is wrong. Please try again later."
-_GATEWAY = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Time-out"}
+_GATEWAY = {
+    302: "Found",
+    403: "Forbidden",
+    404: "Not Found",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Time-out",
+}
 
 #: Undocumented codes, by the status they come with: a client can only go by the status.
 UNKNOWN_CODES: Mapping[int, str] = {400: "account_under_review", 503: "service_overloaded"}
 
 #: Longest wait that a `Retry-After` of a refusal out of turn asks for, in seconds.
 _LONGEST_WAIT = 3
+
+#: What an odd `Retry-After` asks for, in seconds.
+_A_DAY = 86_400
 
 
 @dataclasses.dataclass(slots=True)
@@ -61,9 +73,9 @@ class HtmlAnswer(Answer):
         return HTMLResponse(page, self.status, self.headers)
 
 
-def html(status: int) -> Act:
-    """A gateway's page with a status of 502, 503 or 504."""
-    return lambda _: HtmlAnswer(status, UNREADABLE, {})
+def html(status: int, **headers: str) -> Act:
+    """A gateway's page, with one of the statuses that have a title here."""
+    return lambda _: HtmlAnswer(status, UNREADABLE, {}, dict(headers))
 
 
 def refused(code: str, message: str) -> Act:
@@ -117,6 +129,19 @@ def _rate_limited(hit: Hit) -> Answer | None:
     return answer
 
 
+def _for_a_day(act: Act, *, as_date: bool) -> Act:
+    def later(hit: Hit) -> Answer | None:
+        answer = act(hit)
+        if answer is not None:
+            end = format_datetime(
+                datetime.fromtimestamp(hit.call.at + _A_DAY, timezone.utc), usegmt=True
+            )
+            answer.headers["Retry-After"] = end if as_date else str(_A_DAY)
+        return answer
+
+    return later
+
+
 def _fault(text: str, act: Act) -> Fault:
     return Fault(text, DISPLAY, act, replaces=True)
 
@@ -126,6 +151,19 @@ FAULTS: Mapping[str, Fault] = {
     "bad_gateway_html": _fault("502 with a page of HTML", html(502)),
     "unavailable_html": _fault("503 with a page of HTML", html(503)),
     "gateway_timeout_html": _fault("504 with a page of HTML", html(504)),
+    "forbidden_html": _fault("403 with a page of HTML, as an edge or a proxy has it", html(403)),
+    "forbidden_json": _fault(
+        "403 with a gateway's JSON, which is not TikTok's",
+        lambda _: RawAnswer(403, UNREADABLE, {}, text='{"message": "Forbidden"}'),
+    ),
+    "not_found_html": _fault("404 with a page of HTML", html(404)),
+    "login_redirect": _fault("302 to a login page", html(302, Location="/login")),
+    "unavailable_for_a_day": _fault(
+        "503 with HTML and `Retry-After: 86400`", _for_a_day(html(503), as_date=False)
+    ),
+    "unavailable_until_tomorrow": _fault(
+        "503 with HTML and tomorrow's date as `Retry-After`", _for_a_day(html(503), as_date=True)
+    ),
     "invalid_json": _fault("200 with a body that is not JSON", _invalid_json),
     "error_in_200": _fault(
         "200 with internal_error in the body",
@@ -152,6 +190,14 @@ FAULTS: Mapping[str, Fault] = {
     "valid_body_in_500": _fault("500 with the true body", _valid_body_in_500),
     "missing_data": _fault("200 ok without `data`", _missing_data),
     "rate_limited": _fault("429 rate_limit_exceeded out of turn", _rate_limited),
+    "rate_limited_for_a_day": _fault(
+        "429 rate_limit_exceeded with `Retry-After: 86400`",
+        _for_a_day(_rate_limited, as_date=False),
+    ),
+    "rate_limited_until_tomorrow": _fault(
+        "429 rate_limit_exceeded with tomorrow's date as `Retry-After`",
+        _for_a_day(_rate_limited, as_date=True),
+    ),
     "token_rejected": _fault(
         "401 access_token_invalid for a token that is alive",
         refused("access_token_invalid", "The access token is invalid or not found in the request."),

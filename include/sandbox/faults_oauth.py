@@ -59,6 +59,9 @@ FAULTS: Mapping[str, Fault] = {
     "oauth_unavailable_html": Fault(
         "refresh: 503 with a page of HTML", REFRESH, html(503), replaces=True
     ),
+    "oauth_forbidden_html": Fault(
+        "refresh: 403 with a page of HTML", REFRESH, html(403), replaces=True
+    ),
     "oauth_answer_lost": Fault(
         "refresh: tokens rotated, then the connection reset", REFRESH, _answer_lost, replaces=True
     ),

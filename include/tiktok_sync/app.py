@@ -13,6 +13,7 @@ from include.tiktok_sync.http import HttpTransport, Timeouts
 from include.tiktok_sync.oauth import OAuthClient
 from include.tiktok_sync.rate_limit import PostgresRateLimiter
 from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.time_left import TimeLeft
 from include.tiktok_sync.token_store import TokenStore
 from include.tiktok_sync.tokens import TokenSource
 from include.tiktok_sync.vault import TokenVault
@@ -73,9 +74,22 @@ class TikTokApp:
         return OAuthClient(http, self.client_key, self.client_secret)
 
     def client(
-        self, store_code: str, *, http: HttpTransport, conn: Connection, settings: Settings
+        self,
+        store_code: str,
+        *,
+        http: HttpTransport,
+        conn: Connection,
+        settings: Settings,
+        time_left: TimeLeft | None = None,
     ) -> TikTokClient:
         """One store's client; tokens and rate limit live in the database behind ``conn``.
+
+        Args:
+            store_code: Which store.
+            http: Transport to TikTok.
+            conn: The store database.
+            settings: Keys and limit.
+            time_left: What the store may take; ``None`` = as long as it takes.
 
         Raises:
             ConfigurationError: ``TIKTOK_TOKEN_KEYS`` is empty or wrong.
@@ -86,8 +100,9 @@ class TikTokApp:
             vault=TokenVault(settings.token_keys),
             oauth=self.oauth(http),
         )
-        limiter = PostgresRateLimiter(conn, settings.rate_limit_per_minute)
-        return TikTokClient(http, tokens=tokens, limiter=limiter)
+        time_left = time_left or TimeLeft()
+        limiter = PostgresRateLimiter(conn, settings.rate_limit_per_minute, time_left=time_left)
+        return TikTokClient(http, tokens=tokens, limiter=limiter, time_left=time_left)
 
     def check(self) -> None:
         """Prove the credentials at TikTok without touching a store.

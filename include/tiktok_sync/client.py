@@ -16,7 +16,6 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception_type,
-    stop_after_attempt,
     wait_random_exponential,
 )
 
@@ -25,10 +24,11 @@ from include.tiktok_sync.errors import (
     SyncError,
     TikTokUnavailableError,
 )
-from include.tiktok_sync.http import Answer, HttpTransport
-from include.tiktok_sync.meanings import Action, Meaning, meaning_of_api_answer
+from include.tiktok_sync.http import Answer, HttpTransport, NoAnswerInTimeError
+from include.tiktok_sync.meanings import Action, Meaning, api_code, meaning_of_api_answer
 from include.tiktok_sync.models import VIDEO_FIELDS, UserProfile, Video, VideoPage, parse_videos
 from include.tiktok_sync.rate_limit import RateLimiter
+from include.tiktok_sync.time_left import TimeLeft
 from include.tiktok_sync.tokens import TokenSource
 
 PAGE_SIZE = 20
@@ -42,14 +42,13 @@ BLIP_ATTEMPTS = 4
 """Tries of one call in the client; waits of up to 8 s between them. Longer trouble is the
 task's to wait out (its retry policy), so the two never multiply for long."""
 
+LONGEST_BLIP_S = 8.0
+
 REFUSED_ATTEMPTS = 6
 """Tries after a 429; each pauses the endpoint for everyone first."""
 
 PAUSE_AFTER_429_S = 5.0
 """TikTok documents no ``Retry-After``; the window slides, so places open up all the time."""
-
-MAX_PAUSE_S = 120.0
-"""Two of TikTok's windows: an odd ``Retry-After`` must not close an endpoint for the night."""
 
 
 class _BlipError(Exception):
@@ -84,13 +83,22 @@ class TikTokClient:
         http: Transport to the API host.
         tokens: The store's access tokens.
         limiter: The limit shared by everyone.
+        time_left: What this try of the store may still take.
 
     Attributes:
         calls: What they cost, by endpoint.
     """
 
-    def __init__(self, http: HttpTransport, *, tokens: TokenSource, limiter: RateLimiter) -> None:
+    def __init__(
+        self,
+        http: HttpTransport,
+        *,
+        tokens: TokenSource,
+        limiter: RateLimiter,
+        time_left: TimeLeft | None = None,
+    ) -> None:
         self._http = http
+        self._time_left = time_left or TimeLeft()
         self._limiter = limiter
         self.tokens = tokens
         self.calls: defaultdict[str, CallCounts] = defaultdict(CallCounts)
@@ -141,13 +149,14 @@ class TikTokClient:
         params: Mapping[str, str],
         json_body: Mapping[str, Any] | None,
     ) -> _Request:
+        self._time_left.spend(0, "waiting for a valid token")
         return _Request(method, endpoint, params, json_body, token=self.tokens.access_token())
 
     def _call(self, request: _Request, read: Callable[[Mapping[str, Any], datetime], T]) -> T:
         retrying = Retrying(
             retry=retry_if_exception_type(_BlipError),
-            stop=stop_after_attempt(BLIP_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.5, max=8),
+            stop=self._is_last_try,
+            wait=wait_random_exponential(multiplier=0.5, max=LONGEST_BLIP_S),
             before_sleep=self._count_repeat,
             reraise=True,
         )
@@ -157,6 +166,10 @@ class TikTokClient:
             raise blip.error from None
         return result
 
+    def _is_last_try(self, state: RetryCallState) -> bool:
+        out_of_time = self._time_left.seconds() <= LONGEST_BLIP_S
+        return state.attempt_number >= BLIP_ATTEMPTS or out_of_time
+
     def _count_repeat(self, state: RetryCallState) -> None:
         request: _Request = state.args[0]
         self.calls[request.endpoint].repeats += 1
@@ -165,11 +178,9 @@ class TikTokClient:
         """Send until the answer is neither "refresh" nor "wait"."""
         while True:
             answer = self._send(request)
-            code = _said(answer).get("code")
+            code = api_code(_said(answer))
             meaning = meaning_of_api_answer(
-                answer.status,
-                code if isinstance(code, str) else None,
-                with_cursor="cursor" in (request.json_body or {}),
+                answer.status, code, with_cursor="cursor" in (request.json_body or {})
             )
             if meaning.action is Action.USE:
                 try:
@@ -180,19 +191,20 @@ class TikTokClient:
                     error.log_id = _said(answer).get("log_id")
                     raise _BlipError(error) from None
             if meaning.action is Action.REFRESH and not request.refreshed:
+                self._time_left.spend(0, "waiting for a new token")
                 request.token = self.tokens.replace_rejected(request.token)
                 request.refreshed = True
             elif meaning.action is Action.WAIT and request.refused < REFUSED_ATTEMPTS:
                 request.refused += 1
                 self.calls[request.endpoint].rate_limited += 1
-                pause_s = min(answer.retry_after_s or PAUSE_AFTER_429_S, MAX_PAUSE_S)
-                self._limiter.pause(request.endpoint, pause_s)
+                self._limiter.pause(request.endpoint, answer.retry_after_s or PAUSE_AFTER_429_S)
             else:
                 raise _failure(meaning, answer, request.endpoint)
 
     def _send(self, request: _Request) -> Answer:
         counts = self.calls[request.endpoint]
         counts.waited_s += self._limiter.acquire(request.endpoint)
+        self._time_left.spend(0, f"waiting for TikTok's answer to {request.endpoint}")
         counts.calls += 1
         try:
             return self._http.send(
@@ -201,7 +213,13 @@ class TikTokClient:
                 token=request.token,
                 params=request.params,
                 json_body=request.json_body,
+                within_s=self._time_left.seconds(),
             )
+        except NoAnswerInTimeError as error:
+            if self._time_left.seconds() <= 0:
+                raise self._time_left.is_over() from None
+            # Asked again with more patience; silence at its end is no blip any more.
+            raise error if error.is_last else _BlipError(error) from None
         except TikTokUnavailableError as error:
             raise _BlipError(error) from None
 

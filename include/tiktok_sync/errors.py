@@ -9,9 +9,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 StoreTokenStatus = Literal["active", "needs_consent", "missing_scope"]
+
+MAX_RETRY_AFTER_S = 120.0
+"""The longest wait that an answer may ask for: two of TikTok's rate limit windows. An odd
+``Retry-After`` must close an endpoint or hold a task back for minutes, never for a night."""
+
+
+def bounded_wait(seconds: float | None) -> float | None:
+    """A wait that was asked for, at most ``MAX_RETRY_AFTER_S``.
+
+    Returns:
+        Seconds above 0; ``None`` = none was asked for.
+    """
+    if seconds is None or math.isnan(seconds) or seconds <= 0:
+        return None
+    return min(seconds, MAX_RETRY_AFTER_S)
 
 
 class SyncError(Exception):
@@ -55,7 +71,7 @@ class RetriableError(SyncError):
 
     Args:
         message: See :class:`SyncError`.
-        retry_after_s: Seconds to wait at least, when known.
+        retry_after_s: Seconds to wait at least, when known; kept as :func:`bounded_wait` says.
         detail: See :class:`SyncError`.
         log_id: See :class:`SyncError`.
     """
@@ -71,7 +87,7 @@ class RetriableError(SyncError):
         log_id: str | None = None,
     ) -> None:
         super().__init__(message, detail=detail, log_id=log_id)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = bounded_wait(retry_after_s)
 
 
 class TikTokUnavailableError(RetriableError):
@@ -96,6 +112,12 @@ class DatabaseUnavailableError(RetriableError):
     """Postgres cannot be reached, or a lock was not to be had in time."""
 
     kind = "database"
+
+
+class OutOfTimeError(RetriableError):
+    """The store was not done within the time that one try may take."""
+
+    kind = "out_of_time"
 
 
 class SkippableError(SyncError):

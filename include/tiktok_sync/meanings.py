@@ -3,14 +3,16 @@
 Sources: developers.tiktok.com "Error Handling" (v2 API) and "OAuth Error Handling". HTTP status
 alone does not tell: two different refusals share 401, errors have been seen with 200 and good data
 with 500, so the code in the body is read first and the status only for codes that nobody has
-documented.
+documented. An answer that is not TikTok's JSON says nothing about the request: something in between
+gave it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 from requests import exceptions as http
 
@@ -27,7 +29,12 @@ from include.tiktok_sync.errors import (
 )
 
 HTTP_OK = 200
+HTTP_REDIRECT = 300
+HTTP_BAD_REQUEST = 400
+HTTP_NOT_FOUND = 404
+HTTP_NOT_ALLOWED = 405
 HTTP_REQUEST_TIMEOUT = 408
+HTTP_GONE = 410
 HTTP_TOO_MANY_REQUESTS = 429
 HTTP_SERVER_ERROR = 500
 
@@ -104,7 +111,24 @@ _MALFORMED = Meaning(
     TikTokUnavailableError,
     "TikTok's answer could not be read (not the documented JSON). It is tried again while the run"
     " has tries left; if it persists, see whether a proxy answers in TikTok's place.",
-    "a 200 without the envelope: a gateway's page, or a body that was cut",
+    "a success without the envelope: a gateway's page, or a body that was cut",
+)
+_IN_BETWEEN = Meaning(
+    Action.RETRY,
+    TikTokUnavailableError,
+    "Something between here and TikTok refused the call: a proxy, a firewall or the edge of"
+    " TikTok's network. It is tried again while the run has tries left; if it persists, ask whoever"
+    " runs the network whether TikTok may be called from here (HTTPS_PROXY, allowed addresses).",
+    "a 4xx without TikTok's JSON did not come from TikTok's API",
+)
+_WRONG_PLACE = Meaning(
+    Action.RETRY,
+    TikTokUnavailableError,
+    "There is no TikTok API at the address that was called: either TIKTOK_API_URL (the host of the"
+    " connection tiktok_default) is wrong, or something in between (a proxy, a login page) answers"
+    " in TikTok's place. It is tried again while the run has tries left; if it persists, check the"
+    " address first.",
+    "a redirect, or 404, 405 or 410 without TikTok's JSON; redirects are not followed",
 )
 _CURSOR_REJECTED = Meaning(
     Action.RETRY,
@@ -207,12 +231,32 @@ EXCEPTIONS: Mapping[type[Exception], Meaning] = {
 a message stands for TikTok's base URL."""
 
 
+def api_code(said: Mapping[str, Any]) -> str | None:
+    """The code of a data endpoint's ``error``, if that is TikTok's.
+
+    A gateway may answer with a ``code`` of its own; TikTok never leaves the ``log_id`` out.
+    """
+    return _name(said, "code", {"ok", *API_CODES})
+
+
+def oauth_error(body: Mapping[str, Any]) -> str | None:
+    """The ``error`` of an OAuth answer, if it is TikTok's; see :func:`api_code`."""
+    return _name(body, "error", OAUTH_ERRORS)
+
+
+def _name(said: Mapping[str, Any], key: str, known: Container[str]) -> str | None:
+    name = said.get(key)
+    if not isinstance(name, str):
+        return None
+    return name if name in known or "log_id" in said else None
+
+
 def meaning_of_api_answer(status: int, code: str | None, *, with_cursor: bool = False) -> Meaning:
     """What an answer of a data endpoint means.
 
     Args:
         status: HTTP status.
-        code: ``error.code``; ``None`` when the body is not the documented envelope.
+        code: As :func:`api_code` finds it.
         with_cursor: Whether the call sent a cursor that TikTok had given.
     """
     if with_cursor and code in CURSOR_CODES:
@@ -221,20 +265,16 @@ def meaning_of_api_answer(status: int, code: str | None, *, with_cursor: bool = 
         return API_CODES[code]
     if code == "ok":
         return Meaning(Action.USE)
-    if status == HTTP_OK and code is None:
-        return _MALFORMED
-    return _meaning_of_status(status)
+    return _meaning_of_status(status, is_tiktoks=code is not None)
 
 
 def meaning_of_oauth_answer(status: int, error: str | None) -> Meaning:
-    """What an OAuth answer without an ``access_token`` means; ``error`` as in its body."""
+    """What an OAuth answer without an ``access_token`` means; ``error``: :func:`oauth_error`."""
     if error is not None and error in OAUTH_ERRORS:
         return OAUTH_ERRORS[error]
-    if status == HTTP_OK and error is None:
-        return _MALFORMED
     if status == HTTP_TOO_MANY_REQUESTS:
         return _REFRESH_LIMITED
-    return _meaning_of_status(status)
+    return _meaning_of_status(status, is_tiktoks=error is not None)
 
 
 def meaning_of_exception(error: Exception, url: str) -> Meaning:
@@ -244,9 +284,15 @@ def meaning_of_exception(error: Exception, url: str) -> Meaning:
     return replace(meaning, message=meaning.message.format(url=url))
 
 
-def _meaning_of_status(status: int) -> Meaning:
+def _meaning_of_status(status: int, *, is_tiktoks: bool) -> Meaning:
     if status == HTTP_TOO_MANY_REQUESTS:
         return _RATE_LIMITED
     if status >= HTTP_SERVER_ERROR or status == HTTP_REQUEST_TIMEOUT:
         return _UNAVAILABLE
-    return _REFUSED
+    if is_tiktoks:
+        return _REFUSED
+    if status < HTTP_REDIRECT:
+        return _MALFORMED
+    if status < HTTP_BAD_REQUEST or status in (HTTP_NOT_FOUND, HTTP_NOT_ALLOWED, HTTP_GONE):
+        return _WRONG_PLACE
+    return _IN_BETWEEN

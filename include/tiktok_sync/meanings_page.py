@@ -22,6 +22,20 @@ OTHER_STATUSES: Mapping[str, tuple[int, ...]] = {
 }
 """How codes that nobody has documented are told apart: by their status alone."""
 
+NOT_TIKTOKS: Mapping[str, tuple[int, ...]] = {
+    "HTTP 1xx or 2xx": tuple(range(100, 300)),
+    "HTTP 3xx, 404, 405 or 410": (*range(300, 400), 404, 405, 410),
+    "HTTP 408 or 5xx": (408, *range(500, 600)),
+    "HTTP 429": (429,),
+    "another HTTP 4xx": (
+        *range(400, 404),
+        *(406, 407, 409),
+        *range(411, 429),
+        *range(430, 500),
+    ),
+}
+"""How answers without TikTok's JSON are told apart."""
+
 _HEAD = """\
 # What every answer means
 
@@ -30,9 +44,10 @@ Generated from `include/tiktok_sync/meanings.py` by `python -m include.tiktok_sy
 test pins it: [behavior.md](behavior.md).
 
 The code in the body decides, whatever the HTTP status; a code that is not listed is judged by the
-status. *The client does* what can help within seconds. *If that does not help*, the store's row in
-`sync_logs` gets that `status`, the message for the person, and in `details` the `kind` and, for the
-engineer, the `detail`; a `failed` store that may succeed later is tried again by Airflow.
+status. An answer without TikTok's JSON (HTML, nothing, a gateway's own JSON) comes from something
+in between. *The client does* what can help within seconds. *If that does not help*, the store's
+row in `sync_logs` gets that `status`, the message for the person, and in `details` the `kind` and,
+for the engineer, the `detail`; a `failed` store that may succeed later is tried again by Airflow.
 """
 
 _COLUMNS = ("answer", "the client does", "if that does not help", "the person reads", "detail")
@@ -50,18 +65,24 @@ def meanings_page() -> str:
         for code in sorted(CURSOR_CODES)
     }
     api_others = {
-        "no JSON, or without a code, HTTP 200": meaning_of_api_answer(200, None),
         **{
-            f"anything else with {label}": meaning_of_api_answer(statuses[0], "")
+            f"another code with {label}": meaning_of_api_answer(statuses[0], "")
             for label, statuses in OTHER_STATUSES.items()
+        },
+        **{
+            f"not TikTok's JSON, {label}": meaning_of_api_answer(statuses[0], None)
+            for label, statuses in NOT_TIKTOKS.items()
         },
     }
     oauth = {f"`{name}`": meaning for name, meaning in OAUTH_ERRORS.items()}
     oauth_others = {
-        "no JSON, or neither token nor error, HTTP 200": meaning_of_oauth_answer(200, None),
         **{
-            f"anything else with {label}": meaning_of_oauth_answer(statuses[0], "")
+            f"another error with {label}": meaning_of_oauth_answer(statuses[0], "")
             for label, statuses in OTHER_STATUSES.items()
+        },
+        **{
+            f"not TikTok's JSON, {label}": meaning_of_oauth_answer(statuses[0], None)
+            for label, statuses in NOT_TIKTOKS.items()
         },
     }
     exceptions = {f"`{kind.__name__}`": meaning for kind, meaning in EXCEPTIONS.items()}

@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
 from include.tiktok_sync.http import Answer, HttpTransport
-from include.tiktok_sync.meanings import HTTP_OK, meaning_of_oauth_answer
+from include.tiktok_sync.meanings import HTTP_OK, meaning_of_oauth_answer, oauth_error
 from include.tiktok_sync.snapshot import utc_now
 
 TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
@@ -74,12 +74,7 @@ class OAuthClient:
             ConfigurationError: The app's credentials are wrong.
             TikTokUnavailableError: No proof either way.
         """
-        retry = Retrying(
-            retry=retry_if_exception_type(TikTokUnavailableError),
-            stop=stop_after_attempt(2),
-            wait=wait_fixed(1),
-            reraise=True,
-        )
+        retry = _once_more()
         try:
             body = retry(self._token, grant_type="refresh_token", refresh_token=refresh_token)
         except NeedsConsentError as error:
@@ -128,6 +123,8 @@ class OAuthClient:
     def check_app(self) -> None:
         """Ask for a client token, which proves key and secret without touching any store.
 
+        Passing trouble is tried once more: a whole night hangs on this call.
+
         An app that may not have one (TikTok documents them for other products) still shows by the
         kind of refusal that TikTok knows it.
 
@@ -135,6 +132,9 @@ class OAuthClient:
             ConfigurationError: The app's credentials are wrong.
             TikTokUnavailableError: TikTok did not answer.
         """
+        _once_more()(self._check_app)
+
+    def _check_app(self) -> None:
         answer = self._post(TOKEN_PATH, grant_type="client_credentials")
         body = answer.body or {}
         if not body.get("access_token") and body.get("error") not in GRANT_TYPE_REFUSALS:
@@ -149,6 +149,15 @@ class OAuthClient:
 
     def _post(self, path: str, **form: str) -> Answer:
         return self._http.send("POST", path, form={**self._credentials, **form})
+
+
+def _once_more() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(TikTokUnavailableError),
+        stop=stop_after_attempt(2),
+        wait=wait_fixed(1),
+        reraise=True,
+    )
 
 
 def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentError:
@@ -176,7 +185,7 @@ def _grant(body: Mapping[str, Any]) -> TokenGrant:
 def _error(answer: Answer, path: str = TOKEN_PATH) -> SyncError:
     body = answer.body or {}
     name = body.get("error")
-    meaning = meaning_of_oauth_answer(answer.status, name if isinstance(name, str) else None)
+    meaning = meaning_of_oauth_answer(answer.status, oauth_error(body))
     endpoint = path.removeprefix("/v2/").rstrip("/")
     detail = f"{endpoint}: HTTP {answer.status}, {name}: {body.get('error_description')}"
     return meaning.as_error(

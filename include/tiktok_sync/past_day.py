@@ -188,7 +188,8 @@ def claim(conn: Connection, run: StoreRun) -> bool:
             " ON CONFLICT (job_name, store_code) DO UPDATE SET"
             " run_id = excluded.run_id, claimed_until = excluded.claimed_until"
             " WHERE old.claimed_until IS NULL OR old.claimed_until < now()"
-            " OR old.run_id = excluded.run_id",
+            # A clock that was ahead left it: no claim of today can reach so far.
+            " OR old.claimed_until > now() + %(claim)s OR old.run_id = excluded.run_id",
             {**_values(run), "claim": CLAIM},
         ).rowcount
         == 1

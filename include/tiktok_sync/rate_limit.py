@@ -10,6 +10,12 @@ blocks nobody.
 The same holds while the limit changes, and while workers with the old and the new one overlap:
 the places in use are those below the larger one, so no span holds more than that many, and once a
 window has passed without the larger one, no more than the smaller.
+
+A database clock that was ahead and is put right leaves places that lie hours away. Each place
+therefore says how long its call had to wait when it was granted: the call goes no later than that
+from now on, as it was granted before now. So a place is never further away than a window and the
+queue that was there before it, and no place is ever given back too early. A clock that was behind
+leaves places that look over: in the minute in which it is put right, twice the limit may pass.
 """
 
 from __future__ import annotations
@@ -19,7 +25,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
+import structlog
+
 from include.tiktok_sync.database import Connection
+from include.tiktok_sync.errors import MAX_RETRY_AFTER_S
+from include.tiktok_sync.snapshot import utc_now
+from include.tiktok_sync.time_left import TimeLeft
+
+log = structlog.get_logger(__name__)
 
 WINDOW = timedelta(seconds=60)
 """TikTok's window."""
@@ -30,49 +43,61 @@ MARGIN = timedelta(seconds=1)
 JITTER = timedelta(seconds=1)
 """Those whom a pause held back set off spread over this time after its end."""
 
+MAX_PAUSE = timedelta(seconds=MAX_RETRY_AFTER_S)
+
+LONG_WAIT_S = 60.0
+"""A wait that is longer is logged."""
+
+# One that is longer than any can be is left over from a clock that was ahead.
+_IS_PAUSED = """
+paused_until > clock_timestamp() AND paused_until <= clock_timestamp() + %(max_pause)s
+"""
+
 # The waiting is part of the grant (jitter too), so that the ring knows when the call really goes.
 _GRANT = """
-INSERT INTO rate_limit_grants AS g (endpoint, place, granted_at)
-SELECT %(endpoint)s, turn.grants %% %(limit)s,
-       CASE WHEN turn.paused_until > clock_timestamp()
-            THEN turn.paused_until + random() * %(jitter)s
-            ELSE clock_timestamp() END
+INSERT INTO rate_limit_grants AS g (endpoint, place, granted_at, wait)
+SELECT %(endpoint)s, turn.grants %% %(limit)s, clock_timestamp() + turn.wait, turn.wait
 FROM turn
-ON CONFLICT (endpoint, place) DO UPDATE
-    SET granted_at = greatest(excluded.granted_at, g.granted_at + %(window)s)
+ON CONFLICT (endpoint, place) DO UPDATE SET
+    granted_at = greatest(
+        excluded.granted_at, least(g.granted_at, clock_timestamp() + g.wait) + %(window)s),
+    wait = greatest(
+        excluded.wait, least(g.granted_at - clock_timestamp(), g.wait) + %(window)s)
 RETURNING extract(epoch FROM granted_at - clock_timestamp())::float8
 """
+
+_REST = "paused_until - clock_timestamp() + random() * %(jitter)s"
 
 _TAKE_PLACE = f"""
 WITH turn AS (
     INSERT INTO rate_limits AS r (endpoint, grants) VALUES (%(endpoint)s, 1)
     ON CONFLICT (endpoint) DO UPDATE SET grants = r.grants + 1
-    RETURNING grants, paused_until
+    RETURNING grants, CASE WHEN {_IS_PAUSED} THEN {_REST} ELSE interval '0' END AS wait
 )
 {_GRANT}
-"""  # noqa: S608 - two constants of this file
+"""  # noqa: S608 - constants of this file
 
 # Nothing to update, so neither a lock nor a write, unless there is a pause.
 _TAKE_ANOTHER_IF_PAUSED = f"""
 WITH turn AS (
     UPDATE rate_limits SET grants = grants + 1
-    WHERE endpoint = %(endpoint)s AND paused_until > clock_timestamp()
-    RETURNING grants, paused_until
+    WHERE endpoint = %(endpoint)s AND {_IS_PAUSED}
+    RETURNING grants, {_REST} AS wait
 )
 {_GRANT}
-"""  # noqa: S608 - two constants of this file
+"""  # noqa: S608 - constants of this file
 
-_REST_OF_PAUSE = """
-SELECT extract(epoch FROM paused_until - clock_timestamp() + random() * %(jitter)s)::float8
-FROM rate_limits
-WHERE endpoint = %(endpoint)s AND paused_until > clock_timestamp()
-"""
+_REST_OF_PAUSE = f"""
+SELECT extract(epoch FROM {_REST})::float8
+FROM rate_limits WHERE endpoint = %(endpoint)s AND {_IS_PAUSED}
+"""  # noqa: S608 - constants of this file
 
 _PAUSE = """
 INSERT INTO rate_limits AS r (endpoint, grants, paused_until, refusals)
 VALUES (%(endpoint)s, 0, clock_timestamp() + %(pause)s, 1)
 ON CONFLICT (endpoint) DO UPDATE
-    SET paused_until = greatest(r.paused_until, excluded.paused_until),
+    SET paused_until = CASE WHEN r.paused_until <= clock_timestamp() + %(max_pause)s
+            THEN greatest(r.paused_until, excluded.paused_until) ELSE excluded.paused_until END,
         refusals = r.refusals + 1
 """
 
@@ -94,14 +119,21 @@ class PostgresRateLimiter:
         conn: Autocommit connection; no transaction stays open while waiting.
         per_minute: Calls a minute for each endpoint; 0 = no limit, and no call is counted then,
             but a pause still holds for everyone.
+        time_left: Of the try that asks; a wait that goes beyond it fails at once.
         sleep: For tests.
     """
 
     def __init__(
-        self, conn: Connection, per_minute: int, *, sleep: Callable[[float], None] = time.sleep
+        self,
+        conn: Connection,
+        per_minute: int,
+        *,
+        time_left: TimeLeft | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._conn = conn
         self._per_minute = per_minute
+        self._time_left = time_left or TimeLeft()
         self._sleep = sleep
 
     def acquire(self, endpoint: str) -> float:
@@ -111,12 +143,23 @@ class PostgresRateLimiter:
         goes: a pause may have begun meanwhile, and then it takes a new place behind it; the old
         one stays unused.
 
+        A wait of more than a minute is logged once, with its reason.
+
         Returns:
             Seconds waited.
+
+        Raises:
+            OutOfTimeError: The place opens too late for this try; it stays unused.
         """
-        waited_s = 0.0
+        waited_s, is_said = 0.0, False
         wait_s = self._ask(_TAKE_PLACE if self._per_minute else _REST_OF_PAUSE, endpoint)
         while wait_s > 0:
+            self._time_left.spend(
+                wait_s, f"waiting for its turn under the rate limit of {endpoint}"
+            )
+            if wait_s > LONG_WAIT_S and not is_said:
+                self._say_why(endpoint, wait_s)
+                is_said = True
             self._sleep(wait_s)
             waited_s += wait_s
             wait_s = self._ask(
@@ -127,9 +170,10 @@ class PostgresRateLimiter:
     def pause(self, endpoint: str, seconds: float) -> None:
         """Close the endpoint for everyone for ``seconds``, and count the refusal.
 
-        A longer pause that is under way stays as it is.
+        A longer pause that is under way stays as it is; none is longer than ``MAX_PAUSE``.
         """
-        self._conn.execute(_PAUSE, {"endpoint": endpoint, "pause": timedelta(seconds=seconds)})
+        pause = min(timedelta(seconds=seconds), MAX_PAUSE)
+        self._conn.execute(_PAUSE, {"endpoint": endpoint, "pause": pause, "max_pause": MAX_PAUSE})
 
     def _ask(self, statement: str, endpoint: str) -> float:
         """Seconds until the call may go; 0 or less = now."""
@@ -140,6 +184,25 @@ class PostgresRateLimiter:
                 "limit": self._per_minute,
                 "window": WINDOW + MARGIN,
                 "jitter": JITTER,
+                "max_pause": MAX_PAUSE,
             },
         ).fetchone()
         return row[0] if row else 0.0
+
+    def _say_why(self, endpoint: str, wait_s: float) -> None:
+        row = self._conn.execute(
+            _REST_OF_PAUSE.encode(),
+            {"endpoint": endpoint, "jitter": timedelta(0), "max_pause": MAX_PAUSE},
+        ).fetchone()
+        reason = (
+            "TikTok answered 429 (too many calls), so this endpoint is paused for everyone"
+            if row
+            else f"{self._per_minute} calls a minute are allowed, and others are before this one"
+        )
+        log.warning(
+            "Waiting for the rate limit",
+            endpoint=endpoint,
+            seconds=round(wait_s),
+            until_about=f"{utc_now() + timedelta(seconds=wait_s):%H:%M:%S} UTC",
+            reason=reason,
+        )

@@ -8,23 +8,27 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from include.tiktok_sync.database import Connection
+from include.tiktok_sync.rate_limit import MAX_PAUSE
 
 ALERTS = 10
 _ENDPOINTS = 20
 
 _RATE_LIMITS = """
 SELECT r.endpoint, r.grants, r.refusals,
-    CASE WHEN r.paused_until > clock_timestamp() THEN r.paused_until END AS paused_until,
+    CASE WHEN r.paused_until > clock_timestamp()
+        AND r.paused_until <= clock_timestamp() + %(max_pause)s THEN r.paused_until
+    END AS paused_until,
     recent.used, recent.waiting
 FROM rate_limits AS r
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE g.granted_at BETWEEN clock_timestamp() - interval '60 seconds'
             AND clock_timestamp()) AS used,
-        count(*) FILTER (WHERE g.granted_at > clock_timestamp()) AS waiting
+        count(*) FILTER (WHERE g.granted_at > clock_timestamp()
+            AND g.granted_at <= clock_timestamp() + g.wait + interval '1 second') AS waiting
     FROM rate_limit_grants AS g WHERE g.endpoint = r.endpoint
 ) AS recent
 ORDER BY r.endpoint
-LIMIT %s
+LIMIT %(endpoints)s
 """
 
 # pg_stat_database is open to every role; pg_stat_activity hides other roles' sessions.
@@ -88,7 +92,9 @@ class RaisedAlert:
 def rate_limits(conn: Connection) -> list[RateLimit]:
     """Each endpoint's use; empty while no call was ever made under a limit."""
     with conn.cursor(row_factory=class_row(RateLimit)) as cursor:
-        return cursor.execute(_RATE_LIMITS.encode(), [_ENDPOINTS]).fetchall()
+        return cursor.execute(
+            _RATE_LIMITS.encode(), {"endpoints": _ENDPOINTS, "max_pause": MAX_PAUSE}
+        ).fetchall()
 
 
 def connections(conn: Connection) -> Connections:

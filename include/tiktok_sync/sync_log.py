@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from psycopg.rows import class_row
@@ -15,7 +15,7 @@ from include.tiktok_sync.database import Connection
 StoreStatus = Literal["success", "failed", "skipped"]
 SummaryStatus = Literal["success", "partial", "failed", "skipped"]
 
-_UPSERT = """
+_WRITE = """
 INSERT INTO sync_logs (
     job_name, run_id, store_code, status, message, duration_ms, run_time, snapshot_date, details)
 VALUES (%(job_name)s, %(run_id)s, %(store_code)s, %(status)s, %(message)s, %(duration_ms)s,
@@ -24,7 +24,11 @@ ON CONFLICT (job_name, run_id, store_code) DO UPDATE SET
     status = excluded.status, message = excluded.message, duration_ms = excluded.duration_ms,
     run_time = excluded.run_time, snapshot_date = excluded.snapshot_date,
     details = excluded.details, attempts = sync_logs.attempts + 1
-RETURNING run_time
+"""
+_UPSERT = f"{_WRITE} RETURNING run_time"
+_UPSERT_UNLESS_DONE = f"""{_WRITE}
+WHERE sync_logs.status <> 'success'
+    OR sync_logs.run_time < clock_timestamp() - %(lasted)s::interval
 """
 
 _PROGRESS = """
@@ -104,6 +108,37 @@ class SyncLog:
         }
         recorded_at: datetime = self.conn.execute(_UPSERT, row).fetchall()[0][0]
         return recorded_at
+
+    def record_stopped(
+        self,
+        run: RunKey,
+        store_code: str,
+        message: str,
+        kind: str,
+        lasted: timedelta | None = None,
+    ) -> bool:
+        """Record a store whose try was stopped from outside.
+
+        Args:
+            run: Which run.
+            store_code: Which store.
+            message: What happened.
+            kind: For ``details``.
+            lasted: How long ago the store's own turn began; ``None`` = it did not.
+
+        Returns:
+            False: it has succeeded in this run, not before its turn; that stays.
+        """
+        row = {
+            **vars(run),
+            "store_code": store_code,
+            "status": "failed",
+            "message": message,
+            "duration_ms": round(lasted / timedelta(milliseconds=1)) if lasted else 0,
+            "details": Jsonb({"kind": kind}),
+            "lasted": lasted,
+        }
+        return self.conn.execute(_UPSERT_UNLESS_DONE, row).rowcount == 1
 
     def succeeded(self, run: RunKey, store_codes: Sequence[str]) -> set[str]:
         """Those of the stores whose part of the run is done."""

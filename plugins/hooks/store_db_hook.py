@@ -82,7 +82,8 @@ class StoreDbHook(PostgresHook):
         index = f"[{ti.map_index}]" if ti.map_index >= 0 else ""
         return cls(
             application_name=f"airflow:{ti.dag_id}.{ti.task_id}{index}",
-            statement_timeout=task.execution_timeout,
+            # A task of several stores has the time of all of them; no statement needs that.
+            statement_timeout=getattr(task, "store_timeout", task.execution_timeout),
         )
 
     @contextmanager

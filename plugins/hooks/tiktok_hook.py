@@ -26,7 +26,8 @@ class TikTokHook(BaseHook):
     on import, and so in the parent of all tasks.
 
     :param tiktok_conn_id: host = API base URL, login = client key, password = client secret;
-        extras ``connect_timeout_s`` and ``read_timeout_s`` in seconds.
+        extras ``connect_timeout_s`` and ``read_timeout_s`` in seconds; the latter is the patience
+        with a first try and grows with the next ones.
     """
 
     conn_name_attr = "tiktok_conn_id"
@@ -83,9 +84,11 @@ class TikTokHook(BaseHook):
             )
             raise ConfigurationError(message)
         default = Timeouts()
+        read_s = self._seconds(extra, "read_timeout_s", default.read_s)
         return Timeouts(
             connect_s=self._seconds(extra, "connect_timeout_s", default.connect_s),
-            read_s=self._seconds(extra, "read_timeout_s", default.read_s),
+            read_s=read_s,
+            longest_s=max(read_s, default.longest_s),
         )
 
     def _seconds(self, extra: dict[str, Any], name: str, default: float) -> float:

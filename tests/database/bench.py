@@ -25,6 +25,7 @@ from include.tiktok_sync.snapshot import SnapshotDay
 from include.tiktok_sync.store_job import StoreOutcome
 from include.tiktok_sync.store_run import VIDEO_JOB, run_store
 from include.tiktok_sync.stores_import import import_stores
+from include.tiktok_sync.time_left import TimeLeft
 from include.tiktok_sync.vault import TokenVault
 from tests.sandbox_server import SandboxServer
 
@@ -130,6 +131,7 @@ class Bench:
         day: SnapshotDay | None = None,
         dry_run: bool = False,
         app: TikTokApp | None = None,
+        time_left: TimeLeft | None = None,
     ) -> StoreOutcome:
         """One store through `run_store`, on this bench's connection."""
         app = app or self.app
@@ -141,7 +143,11 @@ class Bench:
             return run_store(
                 run,
                 open_client=lambda: app.client(
-                    code, http=http, conn=self.conn, settings=self.settings
+                    code,
+                    http=http,
+                    conn=self.conn,
+                    settings=self.settings,
+                    time_left=time_left,
                 ),
                 repository=repository,
             )

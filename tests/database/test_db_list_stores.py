@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.fernet import Fernet
 from structlog.testing import capture_logs
 
 import sync_tasks
-from include.tiktok_sync.errors import ConfigurationError
+from include.sandbox.faults_http import RawAnswer
+from include.tiktok_sync.errors import ConfigurationError, RetriableError
 from include.tiktok_sync.lifecycle import Lifecycle
 from include.tiktok_sync.store_run import USER_JOB
 from tests.database.bench import UTC, Bench, insert_grants
+
+if TYPE_CHECKING:
+    from include.sandbox.pipeline import Call
+    from include.sandbox.wire import Answer
 
 pytestmark = pytest.mark.usefixtures("airflow_env")
 
@@ -62,3 +69,24 @@ def test_a_store_that_has_left_is_not_listed_and_not_synced_by_name(bench: Bench
     assert _list("S002") == [["S002"]]  # paused is out of the nights only
     with pytest.raises(ConfigurationError, match=r"Store S003 has left \(stores disconnect\)"):
         _list("S001", "S003")
+
+
+class Edge:
+    """A fault plan under which an edge refuses the token endpoint some times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    async def around(self, call: Call, proceed: Callable[[], Answer]) -> Answer:
+        self.times -= call.endpoint == "oauth_token"
+        return proceed() if self.times < 0 else RawAnswer(403, "", {}, text="Access Denied")
+
+
+@pytest.mark.usefixtures("no_waits")
+def test_an_edge_that_refuses_the_check_of_the_app_is_tried_again(bench: Bench) -> None:
+    bench.import_stores("S001")
+    bench.sandbox.sandbox.faults = Edge(1)
+    assert _list() == [["S001"]]
+    bench.sandbox.sandbox.faults = Edge(2)
+    with pytest.raises(RetriableError, match="a proxy, a firewall or the edge"):
+        _list()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from include.tiktok_sync.app import TikTokApp
-from include.tiktok_sync.errors import NeedsConsentError
+from include.tiktok_sync.errors import NeedsConsentError, OutOfTimeError
 from include.tiktok_sync.http import Timeouts
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.time_left import TimeLeft
 from tests.database.bench import Bench
 
 EXPIRED, FRESH = "S004", "S001"
@@ -65,3 +67,40 @@ def test_a_refresh_slower_than_our_patience_is_a_lost_answer_and_named_so(bench:
     assert bench.calls() == {"oauth_token": 2}  # the same token once more, as proof
     status = bench.row("SELECT status FROM store_tokens WHERE store_code = %s", EXPIRED)
     assert status == {"status": "needs_consent"}
+
+
+def test_a_store_whose_pages_are_slower_than_the_first_patience_pays_for_it_once(
+    bench: Bench,
+) -> None:
+    code = bench.code_with_videos(at_least=81)
+    bench.import_stores(code)
+    bench.grant(code, access_expires_in=7200)
+    _fault(bench, "slow", seconds=1.5, times_per_store=1000, endpoints=["video_list"])
+    hurried = replace(bench.app, timeouts=Timeouts(connect_s=5, read_s=1, longest_s=30))
+    outcome = bench.sync(VIDEO_JOB, code, app=hurried)
+    assert outcome.details["videos"] == len(bench.truth(code)["videos"])
+    details = bench.log_row(code)["details"]
+    assert outcome.details["pages"] >= 5
+    assert details["repeats"] <= 2  # and not one a page
+
+
+def test_a_store_that_is_not_done_in_its_time_ends_early_and_goes_on_in_the_next_try(
+    bench: Bench,
+) -> None:
+    code = bench.code_with_videos(at_least=81)
+    bench.import_stores(code)
+    bench.grant(code, access_expires_in=7200)
+    _fault(bench, "slow", seconds=1.5, times_per_store=1000, endpoints=["video_list"])
+    with pytest.raises(OutOfTimeError, match=r"within the 0\.0667 minutes that one try may take"):
+        bench.sync(VIDEO_JOB, code, time_left=TimeLeft(timedelta(seconds=4)))
+    row = bench.log_row(code)
+    assert (row["status"], row["details"]["kind"]) == ("failed", "out_of_time")
+    assert "while waiting for TikTok's answer to video/list" in row["message"]
+    assert 3_000 < row["duration_ms"] < 10_000
+    written = bench.row("SELECT pages FROM video_listings")["pages"]
+    assert written >= 1
+    outcome = bench.sync(VIDEO_JOB, code)
+    assert (outcome.details["resumed"], outcome.details["videos"]) == (
+        True,
+        len(bench.truth(code)["videos"]),
+    )

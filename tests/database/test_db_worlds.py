@@ -39,7 +39,10 @@ COUNTERS = ("view_count", "like_count", "comment_count", "share_count")
 USER_COUNTERS = ("follower_count", "following_count", "likes_count", "video_count")
 
 # Too long for a test of many worlds; tests of their own pin what these do.
-_SLOW = {"huge_body", "stall", "slow", "oauth_slow"}
+_SLOW = {
+    *("huge_body", "stall", "slow", "oauth_slow"),
+    *("rate_limited_for_a_day", "rate_limited_until_tomorrow"),  # a pause of two minutes
+}
 
 
 # Faults that leave a figure out: NULL is then right beside the figure.

@@ -63,16 +63,17 @@ def _tasks(dag: DAG) -> Iterator[str]:
     yield "| task | for | after | runs when | pool | retries | first wait | time-out |"
     yield "| --- | --- | --- | --- | --- | ---: | --- | --- |"
     for task in dag.topological_sort():  # type: ignore[no-untyped-call] # Airflow's own
+        is_mapped = isinstance(task, MappedOperator)
         before = ", ".join(f"`{name}`" for name in sorted(task.upstream_task_ids))
         cells = (
             f"`{task.task_id}`",
-            "some stores each" if isinstance(task, MappedOperator) else "the run",
+            "some stores each" if is_mapped else "the run",
             before or "-",
             f"`{task.trigger_rule.value}`",
             f"`{task.pool}`",
             str(task.retries),
             _time(task.retry_delay),
-            _time(task.execution_timeout),
+            _time(task.execution_timeout) + (" a store" if is_mapped else ""),
         )
         yield f"| {' | '.join(cells)} |"
     yield ""

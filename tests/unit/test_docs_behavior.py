@@ -16,7 +16,7 @@ from include.tiktok_sync.meanings import (
     meaning_of_api_answer,
     meaning_of_oauth_answer,
 )
-from include.tiktok_sync.meanings_page import OTHER_STATUSES, meanings_page
+from include.tiktok_sync.meanings_page import NOT_TIKTOKS, OTHER_STATUSES, meanings_page
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "behavior.md").read_text(encoding="utf-8")
@@ -79,7 +79,12 @@ def test_statuses_of_one_row_mean_the_same(statuses: tuple[int, ...]) -> None:
     assert len({meaning_of_oauth_answer(status, "new") for status in statuses}) == 1
 
 
-def test_the_rows_are_of_every_status() -> None:
-    assert sorted(status for some in OTHER_STATUSES.values() for status in some) == [
-        *range(100, 600)
-    ]
+@pytest.mark.parametrize("statuses", NOT_TIKTOKS.values(), ids=list(NOT_TIKTOKS))
+def test_statuses_of_one_row_mean_the_same_without_tiktoks_json(statuses: tuple[int, ...]) -> None:
+    assert len({meaning_of_api_answer(status, None) for status in statuses}) == 1
+    assert len({meaning_of_oauth_answer(status, None) for status in statuses}) == 1
+
+
+@pytest.mark.parametrize("table", [OTHER_STATUSES, NOT_TIKTOKS])
+def test_the_rows_are_of_every_status(table: dict[str, tuple[int, ...]]) -> None:
+    assert sorted(status for some in table.values() for status in some) == [*range(100, 600)]

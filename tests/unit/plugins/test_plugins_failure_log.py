@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 import failure_log
 from include.tiktok_sync.errors import NeedsConsentError, RateLimitedError
@@ -58,6 +58,15 @@ def test_a_bug_points_to_its_traceback_and_repeats_nothing(lines: list[tuple[str
 
     assert lines[1] == ("error", "Unexpected KeyError: the traceback above says where.")
     assert not any("secret" in text for _, text in lines)
+
+
+def test_a_time_out_is_no_bug(lines: list[tuple[str, str]]) -> None:
+    failure_log.say_why_failed({"exception": AirflowTaskTimeout("Timeout, PID: 7")})
+
+    assert [text for _, text in lines[1:]] == [
+        "The task took longer than its execution_timeout; the traceback above says where.",
+        "Clear the task to run it again; what was written stays.",
+    ]
 
 
 def test_a_task_that_was_killed_has_no_log_to_end(lines: list[tuple[str, str]]) -> None:

@@ -68,7 +68,15 @@ def test_unknown_codes_come_with_either_status(sandbox: SandboxServer) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "status"),
-    [("bad_gateway_html", 502), ("unavailable_html", 503), ("gateway_timeout_html", 504)],
+    [
+        ("bad_gateway_html", 502),
+        ("unavailable_html", 503),
+        ("gateway_timeout_html", 504),
+        ("forbidden_html", 403),
+        ("not_found_html", 404),
+        ("unavailable_for_a_day", 503),
+        ("unavailable_until_tomorrow", 503),
+    ],
 )
 def test_gateways_answer_with_html(sandbox: SandboxServer, fault: str, status: int) -> None:
     response = struck(sandbox, fault)

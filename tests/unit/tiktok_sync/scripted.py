@@ -36,13 +36,17 @@ def refusal(status: int, code: str, **headers: str) -> Reply:
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer: `body` is sent as JSON, or as it is when it is bytes."""
+    """What to answer: `body` is sent as JSON, or as it is when it is bytes.
+
+    With `drop_s`, it comes byte by byte, each so many seconds after the one before.
+    """
 
     status: int
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     claimed_length: int | None = None
     delay: float = 0.0
+    drop_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class ScriptedServer:
         self.replies: list[Reply] = []
         self.seen: list[Seen] = []
         self.released = threading.Event()
+        self.drops = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,13 +82,16 @@ class ScriptedServer:
                 outer.released.wait(reply.delay)
                 raw = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body)
                 data = raw if isinstance(raw, bytes) else raw.encode()
-                self.send_response(reply.status)
+                self.send_response_only(reply.status)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
                 size = len(data) if reply.claimed_length is None else reply.claimed_length
                 self.send_header("Content-Length", str(size))
                 self.end_headers()
-                self.wfile.write(data)
+                for drop in (bytes([byte]) for byte in data) if reply.drop_s else (data,):
+                    outer.released.wait(reply.drop_s)
+                    self.wfile.write(drop)
+                    outer.drops += 1
                 self.close_connection = size != len(data)
 
             do_GET = do_POST = answer  # noqa: N815 - the names that http.server calls

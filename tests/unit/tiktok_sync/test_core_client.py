@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import json
 import traceback
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from include.tiktok_sync.client import (
     BLIP_ATTEMPTS,
-    MAX_PAUSE_S,
     PAGE_SIZE,
     PAUSE_AFTER_429_S,
     REFUSED_ATTEMPTS,
     TikTokClient,
 )
 from include.tiktok_sync.errors import (
+    MAX_RETRY_AFTER_S,
     DataError,
     FatalError,
     MissingScopeError,
+    OutOfTimeError,
     RateLimitedError,
     SyncError,
     TikTokUnavailableError,
 )
+from include.tiktok_sync.http import HttpTransport, Timeouts
 from include.tiktok_sync.models import VIDEO_FIELDS
+from include.tiktok_sync.time_left import TimeLeft
 from tests.unit.tiktok_sync.scripted import Limiter, Reply, ScriptedServer, Tokens, ok, refusal
 
 USER = ok({"user": {"open_id": "o", "follower_count": 5}})
@@ -94,6 +98,15 @@ def test_two_blips_and_then_an_answer(
         Reply(200, {"error": "text", "data": {}}),
         Reply(200, {"error": {"code": 7}, "data": {}}),
         Reply(200, b'{"data', claimed_length=99),
+        Reply(204, b""),
+        *(Reply(status, b"<h1>Access Denied</h1>") for status in (400, 401, 403, 404, 407, 451)),
+        Reply(403, b""),
+        Reply(403, {"message": "Forbidden"}),
+        Reply(403, {"error": "Forbidden"}),
+        Reply(403, {"error": {"code": "Forbidden", "message": "by the gateway"}}),
+        Reply(403, {"code": "AccessDenied", "message": "by the gateway"}),
+        Reply(403, [{"code": "AccessDenied"}]),
+        Reply(302, b"", {"Location": "/login"}),
     ],
 )
 def test_blips_end_after_some_tries_within_seconds(
@@ -124,7 +137,8 @@ def test_the_last_refusals_reason_is_what_is_raised(
     [
         ({}, PAUSE_AFTER_429_S),
         ({"Retry-After": "10"}, 10.0),
-        ({"Retry-After": "9999"}, MAX_PAUSE_S),
+        ({"Retry-After": "9999"}, MAX_RETRY_AFTER_S),
+        ({"Retry-After": "0"}, PAUSE_AFTER_429_S),
     ],
 )
 def test_a_429_pauses_the_endpoint_for_everyone_and_goes_on(
@@ -188,8 +202,8 @@ def test_a_blip_between_rejections_does_not_buy_another_refresh(
         (refusal(401, "scope_not_authorized"), MissingScopeError),
         (refusal(400, "invalid_params"), FatalError),
         (refusal(418, "brand_new"), FatalError),
-        (Reply(404, b"nothing here"), FatalError),
-        (Reply(302, b"", {"Location": "/x"}), FatalError),
+        (refusal(403, "brand_new"), FatalError),
+        (refusal(404, "brand_new"), FatalError),
     ],
 )
 def test_a_refusal_is_neither_refreshed_nor_repeated(
@@ -258,3 +272,59 @@ def test_an_unclear_query_confirms_nothing(
     server.replies = [ok(data)]
     with pytest.raises(DataError):
         client.query_videos(["1"])
+
+
+class Clock:
+    """Seconds that pass with every look."""
+
+    def __init__(self, step: float) -> None:
+        self.step, self.now = step, 0.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def _within(
+    http: HttpTransport, tokens: Tokens, limiter: Limiter, seconds: float, step: float
+) -> TikTokClient:
+    time_left = TimeLeft(timedelta(seconds=seconds), clock=Clock(step))
+    return TikTokClient(http, tokens=tokens, limiter=limiter, time_left=time_left)
+
+
+def test_no_call_begins_after_the_time_of_the_try(
+    server: ScriptedServer, http: HttpTransport, tokens: Tokens, limiter: Limiter
+) -> None:
+    server.replies = [LIMITED]
+    client = _within(http, tokens, limiter, seconds=60, step=10)
+    with pytest.raises(OutOfTimeError, match="waiting for TikTok's answer to user/info"):
+        client.user_info(["open_id"])
+    assert 1 <= len(server.seen) < REFUSED_ATTEMPTS
+
+
+def test_trouble_near_the_end_of_the_time_is_not_waited_out(
+    server: ScriptedServer,
+    http: HttpTransport,
+    tokens: Tokens,
+    limiter: Limiter,
+    waits: list[float],
+) -> None:
+    server.replies = [TROUBLE]
+    client = _within(http, tokens, limiter, seconds=12, step=1)
+    with pytest.raises(TikTokUnavailableError):
+        client.user_info(["open_id"])
+    assert (len(server.seen), waits) == (1, [])
+
+
+def test_silence_is_asked_again_with_more_patience_until_there_is_no_more(
+    server: ScriptedServer, tokens: Tokens, limiter: Limiter, waits: list[float]
+) -> None:
+    server.replies = [Reply(200, USER.body, delay=20)]
+    http = HttpTransport(server.url, Timeouts(connect_s=60, read_s=0.2, longest_s=0.4))
+    client = TikTokClient(http, tokens=tokens, limiter=limiter)
+    try:
+        with pytest.raises(TikTokUnavailableError, match="stayed silent"):
+            client.user_info(["open_id"])
+        assert (client.counts.calls, len(waits)) == (2, 1)
+    finally:
+        http.close()

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from include.tiktok_sync import http as http_module
-from include.tiktok_sync.errors import TikTokUnavailableError
-from include.tiktok_sync.http import BearerAuth, HttpTransport, Timeouts
+from include.tiktok_sync.errors import MAX_RETRY_AFTER_S, TikTokUnavailableError
+from include.tiktok_sync.http import (
+    BearerAuth,
+    HttpTransport,
+    NoAnswerInTimeError,
+    Timeouts,
+)
 from tests.unit.tiktok_sync.scripted import Reply, ScriptedServer
 
 TOKEN = "act.very-secret*0!1.va"
@@ -52,12 +57,34 @@ def test_a_body_that_is_no_json_object_is_none(
     assert http.send("GET", "/").body is None
 
 
-@pytest.mark.parametrize("value", ["soon", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
-def test_a_retry_after_that_is_no_number_of_seconds_is_none(
-    server: ScriptedServer, http: HttpTransport, value: str
+AT_TIKTOK = "Wed, 21 Oct 2026 07:28:00 GMT"
+"""Its clock need not be ours."""
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        *dict.fromkeys(("soon", "-1", "", "nan", "inf", "1e3", "0x10", "²"), None).items(),
+        ("0", None),
+        ("7", 7.0),
+        ("1.5", 1.5),
+        (" 7 ", 7.0),
+        ("86400", MAX_RETRY_AFTER_S),
+        ("9" * 400, MAX_RETRY_AFTER_S),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0),
+        ("Wednesday, 21-Oct-26 07:28:30 GMT", 30.0),
+        ("Wed Oct 21 07:28:30 2026", 30.0),
+        ("Wed, 21 Oct 2026 07:27:59 GMT", None),
+        ("Thu, 22 Oct 2026 07:28:00 GMT", MAX_RETRY_AFTER_S),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER_S),
+        ("Wed, 21 Oct 99999 07:28:30 GMT", None),
+    ],
+)
+def test_a_retry_after_is_seconds_or_a_date_by_its_senders_clock_and_never_long(
+    server: ScriptedServer, http: HttpTransport, value: str, seconds: float | None
 ) -> None:
-    server.replies = [Reply(429, {}, {"Retry-After": value})]
-    assert http.send("GET", "/").retry_after_s is None
+    server.replies = [Reply(429, {}, {"Retry-After": value, "Date": AT_TIKTOK})]
+    assert http.send("GET", "/").retry_after_s == seconds
 
 
 def test_an_answer_over_the_size_cap_is_refused(
@@ -139,3 +166,40 @@ def test_one_connection_serves_all_calls(server: ScriptedServer, http: HttpTrans
         http.send("GET", "/")
     assert len(server.seen) == 3
     assert len({seen.client_port for seen in server.seen}) == 1
+
+
+def test_patience_grows_with_the_attempt_is_remembered_and_has_an_end(
+    server: ScriptedServer,
+) -> None:
+    http = HttpTransport(server.url, Timeouts(connect_s=60, read_s=0.2, longest_s=0.8))
+    try:
+        server.replies = [Reply(200, {}, delay=20)]
+        found: list[tuple[str, bool]] = []
+        for _ in range(4):
+            with pytest.raises(NoAnswerInTimeError) as caught:
+                http.send("GET", "/p/", within_s=60)
+            waited = (caught.value.detail or "").removeprefix(
+                "GET /p/: nothing, or not all of it, in "
+            )
+            found.append((waited, caught.value.is_last))
+        assert found == [("0.2 s", False), ("0.4 s", False), ("0.8 s", True), ("0.8 s", True)]
+        with pytest.raises(NoAnswerInTimeError, match="stayed silent") as caught:
+            http.send("GET", "/p/", within_s=0.3)  # never more than there is time
+        assert (caught.value.detail or "").endswith("in 0.3 s")
+        with pytest.raises(NoAnswerInTimeError) as caught:
+            http.send("GET", "/p/")  # a call that may not be patient
+        assert (caught.value.detail or "").endswith("in 0.2 s")
+    finally:
+        http.close()
+
+
+def test_an_answer_in_drops_ends_too(server: ScriptedServer) -> None:
+    # Each drop comes within the time of a read; all of them together do not.
+    server.replies = [Reply(200, b'{"a": "%s"}' % (b"x" * 200), drop_s=0.1)]
+    http = HttpTransport(server.url, Timeouts(connect_s=60, read_s=0.5))
+    try:
+        with pytest.raises(NoAnswerInTimeError):
+            http.send("GET", "/")
+    finally:
+        http.close()
+    assert server.drops < 100

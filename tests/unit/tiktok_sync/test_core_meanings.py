@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 
 import pytest
 import requests
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from include.tiktok_sync import errors
 from include.tiktok_sync.errors import (
+    MAX_RETRY_AFTER_S,
     ConfigurationError,
     DatabaseUnavailableError,
     DataError,
@@ -18,6 +20,7 @@ from include.tiktok_sync.errors import (
     ListingError,
     MissingScopeError,
     NeedsConsentError,
+    OutOfTimeError,
     RateLimitedError,
     RetriableError,
     SkippableError,
@@ -59,8 +62,12 @@ API = [
     (503, "brand_new_code", Action.RETRY, TikTokUnavailableError),
     (200, "brand_new_code", Action.FAIL, FatalError),
     (200, None, Action.RETRY, TikTokUnavailableError),
-    (302, None, Action.FAIL, FatalError),
-    (404, None, Action.FAIL, FatalError),
+    # Without TikTok's JSON it is something in between that answers.
+    (204, None, Action.RETRY, TikTokUnavailableError),
+    (302, None, Action.RETRY, TikTokUnavailableError),
+    (401, None, Action.RETRY, TikTokUnavailableError),
+    (403, None, Action.RETRY, TikTokUnavailableError),
+    (404, None, Action.RETRY, TikTokUnavailableError),
     (408, None, Action.RETRY, TikTokUnavailableError),
     (429, None, Action.WAIT, RateLimitedError),
     (502, None, Action.RETRY, TikTokUnavailableError),
@@ -87,7 +94,7 @@ OAUTH = [
     (429, None, RateLimitedError),
     (400, "brand_new", FatalError),
     # A page of some proxy proves nothing about the request.
-    (200, None, TikTokUnavailableError),
+    *((status, None, TikTokUnavailableError) for status in (200, 302, 400, 401, 403, 404, 407)),
 ]
 
 
@@ -96,7 +103,7 @@ def test_the_tree_is_by_what_can_be_done() -> None:
     assert {found for found in ALL if found.__base__ is SyncError} == roots
     assert {found for found in ALL if issubclass(found, RetriableError)} == {
         *(RetriableError, TikTokUnavailableError, RateLimitedError, DatabaseUnavailableError),
-        ListingError,
+        *(ListingError, OutOfTimeError),
     }
     assert {found for found in ALL if issubclass(found, SkippableError)} == {
         *(SkippableError, NeedsConsentError, MissingScopeError)
@@ -113,6 +120,36 @@ def test_the_log_id_is_in_the_text_and_the_detail_is_not() -> None:
     assert (error.message, error.detail) == ("What happened.", "HTTP 400")
     assert str(DataError("Plain.")) == "Plain."
     assert RateLimitedError("x", retry_after_s=3).retry_after_s == 3
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "kept"),
+    [
+        (None, None),
+        (30.5, 30.5),
+        (120, 120),
+        (86_400, MAX_RETRY_AFTER_S),
+        (math.inf, MAX_RETRY_AFTER_S),
+        (0, None),
+        (-1, None),
+        (math.nan, None),
+    ],
+)
+@pytest.mark.parametrize("error", [found for found in ALL if issubclass(found, RetriableError)])
+def test_no_failure_asks_for_a_wait_of_more_than_minutes(
+    error: type[RetriableError], asked_for: float | None, kept: float | None
+) -> None:
+    assert error("x", retry_after_s=asked_for).retry_after_s == kept
+
+
+def test_who_reads_of_a_refusal_in_between_knows_where_to_look() -> None:
+    for status in (401, 403, 407):
+        for found in (meaning_of_api_answer(status, None), meaning_of_oauth_answer(status, None)):
+            assert "a proxy, a firewall or the edge" in found.message
+    for status in (302, 404):
+        for found in (meaning_of_api_answer(status, None), meaning_of_oauth_answer(status, None)):
+            assert "either TIKTOK_API_URL" in found.message
+            assert "or something in between" in found.message
 
 
 @pytest.mark.parametrize(("status", "code", "action", "error"), API)

@@ -7,10 +7,12 @@ import traceback
 import pytest
 
 from include.tiktok_sync.errors import (
+    MAX_RETRY_AFTER_S,
     ConfigurationError,
     FatalError,
     NeedsConsentError,
     RateLimitedError,
+    RetriableError,
     SyncError,
     TikTokUnavailableError,
 )
@@ -70,6 +72,12 @@ def test_what_a_refresh_leaves_out_is_none(server: ScriptedServer, oauth: OAuthC
         (Reply(500, b"<h1>"), TikTokUnavailableError, 2),
         (Reply(200, b"<h1>Welcome to the hotel</h1>"), TikTokUnavailableError, 2),
         (Reply(429, {}), RateLimitedError, 1),
+        (Reply(403, b"<h1>Access Denied</h1>"), TikTokUnavailableError, 2),
+        (Reply(403, {"message": "Forbidden"}), TikTokUnavailableError, 2),
+        (Reply(403, {"error": "Forbidden"}), TikTokUnavailableError, 2),
+        (Reply(401, b""), TikTokUnavailableError, 2),
+        (Reply(302, b"", {"Location": "/login"}), TikTokUnavailableError, 2),
+        (Reply(400, {"error": "brand_new", "log_id": "L"}), FatalError, 1),
     ],
 )
 def test_a_refresh_that_fails(
@@ -98,6 +106,30 @@ def test_the_check_of_the_app_touches_no_store(server: ScriptedServer, oauth: OA
     assert server.seen[0].body.endswith(b"grant_type=client_credentials")
 
 
+@pytest.mark.parametrize(
+    "trouble", [Reply(403, b"<h1>Access Denied</h1>"), Reply(502, b""), Reply(200, b"welcome")]
+)
+def test_the_check_of_the_app_is_not_put_off_by_passing_trouble(
+    server: ScriptedServer, oauth: OAuthClient, trouble: Reply
+) -> None:
+    server.replies = [trouble, Reply(200, {"access_token": "clt.x", "expires_in": 7200})]
+    oauth.check_app()
+    server.replies = [trouble]
+    with pytest.raises(TikTokUnavailableError):
+        oauth.check_app()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_wait_of_a_day_is_not_passed_on(
+    server: ScriptedServer, oauth: OAuthClient, status: int
+) -> None:
+    server.replies = [Reply(status, b"", {"Retry-After": "86400"})]
+    for call in (lambda: oauth.refresh(OLD), oauth.check_app, lambda: oauth.revoke("act.n")):
+        with pytest.raises(RetriableError) as caught:
+            call()
+        assert caught.value.retry_after_s == MAX_RETRY_AFTER_S
+
+
 def test_a_revocation_sends_the_secret_in_the_body_only(
     server: ScriptedServer, oauth: OAuthClient
 ) -> None:
@@ -117,6 +149,8 @@ def test_a_revocation_sends_the_secret_in_the_body_only(
         (Reply(200, b"<h1>Welcome to the hotel</h1>"), TikTokUnavailableError),
         (Reply(503, {}), TikTokUnavailableError),
         (Reply(429, {}), RateLimitedError),
+        (Reply(403, b"<h1>Access Denied</h1>"), TikTokUnavailableError),
+        (Reply(403, {"message": "Forbidden"}), TikTokUnavailableError),
     ],
 )
 def test_a_revocation_is_done_only_where_tiktok_says_so(
