@@ -7,7 +7,7 @@ formula gets an apostrophe in front (owasp.org, "CSV Injection"), which the impo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -29,27 +29,35 @@ def as_it_was(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
 
 
-def csv_lines(header: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
+def csv_lines(
+    header: Sequence[str], rows: Iterable[Iterable[object]], *, numbers: Container[str] = ()
+) -> Iterator[str]:
     """A CSV, line by line, its byte order mark and its header first.
 
     Args:
         header: Names of the columns.
         rows: Their cells. A ``str`` is made :func:`harmless`; ``None`` is an empty cell, unlike
             the empty text, which is quoted; anything else is written as ``str()`` has it.
+        numbers: Columns whose texts are numbers: their minus sign is no formula.
     """
-    yield BYTE_ORDER_MARK + _line(header)
+    yield BYTE_ORDER_MARK + _line(map(_cell, header))
+    makers = [_quoted if name in numbers else _cell for name in header]
     for row in rows:
-        yield _line(row)
+        yield _line(make(value) for make, value in zip(makers, row, strict=True))
 
 
-def _line(cells: Iterable[object]) -> str:
-    return ",".join(map(_cell, cells)) + "\r\n"
+def _line(cells: Iterable[str]) -> str:
+    return ",".join(cells) + "\r\n"
 
 
 def _cell(value: object) -> str:
+    return _quoted(harmless(value) if isinstance(value, str) else value)
+
+
+def _quoted(value: object) -> str:
     if value is None:
         return ""
-    text = harmless(value) if isinstance(value, str) else str(value)
+    text = str(value)
     if not text or _QUOTED.search(text):
         return '"' + text.replace('"', '""') + '"'
     return text
