@@ -47,10 +47,14 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Row:
-    """One row, its cells cleaned; ``line`` is the one that it begins on, the first line being 1."""
+    """One row, its cells cleaned, and as they were but for plain blanks around them.
+
+    ``line`` is the one that it begins on, the first line being 1.
+    """
 
     line: int
     cells: Sequence[str]
+    raw: Sequence[str]
 
 
 def decode(raw: bytes) -> str:
@@ -99,7 +103,7 @@ def read(text: str, known: Iterable[str]) -> tuple[list[str], Iterator[Row | Unr
     separator = _separator(body, names, told.group(1) if told else None)
     reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, strict=True)
     rows = _rows(reader, before)
-    first = next(rows, Row(1, []))
+    first = next(rows, Row(1, [], []))
     if isinstance(first, Unreadable):
         message = f"The first line is not readable as CSV: {first.reason}."
         raise DataError(message)
@@ -148,4 +152,4 @@ def _rows(reader: _Reader, before: int) -> Iterator[Row | Unreadable]:
             return
         cells = [clean(as_it_was(clean(value))) for value in values]
         if any(cells):
-            yield Row(line, cells)
+            yield Row(line, cells, [as_it_was(value.strip()).strip() for value in values])

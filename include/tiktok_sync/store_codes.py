@@ -1,7 +1,8 @@
 """Which store does a code mean, and is it a code at all?
 
-A code is cleaned of blanks and invisible characters around it, and composed (NFC). Anything more
-would be a guess: a new code that only looks like one that is there is refused instead.
+A code is cleaned of blanks and invisible characters around it, its accents are composed (NFC), its
+blanks plain. Anything more would be a guess: a new code that only looks like one that is there is
+refused instead. A code that is there exactly as it is written is that store, whatever it looks like.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ def clean(text: str) -> str:
 
 
 def clean_code(text: str) -> str:
-    """A code as it is stored: :func:`clean`, letters and accents composed."""
-    return clean(unicodedata.normalize("NFC", text))
+    """A code as it is stored: :func:`clean`, accents composed, each blank in it a plain one."""
+    composed = unicodedata.normalize("NFC", clean(text))
+    return "".join(" " if unicodedata.category(mark) == "Zs" else mark for mark in composed)
 
 
 def looks_like_token(text: str) -> bool:

@@ -118,7 +118,7 @@ def _store_row(header: Sequence[str], row: csv_text.Row) -> StoreRow:
     _check_texts(cells)
     return StoreRow(
         line=row.line,
-        code=cells["store_code"],
+        code=row.raw[header.index("store_code")],
         name=cells["store_name"],
         region=cells.get("region") or None,
         grant=_grant(cells) if _has_grant(cells) else None,

@@ -281,6 +281,28 @@ def test_two_imports_at_once_give_an_account_to_one_store(conn: Connection, db_u
     )
 
 
+def test_an_import_beside_a_consent_is_refused_by_line(conn: Connection, db_url: str) -> None:
+    _load(conn, _cells("S2"))
+    done: list[ImportReport] = []
+    with psycopg.connect(db_url, autocommit=True) as other:
+        importing = threading.Thread(
+            target=lambda: done.append(_load(other, _cells("S1", open_id="new"), _cells("S3")))
+        )
+        with conn.transaction():
+            conn.execute("SELECT lock_accounts()")  # as connect_confirm begins
+            importing.start()
+            _wait_for(lambda: bool(_waiting(conn)))
+            conn.execute("UPDATE store_tokens SET open_id = 'new' WHERE store_code = 'S2'")
+        importing.join(60)
+    (report,) = done
+    assert report.loaded == ["S3"]
+    assert [line for line, _ in _reasons(report)] == [2]
+    confirm = row(conn, "SELECT prosrc FROM pg_proc WHERE proname = 'connect_confirm'")["prosrc"]
+    assert confirm.index("lock_accounts()") < confirm.index("INSERT INTO store_tokens")
+    verdict = row(conn, "SELECT prosrc FROM pg_proc WHERE proname = 'connect_verdict'")["prosrc"]
+    assert "held_accounts()" in verdict
+
+
 def _migrate(url: str, where: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
