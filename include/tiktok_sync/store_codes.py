@@ -1,8 +1,8 @@
 """Which store does a code mean, and is it a code at all?
 
 A code is cleaned of blanks and invisible characters around it, its accents are composed (NFC), its
-blanks plain. Anything more would be a guess: a new code that only looks like one that is there is
-refused instead. A code that is there exactly as it is written is that store, whatever it looks like.
+blanks plain. Anything more would be a guess: a new code that only looks like another is refused
+instead. A code that is there exactly as it is written is that store, whatever it looks like.
 """
 
 from __future__ import annotations
