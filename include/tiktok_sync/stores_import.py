@@ -200,8 +200,8 @@ def _without_older_tokens(
         if not _is_same(row.grant, mine, vault):
             report.tokens_kept.append(row.code)
             reason = (
-                f"its tokens are older than those stored ({older}). Name and region were taken, the"
-                " tokens were not; if you mean it, load the line with --replace-tokens"
+                f"its tokens, which are older than those stored ({older}); name and region were"
+                " taken. If you mean the tokens too, load the line with --replace-tokens"
             )
             report.problems.append(RowProblem(row.line, reason))
     return good

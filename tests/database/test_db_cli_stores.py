@@ -202,7 +202,7 @@ def test_stores_under_a_lost_key_are_named_by_status_rotation_and_import(
     bench.import_stores("S001")
     text = bench.sandbox.admin("GET", "/stores.csv", params={"codes": "S002"})
     done = cli("stores", "import", "-", text=text, TIKTOK_TOKEN_KEYS=NEW)
-    assert (done.returncode, done.stdout) == (0, "1 stores loaded (0 new, 1 updated)\n")
+    assert (done.returncode, done.stdout) == (0, "1 stores loaded (1 new, 0 updated)\n")
     assert done.stderr.startswith("warning: TIKTOK_TOKEN_KEYS opens the tokens of 1 stores, but")
     done = cli("tokens", "status", "--json")
     assert json.loads(done.stdout)["unreadable"] == ["S002"]

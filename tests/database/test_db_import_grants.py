@@ -53,9 +53,10 @@ def _cells(
     }
 
 
-def _load(conn: Connection, *lines: dict[str, str], **options: bool) -> ImportReport:
+def _load(conn: Connection, *lines: dict[str, str], replace_tokens: bool = False) -> ImportReport:
     text = "".join(csv_lines(COLUMNS, [tuple(line.values()) for line in lines]))
-    return import_stores(io.StringIO(text, newline=""), conn, VAULT, **options)
+    source = io.StringIO(text, newline="")
+    return import_stores(source, conn, VAULT, replace_tokens=replace_tokens)
 
 
 def _reasons(report: ImportReport) -> list[tuple[int, str]]:
@@ -81,7 +82,7 @@ def test_an_old_file_renames_stores_and_leaves_their_tokens(bench: Bench) -> Non
     assert (report.new, report.updated) == ([], ["S001", "S002"])
     ((line, reason),) = _reasons(report)
     assert line == 2
-    assert "its tokens are older than those stored (access_expires_at 20" in reason
+    assert "its tokens, which are older than those stored (access_expires_at 20" in reason
     assert ", stored 20" in reason
     assert "--replace-tokens" in reason
     assert stored_pair(bench, "S001") == living

@@ -34,8 +34,8 @@ GRANT = (
 )
 
 
-def _load(conn: Connection, text: str, **options: bool) -> ImportReport:
-    return import_stores(io.StringIO(text, newline=""), conn, VAULT, **options)
+def _load(conn: Connection, text: str, *, new_codes: bool = False) -> ImportReport:
+    return import_stores(io.StringIO(text, newline=""), conn, VAULT, new_codes=new_codes)
 
 
 def _reasons(report: ImportReport) -> list[tuple[int, str]]:
