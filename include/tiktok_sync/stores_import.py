@@ -145,7 +145,7 @@ def _meant(
         problem = codes.problem_of(code)
         if code in good:
             problem = f"store_code {code} is on line {good[code].line} already"
-        elif code in removed:
+        elif problem is None and code in removed:
             problem = f"store {code} has left; take it back in first: stores resume {code}"
         if problem is not None:
             report.problems.append(RowProblem(row.line, problem))
