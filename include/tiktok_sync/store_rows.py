@@ -93,6 +93,9 @@ def read_rows(text: str) -> Iterator[StoreRow | RowProblem]:
 def _check_header(names: Sequence[str]) -> None:
     wanted = COLUMNS if set(names) & set(GRANT_COLUMNS) else COLUMNS[:3]
     missing = [name for name in wanted if name not in names]
+    if len(names) == 1 and all(name in names[0] for name in COLUMNS[:3]):
+        message = f"The CSV's lines are in quotes as a whole: each is one cell. {csv_text.SAVE_AS}"
+        raise DataError(message)
     if missing:
         message = (
             f"The CSV's first line lacks {', '.join(missing)}. It must be: {','.join(COLUMNS)}"
