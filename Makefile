@@ -45,7 +45,7 @@ db-url: $(INSTALLED) ## Print the libpq URL of the product's database, nothing e
 
 stores-import: $(INSTALLED) ## Import stores and tokens from a CSV: make stores-import FILE=stores.csv
 	@test -n "$$FILE" || { echo "Say which file: make stores-import FILE=stores.csv" >&2; exit 1; }
-	@$(LOCAL) stores-import "$$FILE"
+	@$(LOCAL) stores-import "$$FILE" $(if $(NEW),--new) $(if $(REPLACE_TOKENS),--replace-tokens)
 
 stores-link: $(INSTALLED) ## Print a link to connect a store's account: make stores-link CODE=S001
 	@test -n "$$CODE" || { echo "Say which store: make stores-link CODE=S001" >&2; exit 1; }

@@ -111,6 +111,13 @@ def ui_url() -> None:
 @_explained
 def stores_import(
     file: Annotated[Path, typer.Argument(help="CSV with the stores and their tokens.")],
+    *,
+    new: Annotated[
+        bool, typer.Option("--new", help="Take new codes although they look like others.")
+    ] = False,
+    replace_tokens: Annotated[
+        bool, typer.Option("--replace-tokens", help="Take tokens older than those stored.")
+    ] = False,
 ) -> None:
     """Import stores into the product's database, starting Postgres if need be."""
     if not file.is_file():
@@ -118,8 +125,10 @@ def stores_import(
         raise ConfigError(message)
     stack = Stack.load()
     stack.up_database()
+    options = [*(["--new"] if new else []), *(["--replace-tokens"] if replace_tokens else [])]
+    command = ["stores", "import", *options, str(file.resolve())]
     done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
-        [sys.executable, "-m", "include.tiktok_sync", "stores", "import", str(file.resolve())],
+        [sys.executable, "-m", "include.tiktok_sync", *command],
         cwd=stack.workspace.root,
         env={
             **base_env(stack.workspace, os.environ),

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from include.tiktok_sync import cli_leaving
+from include.tiktok_sync import cli_leaving, csv_text
 from include.tiktok_sync.cli_common import (
     EXIT_CODES,
     EXIT_CONFIGURATION,
@@ -34,9 +34,19 @@ from include.tiktok_sync.lifecycle_page import lifecycle_block
 from include.tiktok_sync.sealed_rows import key_use, unreadable_message
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import utc_now
+from include.tiktok_sync.store_codes import clean_code
 from include.tiktok_sync.store_overview import overview
 from include.tiktok_sync.stores_import import ImportReport, import_stores
 from include.tiktok_sync.vault import TokenVault
+
+NewOption = Annotated[
+    bool,
+    typer.Option(
+        "--new",
+        help="Take new codes although they differ from others only in case, leading zeros or"
+        " blanks, or look like a date or number that Excel made.",
+    ),
+]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -89,25 +99,37 @@ def add(
     *,
     name: Annotated[str, typer.Option(help="Its name, for people.")],
     region: Annotated[str | None, typer.Option(help="Its region, free text.")] = None,
+    new: NewOption = False,
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
-    """Put in one store, to be connected later. Many at once: stores import."""
+    """Put in one store, to be connected later. Many at once: stores import.
+
+    Blanks and invisible characters around the code are left out.
+    """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         try:
-            state = Lifecycle(conn, actor_of(as_name)).add(code, name, region)
+            state = Lifecycle(conn, actor_of(as_name)).add(code, name, region, new_too=new)
         except DataError as error:
             fail(error, EXIT_CONFIGURATION, "error")
+    added = clean_code(code)
     if as_json:
-        print_json({"store_code": code, "state": state})
+        print_json({"store_code": added, "state": state})
     else:
-        typer.echo(f"{code}: added; it needs its manager's consent: send a link (stores link).")
+        typer.echo(f"{added}: added; it needs its manager's consent: send a link (stores link).")
 
 
 @app.command("import")
 def import_(
     file: Annotated[str, typer.Argument(help="CSV file, or - for standard input.")],
     *,
+    new: NewOption = False,
+    replace_tokens: Annotated[
+        bool,
+        typer.Option(
+            "--replace-tokens", help="Take tokens although they are older than those stored."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
@@ -115,7 +137,10 @@ def import_(
 
     Header: store_code,store_name,region and, for stores that come with their tokens,
     open_id,access_token,access_expires_at,refresh_token,refresh_expires_at,scope. Stores whose
-    token cells are all empty are connected later.
+    token cells are all empty are connected later. Commas, semicolons or tabs, in UTF-8 or as
+    Excel's "Unicode text".
+
+    Of a row whose tokens are older than those stored, only name and region are taken.
 
     Exit status: 0 every row was loaded, 1 some were not, 2 none could be.
     """
@@ -126,7 +151,14 @@ def import_(
         source = _read_csv(file)
         with store_database(settings) as conn:
             try:
-                report = import_stores(source, conn, vault, actor=actor_of(as_name))
+                report = import_stores(
+                    source,
+                    conn,
+                    vault,
+                    actor=actor_of(as_name),
+                    replace_tokens=replace_tokens,
+                    new_codes=new,
+                )
             except DataError as error:
                 fail(error, EXIT_CONFIGURATION, "error")
             use = key_use(conn, vault)
@@ -134,7 +166,7 @@ def import_(
         typer.echo(f"warning: {unreadable_message(use, vault)}", err=True)
     _print_report(report, as_json=as_json)
     if report.problems:
-        raise typer.Exit(EXIT_FAILED if report.loaded else EXIT_CONFIGURATION)
+        raise typer.Exit(EXIT_FAILED if report.new or report.updated else EXIT_CONFIGURATION)
 
 
 @app.command("pause", epilog=EXIT_CODES)
@@ -154,11 +186,26 @@ def pause(
 
 
 @app.command("resume", epilog=EXIT_CODES)
-def resume(codes: CodesArgument, *, as_json: JsonOption = False, as_name: AsOption = None) -> None:
+def resume(
+    codes: CodesArgument,
+    *,
+    without_grant: Annotated[
+        bool,
+        typer.Option(
+            "--without-grant", help="Forget the ended grant: another account is to be connected."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+    as_name: AsOption = None,
+) -> None:
     """Take paused stores, or stores that had left, back into the nightly syncs."""
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         lifecycle = Lifecycle(conn, actor_of(as_name))
-        for_each_store(conn, codes, lambda code: f"now {lifecycle.resume(code)}", as_json=as_json)
+
+        def work(code: str) -> str:
+            return f"now {lifecycle.resume(code, without_grant=without_grant)}"
+
+        for_each_store(conn, codes, work, as_json=as_json)
 
 
 @app.command("calendar", epilog=EXIT_CODES)
@@ -206,26 +253,30 @@ def _print_report(report: ImportReport, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(report))
         return
+    kept = len(report.tokens_kept)
     for problem in report.problems:
         typer.echo(f"line {problem.line}: not loaded: {problem.reason}", err=True)
     waiting = len(report.without_grant)
     typer.echo(
         f"{len(report.loaded)} stores loaded"
         + (f", {waiting} of them without a grant: to be connected" if waiting else "")
-        + (f", {len(report.problems)} rows not loaded" if report.problems else "")
+        + (f", {kept} more by name and region only" if kept else "")
+        + (f", {rows} rows not loaded" if (rows := len(report.problems) - kept) else "")
+        + f" ({len(report.new)} new, {len(report.updated)} updated)"
     )
 
 
 def _read_csv(file: str) -> StringIO:
     try:
         raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return StringIO(raw.decode("utf-8-sig"), newline="")  # Excel writes a byte-order mark
     except OSError as error:
         message = f"{file} cannot be read: {error.strerror}."
         raise ConfigurationError(message) from error
-    except UnicodeDecodeError as error:
-        message = f"{file} is not UTF-8 text. Save it as CSV UTF-8 and try again."
-        raise ConfigurationError(message) from error
+    try:
+        return StringIO(csv_text.decode(raw), newline="")
+    except DataError as error:
+        message = f"{file}: {error.message}"
+        raise ConfigurationError(message) from None
 
 
 cli_leaving.register(app)  # last, as in the help

@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import LiteralString
 
-from include.tiktok_sync import doctor_backup, schema
+from include.tiktok_sync import accounts, doctor_backup, schema
 from include.tiktok_sync.connect_role import open_to_all
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
@@ -45,6 +45,7 @@ def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Itera
     yield Finding("schema", "ok", f"revision {schema.SCHEMA_REVISION}")
     yield _partitions(conn)
     yield from _tokens(conn, settings)
+    yield _accounts(conn)
     yield _last_night(conn)
     yield _rights(conn)
     yield from doctor_backup.check(conn, env)
@@ -160,6 +161,23 @@ def _decrypted(conn: Connection, settings: Settings) -> Finding:
         f"{len(bad)} of {len(rows)} cannot be decrypted with TIKTOK_TOKEN_KEYS ({named})",
         "Append the key they were encrypted with to TIKTOK_TOKEN_KEYS, after a comma; if it is"
         " lost, connect or import these stores again.",
+    )
+
+
+def _accounts(conn: Connection) -> Finding:
+    doubles = accounts.doubles(conn)
+    if not doubles:
+        return Finding("accounts", "ok", "no two stores have the same TikTok account")
+    named = "; ".join(" and ".join(codes) for codes in doubles[:_NAMED])
+    more = " …" if len(doubles) > _NAMED else ""
+    return Finding(
+        "accounts",
+        "fail",
+        f"{len(doubles)} TikTok accounts have more than one store ({named}{more}): each refresh"
+        " ends the other's tokens, and the videos change owner with every sync",
+        "Decide whose account it is, and take it from the other: stores disconnect CODE"
+        " --no-revoke (revoking would end both). If that one has an account of its own: stores"
+        " resume CODE --without-grant, then stores link CODE.",
     )
 
 

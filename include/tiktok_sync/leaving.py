@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from include.tiktok_sync import audit, store_tables
+from include.tiktok_sync import accounts, audit, store_tables
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import DataError, NeedsConsentError, RetriableError
 from include.tiktok_sync.lifecycle import Lifecycle
@@ -40,7 +40,11 @@ def disconnect(
     conn = lifecycle.conn
     if not _has_living_grant(conn, code):
         return "removed; it had no living grant"
-    if source is None or oauth is None:
+    if other := accounts.other_holder(conn, code):
+        # TikTok takes an account's access back as a whole, whichever token it is shown.
+        outcome = f"removed; its grant was left alone: store {other} has the same account"
+        left_alone = True
+    elif source is None or oauth is None:
         outcome, left_alone = "removed; its grant at TikTok was left alone", True
     else:
         revoked = _revoke(source, oauth)

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from include.tiktok_sync import audit
+from include.tiktok_sync import accounts, audit
 from include.tiktok_sync.connect_links import revoke_links
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError, DataError, StoreTokenStatus
+from include.tiktok_sync.store_codes import StoreCodes, clean, looks_like_token
 
 StoreState = Literal["active", "needs_consent", "missing_scope", "paused", "removed"]
 MoveName = Literal[
@@ -112,17 +113,32 @@ class Lifecycle:
         self.conn = conn
         self.actor = actor
 
-    def add(self, code: str, name: str, region: str | None = None) -> StoreState:
+    def add(
+        self, code: str, name: str, region: str | None = None, *, new_too: bool = False
+    ) -> StoreState:
         """A new store, to be connected later.
 
+        Args:
+            code: Its code, cleaned as the import does it (:func:`store_codes.clean_code`).
+            name: Its name, for people.
+            region: Its region, free text.
+            new_too: Take the code although it looks like another one.
+
         Raises:
-            DataError: It is there already, or ``code`` or ``name`` is empty.
+            DataError: It is there already or looks like one that is, or a text cannot be used.
         """
-        for what, text in (("code", code), ("name", name)):
-            if not text.strip() or "\x00" in text:
-                message = f"A store's {what} must be a text that is not empty."
-                raise DataError(message)
         with self.conn.transaction():
+            codes = StoreCodes.read(self.conn, new_too=new_too)
+            code, name, region = codes.meant(code), clean(name), clean(region or "") or None
+            for what, value in (("code", code), ("name", name), ("region", region or "-")):
+                if not value or "\x00" in value:
+                    message = f"A store's {what} must be a text that is not empty."
+                    raise DataError(message)
+                if what != "code" and looks_like_token(value):
+                    message = f"The store's {what} looks like a token."
+                    raise DataError(message)
+            if problem := codes.problem_of(code):
+                raise DataError(problem)
             made = self.conn.execute(
                 "INSERT INTO stores (store_code, store_name, region) VALUES (%s, %s, %s)"
                 " ON CONFLICT DO NOTHING",
@@ -141,9 +157,43 @@ class Lifecycle:
         """Leave the store out of the nightly syncs; its grant and its history stay."""
         return self._move("pause", code, _PAUSE, reason=reason)
 
-    def resume(self, code: str) -> StoreState:
-        """Take a paused or removed store back in; its history goes on where it ended."""
-        return self._move("resume", code, _RESUME)
+    def resume(self, code: str, *, without_grant: bool = False) -> StoreState:
+        """Take a paused or removed store back in; its history goes on where it ended.
+
+        Args:
+            code: Which store.
+            without_grant: Forget its ended grant, so that another account can be connected.
+
+        Raises:
+            DataError: It is neither; another store has its account meanwhile; or the grant to be
+                forgotten has not ended.
+        """
+        with self.conn.transaction():
+            accounts.lock(self.conn)
+            self.locked_for("resume", code)
+            if without_grant:
+                self._forget_grant(code)
+            if other := accounts.other_holder(self.conn, code):
+                message = (
+                    f"The TikTok account of store {code} belongs to store {other} meanwhile, and an"
+                    f" account belongs to one store. If it is {code}'s, take it from the other"
+                    f" first: stores disconnect {other} --no-revoke. If {code} has another one now:"
+                    f" stores resume {code} --without-grant, then send its manager a link."
+                )
+                raise DataError(message)
+            return self._move("resume", code, _RESUME)
+
+    def _forget_grant(self, code: str) -> None:
+        self.conn.execute(
+            "DELETE FROM store_tokens WHERE store_code = %s AND status = 'needs_consent'", [code]
+        )
+        query = "SELECT FROM store_tokens WHERE store_code = %s"
+        if self.conn.execute(query, [code]).fetchone():
+            message = (
+                f"The grant of store {code} has not ended, so it is not forgotten. End it first:"
+                f" stores disconnect {code}."
+            )
+            raise DataError(message)
 
     def remove(self, code: str) -> StoreState:
         """The store has left: no sync touches it any more; its history is kept.

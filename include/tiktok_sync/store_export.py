@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal
 from psycopg import sql
 
 from include.tiktok_sync import store_tables
+from include.tiktok_sync.csv_cells import csv_lines
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.store_tables import StoreTable
@@ -26,7 +27,9 @@ def export_to_folder(
 ) -> dict[str, int]:
     """Write a file for each table, as of one moment; the folder appears when all is written.
 
-    CSV is UTF-8 with a header, and NULL is an empty unquoted cell; JSON lines hold an object each.
+    CSV is for spreadsheets (:mod:`include.tiktok_sync.csv_cells`): texts that begin like a formula
+    have an apostrophe in front, and NULL is an empty unquoted cell. JSON lines are for programs: an
+    object each, every value as it is.
 
     Args:
         conn: Autocommit connection.
@@ -103,10 +106,12 @@ def _selection(table: StoreTable) -> sql.Composed:
 
 
 def _copy_csv(conn: Connection, table: StoreTable, code: str, file: BinaryIO) -> int:
-    query = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(_selection(table))
+    query = sql.SQL("COPY ({}) TO STDOUT").format(_selection(table))
     with conn.cursor() as cursor:
         with cursor.copy(query, [code]) as copy:
-            file.writelines(copy)
+            copy.set_types(["text"] * len(table.columns))
+            lines = csv_lines(table.columns, copy.rows(), numbers=table.numbers)
+            file.writelines(line.encode() for line in lines)
         return cursor.rowcount
 
 

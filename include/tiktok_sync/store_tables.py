@@ -20,6 +20,8 @@ _TABLES = """
 SELECT c.relname AS name,
     array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.atttypid <> 'bytea'::regtype)
         AS columns,
+    coalesce(array_agg(a.attname::text) FILTER (
+        WHERE (SELECT typcategory FROM pg_type WHERE oid = a.atttypid) = 'N'), '{}') AS numbers,
     coalesce((
         SELECT array_agg(key.attname::text ORDER BY place)
         FROM pg_index AS i, unnest(i.indkey) WITH ORDINALITY AS part (number, place)
@@ -47,12 +49,14 @@ class StoreTable:
     Attributes:
         name: Its name.
         columns: Those that may leave the database, in their order.
+        numbers: Those of them that hold numbers.
         key: Its primary key.
         refers_to: Tables that its foreign keys point to.
     """
 
     name: str
     columns: tuple[str, ...]
+    numbers: frozenset[str]
     key: tuple[str, ...]
     refers_to: frozenset[str]
 
@@ -65,8 +69,8 @@ def tables(conn: Connection, *, with_kept: bool = False) -> list[StoreTable]:
         with_kept: Also :data:`KEPT`.
     """
     found = [
-        StoreTable(name, tuple(columns), tuple(key), frozenset(refers_to))
-        for name, columns, key, refers_to in conn.execute(_TABLES).fetchall()
+        StoreTable(name, tuple(columns), frozenset(numbers), tuple(key), frozenset(refers_to))
+        for name, columns, numbers, key, refers_to in conn.execute(_TABLES).fetchall()
     ]
     by_name = {table.name: table for table in found}
     order: TopologicalSorter[str] = TopologicalSorter()

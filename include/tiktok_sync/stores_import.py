@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from typing import Protocol, TextIO
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TextIO
 
-from include.tiktok_sync import audit
+import psycopg
+
+from include.tiktok_sync import accounts, audit
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import DataError
-from include.tiktok_sync.models import KNOWN_SCOPES, OTHER_SCOPES
-from include.tiktok_sync.token_store import split_scope, status_for_scope
+from include.tiktok_sync.store_codes import StoreCodes
+from include.tiktok_sync.store_rows import (
+    COLUMNS,
+    GRANT_COLUMNS,
+    RowGrant,
+    RowProblem,
+    StoreRow,
+    read_rows,
+)
+from include.tiktok_sync.token_age import StoredGrant, older_than_stored, stored_grants
+from include.tiktok_sync.token_store import status_for_scope
 from include.tiktok_sync.vault import TokenVault
 
-COLUMNS = (
-    "store_code",
-    "store_name",
-    "region",
-    "open_id",
-    "access_token",
-    "access_expires_at",
-    "refresh_token",
-    "refresh_expires_at",
-    "scope",
-)
-
-_OPTIONAL = frozenset({"region"})
-
-GRANT_COLUMNS = COLUMNS[3:]
-"""A store may come without a grant, to be connected later: then all of these are left out."""
+__all__ = ["COLUMNS", "GRANT_COLUMNS", "ImportReport", "RowProblem", "import_stores"]
 
 NO_TOKENS_HERE = (
     "it brings tokens, which are not taken here: load it with stores import, or without its tokens"
@@ -59,41 +53,45 @@ ON CONFLICT (store_code) DO UPDATE SET
     updated_at = now(), refresh_started_at = NULL
 """
 
-
-class _Reader(Protocol):
-    """A ``csv.reader``, whose type the standard library does not name."""
-
-    @property
-    def line_num(self) -> int: ...
-    def __iter__(self) -> Iterator[list[str]]: ...
-    def __next__(self) -> list[str]: ...
-
-
-@dataclass(frozen=True)
-class RowProblem:
-    """A line that was not loaded. ``line`` counts from 1, the header included."""
-
-    line: int
-    reason: str
+_ANOTHER_AT_ONCE = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 
 
 @dataclass
 class ImportReport:
-    """What came of a file."""
+    """What a file did.
+
+    Attributes:
+        loaded: Codes of the rows that were loaded whole.
+        new: Those of them that were not there before.
+        updated: Codes that were there and got the row's name and region.
+        without_grant: Codes of the loaded rows that bring no grant.
+        tokens_kept: Codes of which only name and region were taken, as ``problems`` says.
+        problems: Lines that were not loaded, or not whole.
+    """
 
     loaded: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
     without_grant: list[str] = field(default_factory=list)
+    tokens_kept: list[str] = field(default_factory=list)
     problems: list[RowProblem] = field(default_factory=list)
 
 
 def import_stores(
-    source: TextIO, conn: Connection, vault: TokenVault | None, *, actor: str | None = None
+    source: TextIO,
+    conn: Connection,
+    vault: TokenVault | None,
+    *,
+    actor: str | None = None,
+    replace_tokens: bool = False,
+    new_codes: bool = False,
 ) -> ImportReport:
     """Load every good row of a CSV, all in one transaction.
 
     A store that is there already gets the row's name, region and tokens: that is also how a
-    store with a dead grant is connected again. A row without a grant leaves the store's own as it
-    is. Whether it is active is left as it is too.
+    store with a dead grant is connected again. Tokens older than those stored are not taken, and
+    a row without a grant leaves the store's own as it is. Whether it is active is left as it is
+    too.
 
     Args:
         source: Opened with ``newline=""``; header :data:`COLUMNS` in any order, with or without
@@ -101,162 +99,154 @@ def import_stores(
         conn: Autocommit connection.
         vault: Encrypts the tokens; ``None`` = a row that brings tokens is refused.
         actor: Who imports, for the audit; ``None`` = the user of this process.
+        replace_tokens: Take older tokens too.
+        new_codes: Take new codes that look like others, or like what Excel makes of a code.
 
     Raises:
-        DataError: The header lacks a column, or names one twice or an unknown one; nothing was
-            loaded.
+        DataError: The header lacks a column, or names one twice or an unknown one; or another
+            process gave one of the accounts to a store meanwhile. Nothing was loaded.
     """
-    reader = csv.reader(source, strict=True)
-    header = _header(reader)
     report = ImportReport()
-    rows: list[dict[str, object]] = []
-    line_of: dict[str, int] = {}
-    removed = _removed(conn)
-    for line, values in _lines(reader, report):
-        cells = dict(zip(header, values, strict=False))
-        code = cells.get("store_code", "").strip()
-        problem = _problem_of_shape(values, cells, header) or _problem_of_values(cells)
-        if problem is None and vault is None and _has_grant(cells):
-            problem = NO_TOKENS_HERE
-        if problem is None and code in line_of:
-            problem = f"store_code {code} is on line {line_of[code]} already"
-        if problem is None and code in removed:
-            problem = f"store {code} has left; take it back in first: stores resume {code}"
-        if problem is not None:
-            report.problems.append(RowProblem(line, problem))
-            continue
-        line_of[code] = line
-        rows.append(_row(cells, vault))
-    report.loaded = list(line_of)
-    report.without_grant = [str(row["store_code"]) for row in rows if "open_id" not in row]
-    _save(conn, rows, report, actor or audit.operating_system_user())
+    rows = []
+    for row in read_rows(source.read()):
+        if isinstance(row, RowProblem):
+            report.problems.append(row)
+        elif vault is None and row.grant:
+            report.problems.append(RowProblem(row.line, NO_TOKENS_HERE))
+        else:
+            rows.append(row)
+    try:
+        with conn.transaction():
+            if any(row.grant for row in rows):
+                accounts.lock(conn)
+            codes = StoreCodes.read(conn, new_too=new_codes)
+            good = _meant(conn, rows, codes, report)
+            good = _with_free_accounts(conn, good, report)
+            report.without_grant = [row.code for row in good if row.grant is None]
+            if vault is not None and not replace_tokens:
+                good = _without_older_tokens(conn, good, vault, report)
+            _save(conn, good, codes, vault, report, actor or audit.operating_system_user())
+    except _ANOTHER_AT_ONCE as error:
+        message = "Another process changed these stores meanwhile, so nothing was loaded. Try again"
+        raise DataError(message, detail=error.diag.message_primary) from error
+    report.problems.sort(key=lambda problem: problem.line)
     return report
 
 
-def _removed(conn: Connection) -> set[str]:
+def _meant(
+    conn: Connection, rows: Sequence[StoreRow], codes: StoreCodes, report: ImportReport
+) -> list[StoreRow]:
+    """The rows under the codes that they mean; those of a code that cannot be loaded are named."""
     query = "SELECT store_code FROM stores WHERE removed_at IS NOT NULL"
-    return {row[0] for row in conn.execute(query).fetchall()}
+    removed = {row[0] for row in conn.execute(query).fetchall()}
+    good: dict[str, StoreRow] = {}
+    for row in rows:
+        code = codes.meant(row.code)
+        problem = codes.problem_of(code)
+        if code in good:
+            problem = f"store_code {code} is on line {good[code].line} already"
+        elif problem is None and code in removed:
+            problem = f"store {code} has left; take it back in first: stores resume {code}"
+        if problem is not None:
+            report.problems.append(RowProblem(row.line, problem))
+            continue
+        codes.add(code)
+        good[code] = replace(row, code=code)
+    return list(good.values())
+
+
+def _with_free_accounts(
+    conn: Connection, rows: Sequence[StoreRow], report: ImportReport
+) -> list[StoreRow]:
+    """The rows without those whose account another store has, here or in a line above."""
+    wanted = [(row.code, row.grant.open_id) for row in rows if row.grant]
+    taken = accounts.other_holders(conn, wanted)
+    above: dict[str, StoreRow] = {}
+    good = []
+    for row in rows:
+        if row.grant and row.code in taken:
+            reason = (
+                f"its open_id is that of store {taken[row.code]}: an account belongs to one store."
+                f" If it is this one's, take it from the other first: stores disconnect"
+                f" {taken[row.code]} --no-revoke"
+            )
+        elif row.grant and (other := above.get(row.grant.open_id)):
+            reason = (
+                f"its open_id is that of store {other.code} on line {other.line} already: an"
+                " account belongs to one store"
+            )
+        else:
+            if row.grant:
+                above[row.grant.open_id] = row
+            good.append(row)
+            continue
+        report.problems.append(RowProblem(row.line, reason))
+    return good
+
+
+def _without_older_tokens(
+    conn: Connection, rows: Sequence[StoreRow], vault: TokenVault, report: ImportReport
+) -> list[StoreRow]:
+    """The rows, those with older tokens without them: name and region are taken all the same."""
+    stored = stored_grants(conn, [row.code for row in rows if row.grant])
+    good = []
+    for row in rows:
+        mine = stored.get(row.code)
+        older = older_than_stored(row.grant, mine) if row.grant and mine else None
+        if row.grant is None or mine is None or older is None:
+            good.append(row)
+            continue
+        good.append(replace(row, grant=None))
+        if not _is_same(row.grant, mine, vault):
+            report.tokens_kept.append(row.code)
+            reason = (
+                f"its tokens, which are older than those stored ({older}); name and region were"
+                " taken. If you mean the tokens too, load the line with --replace-tokens"
+            )
+            report.problems.append(RowProblem(row.line, reason))
+    return good
+
+
+def _is_same(grant: RowGrant, stored: StoredGrant, vault: TokenVault) -> bool:
+    """Whether the stored refresh token is the line's; one that no key opens is not."""
+    return stored.opened(vault) == grant.refresh_token
 
 
 def _save(
-    conn: Connection, rows: Sequence[Mapping[str, object]], report: ImportReport, actor: str
+    conn: Connection,
+    rows: Sequence[StoreRow],
+    codes: StoreCodes,
+    vault: TokenVault | None,
+    report: ImportReport,
+    actor: str,
 ) -> None:
-    with conn.transaction(), conn.cursor() as cursor:
-        cursor.executemany(_SAVE_STORE, rows)
-        cursor.executemany(_SAVE_TOKENS, [row for row in rows if "open_id" in row])
-        connected = [code for code in report.loaded if code not in set(report.without_grant)]
-        for codes, with_grant in ((connected, True), (report.without_grant, False)):
-            details = {"with_grant": with_grant}
-            audit.record(conn, "import", codes, actor=actor, details=details)
+    kept = set(report.tokens_kept)
+    report.loaded = [row.code for row in rows if row.code not in kept]
+    report.new = [row.code for row in rows if row.code not in codes]
+    report.updated = [row.code for row in rows if row.code in codes]
+    by_code = sorted(rows, key=lambda row: row.code)  # two imports at once lock in one order
+    sealed = [_sealed(row.code, row.grant, vault) for row in by_code if row.grant and vault]
+    connected = {str(values["store_code"]) for values in sealed}
+    with conn.cursor() as cursor:
+        cursor.executemany(_SAVE_STORE, [_store(row) for row in by_code])
+        cursor.executemany(_SAVE_TOKENS, sealed)
+    for with_grant in (True, False):
+        written = [row.code for row in rows if (row.code in connected) is with_grant]
+        audit.record(conn, "import", written, actor=actor, details={"with_grant": with_grant})
 
 
-def _header(reader: _Reader) -> list[str]:
-    try:
-        names = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        message = f"The first line is not readable as CSV: {error}."
-        raise DataError(message) from error
-    wanted = COLUMNS if set(names) & set(GRANT_COLUMNS) else COLUMNS[:3]
-    missing = [name for name in wanted if name not in names]
-    unknown = [name for name in names if name not in COLUMNS]
-    if missing:
-        message = (
-            f"The CSV's first line lacks {', '.join(missing)}. It must be: {','.join(COLUMNS)}"
-        )
-        raise DataError(message)
-    if unknown:
-        message = f"The CSV has unknown columns: {', '.join(unknown)}. Remove them."
-        raise DataError(message)
-    if len(names) > len(wanted):
-        message = f"The CSV's first line names a column twice: {','.join(names)}"
-        raise DataError(message)
-    return names
+def _store(row: StoreRow) -> Mapping[str, object]:
+    return {"store_code": row.code, "store_name": row.name, "region": row.region}
 
 
-def _lines(reader: _Reader, report: ImportReport) -> Iterator[tuple[int, list[str]]]:
-    """Each row with the line that it begins on (a quoted value may run over several)."""
-    while True:
-        line = reader.line_num + 1
-        try:
-            values = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            # What follows a broken quote cannot be told apart into rows.
-            reason = f"not readable as CSV from here on: {error}"
-            report.problems.append(RowProblem(line, reason))
-            return
-        if values:  # an empty line is no row
-            yield line, values
-
-
-def _problem_of_shape(
-    values: list[str], cells: Mapping[str, str], header: Sequence[str]
-) -> str | None:
-    if len(values) > len(header):
-        return f"more than {len(header)} values"
-    for column in header:
-        value = cells.get(column)
-        if value is None:
-            return f"{column} is missing (fewer than {len(header)} values)"
-        if not value.strip() and column not in _OPTIONAL:
-            if column in GRANT_COLUMNS and not _has_grant(cells):
-                continue
-            return f"{column} is empty"
-        if "\x00" in value:
-            return f"{column} holds a NUL character"
-    return None
-
-
-def _has_grant(cells: Mapping[str, str]) -> bool:
-    return any(cells.get(column, "").strip() for column in GRANT_COLUMNS)
-
-
-def _problem_of_values(cells: Mapping[str, str]) -> str | None:
-    if not _has_grant(cells):
-        return None
-    for column in ("access_token", "refresh_token"):
-        token = cells[column].strip()
-        if not token.isascii() or not token.isprintable() or " " in token:
-            return f"{column} holds characters that no token has"
-    for column in ("access_expires_at", "refresh_expires_at"):
-        if _time(cells[column]) is None:
-            return f"{column} is not an ISO 8601 time: {cells[column]}"
-    unknown = sorted(split_scope(cells["scope"]) - KNOWN_SCOPES - OTHER_SCOPES)
-    if unknown:
-        return f"scope holds {', '.join(unknown)}; known are {', '.join(sorted(KNOWN_SCOPES))}"
-    return None
-
-
-def _row(cells: Mapping[str, str], vault: TokenVault | None) -> dict[str, object]:
-    """Values for the statements; without ``open_id`` the row brings no grant."""
-    text = {name: value.strip() for name, value in cells.items()}
-    code = text["store_code"]
-    store: dict[str, object] = {
-        "store_code": code,
-        "store_name": text["store_name"],
-        "region": text["region"] or None,
-    }
-    if vault is None or not _has_grant(cells):
-        return store
-    scope = ",".join(sorted(split_scope(text["scope"])))
+def _sealed(code: str, grant: RowGrant, vault: TokenVault) -> Mapping[str, object]:
     return {
-        **store,
-        "open_id": text["open_id"],
-        "scope": scope,
-        "status": status_for_scope(scope),
-        "access_token": vault.encrypt(text["access_token"], store_code=code, kind="access"),
-        "refresh_token": vault.encrypt(text["refresh_token"], store_code=code, kind="refresh"),
-        "access_expires_at": _time(text["access_expires_at"]),
-        "refresh_expires_at": _time(text["refresh_expires_at"]),
+        "store_code": code,
+        "open_id": grant.open_id,
+        "scope": grant.scope,
+        "status": status_for_scope(grant.scope),
+        "access_token": vault.encrypt(grant.access_token, store_code=code, kind="access"),
+        "refresh_token": vault.encrypt(grant.refresh_token, store_code=code, kind="refresh"),
+        "access_expires_at": grant.access_expires_at,
+        "refresh_expires_at": grant.refresh_expires_at,
     }
-
-
-def _time(text: str) -> datetime | None:
-    # Python 3.10 does not know the "Z" that ISO 8601 allows.
-    iso = text.strip()
-    try:
-        moment = datetime.fromisoformat(iso[:-1] + "+00:00" if iso.endswith("Z") else iso)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from dataclasses import astuple, fields
 from typing import Annotated, Literal
 from urllib.parse import quote, urlencode
@@ -23,8 +20,8 @@ from status_page import connecting, new_stores, pages, runs
 from status_page.access import ViewerDep
 from status_page.bounded import BoundedBody
 from status_page.database import StoreDbDep
+from status_page.downloads import csv_download
 from status_page.failures import add_handlers
-from status_page.formats import csv_cell
 from status_page.forms import FormDep, back
 from status_page.look import STATIC, LookDep, add_headers
 from status_page.runs import ActiveRunsDep, PausedDagsDep, RestDep
@@ -94,21 +91,8 @@ def run_report(
 def run_csv(user: ViewerDep, conn: StoreDbDep, dag_id: DagId, run_id: RunId) -> Response:
     """All stores of a run as a table for a spreadsheet."""
     del user  # asked for, so that nobody else gets it
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(_CSV_COLUMNS)
-    writer.writerows(_csv_rows(status_runs.all_stores(conn, dag_id, run_id)))
-    name = pages.file_name(dag_id, run_id)
-    return Response(
-        text.getvalue(),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
-def _csv_rows(stores: Iterator[status_runs.StoreRow]) -> Iterator[list[object]]:
-    for row in stores:
-        yield [csv_cell(value) for value in astuple(row)]
+    rows = map(astuple, status_runs.all_stores(conn, dag_id, run_id))
+    return csv_download(pages.file_name(dag_id, run_id), _CSV_COLUMNS, rows)
 
 
 def store_list(

@@ -5,8 +5,6 @@ A link is in an answer's body and nowhere else: no address, cookie, log line or 
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -22,7 +20,8 @@ from include.tiktok_sync.open_links import MOST_AT_ONCE, last_link, make_links, 
 from include.tiktok_sync.settings import Settings
 from status_page.access import ManagerDep, Viewer
 from status_page.database import StoreDbDep
-from status_page.formats import csv_cell, moment
+from status_page.downloads import csv_download
+from status_page.formats import moment
 from status_page.forms import checked_form
 from status_page.look import LookDep
 
@@ -93,17 +92,9 @@ def connect_links(
     if not links:
         message = "No store needs one: each is connected, or has a link that still works."
         return look.failure(http.HTTP_409_CONFLICT, "No link was made", message)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(_COLUMNS)
-    for link in links:
-        row = (link.store_code, link.store_name, link.url, _until(link, Settings.from_env()))
-        writer.writerow([csv_cell(value) for value in row])
-    return Response(
-        text.getvalue(),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="connect-links.csv"'},
-    )
+    settings = Settings.from_env()
+    rows = ((link.store_code, link.store_name, link.url, _until(link, settings)) for link in links)
+    return csv_download("connect-links.csv", _COLUMNS, rows)
 
 
 def _for_form(user: Viewer) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from include.tiktok_sync.status_bands import Criterion
@@ -84,13 +83,6 @@ def _span(span: timedelta) -> str:
         if seconds < below:
             return f"{seconds / size:.0f} {name}"
     return f"{seconds / _DAY:.0f} days"
-
-
-def csv_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
 
 
 FILTERS: Mapping[str, Callable[..., str]] = {

@@ -9,8 +9,10 @@ from urllib.parse import quote
 from fastapi import Depends, FastAPI, File, Form, Response, UploadFile
 from fastapi import status as http
 
+from include.tiktok_sync.csv_text import decode
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.lifecycle import Lifecycle
+from include.tiktok_sync.store_codes import clean_code, looks_like_token
 from include.tiktok_sync.stores_import import GRANT_COLUMNS, ImportReport, import_stores
 from status_page.access import ManagerDep, Viewer
 from status_page.database import StoreDbDep
@@ -43,12 +45,15 @@ def add_store(
     code: Annotated[str, Form()] = "",
     name: Annotated[str, Form()] = "",
     region: Annotated[str, Form()] = "",
+    new: Annotated[bool, Form()] = False,  # noqa: FBT002 - a tick box
 ) -> Response:
     """The button "add the store"; what was typed stays in the form when it is refused."""
-    typed = {"code": code.strip(), "name": name.strip(), "region": region.strip()}
+    typed = {"code": clean_code(code), "name": name.strip(), "region": region.strip()}
     try:
         _check(typed)
-        Lifecycle(conn, user.actor).add(typed["code"], typed["name"], typed["region"] or None)
+        Lifecycle(conn, user.actor).add(
+            typed["code"], typed["name"], typed["region"] or None, new_too=new
+        )
     except DataError as error:
         return _page(look, user, http.HTTP_409_CONFLICT, typed=typed, refused=str(error))
     done = f"{typed['code']} is in. It needs its manager's consent: make a link and send it."
@@ -61,6 +66,7 @@ def import_csv(
     conn: StoreDbDep,
     csv_file: Annotated[UploadFile | None, File()] = None,
     csv_text: Annotated[str, Form()] = "",
+    new: Annotated[bool, Form()] = False,  # noqa: FBT002 - a tick box
 ) -> Response:
     """The button "load the stores": a file, or what was pasted."""
     # A browser sends a field without a file as one without a name.
@@ -69,13 +75,11 @@ def import_csv(
         problem = "There is a file and a pasted text. Take one of them away."
         return _page(look, user, http.HTTP_409_CONFLICT, pasted=_kept(csv_text), unread=problem)
     try:
-        text = chosen.file.read().decode("utf-8-sig") if chosen else csv_text.lstrip("\ufeff")
-        if not text.strip():
+        text = decode(chosen.file.read()) if chosen else csv_text
+        if not text.strip("\ufeff \t\r\n"):
             return _page(look, user, http.HTTP_409_CONFLICT, unread="Choose a file, or paste one.")
-        report = import_stores(StringIO(text, newline=""), conn, None, actor=user.actor)
-    except UnicodeDecodeError:
-        problem = "The file is not UTF-8 text. Save it as CSV UTF-8 and try again."
-        return _page(look, user, http.HTTP_409_CONFLICT, unread=problem)
+        source = StringIO(text, newline="")
+        report = import_stores(source, conn, None, actor=user.actor, new_codes=new)
     except DataError as error:
         return _page(look, user, http.HTTP_409_CONFLICT, pasted=_kept(csv_text), unread=str(error))
     return _page(look, user, report=report, pasted=_kept(csv_text) if report.problems else "")
@@ -93,8 +97,9 @@ def _check(typed: dict[str, str]) -> None:
 
 def _kept(pasted: str) -> str:
     """What is left in the form: nothing of a text that may hold tokens."""
-    header = pasted.strip().partition("\n")[0]
-    return "" if any(column in header for column in GRANT_COLUMNS) else pasted
+    header = pasted.strip().partition("\n")[0].lower().replace(" ", "_")
+    secret = looks_like_token(pasted) or any(column in header for column in GRANT_COLUMNS)
+    return "" if secret else pasted
 
 
 def _page(

@@ -65,8 +65,8 @@ def insert_grants(conn: Connection, *codes: str) -> None:
     for code in codes:
         conn.execute(
             "INSERT INTO store_tokens (store_code, open_id, scope, access_token, refresh_token,"
-            " created_at) VALUES (%s, 'o', 's', '', '', '2025-01-01')",
-            [code],
+            " created_at) VALUES (%s, %s, 's', '', '', '2025-01-01')",
+            [code, f"o-{code}"],
         )
 
 

@@ -55,7 +55,11 @@ def test_the_whole_way_by_hand(empty_db_url: str, cli: Run, bench: Bench) -> Non
         assert done.stdout == f"The store database has schema {SCHEMA_REVISION}.\n"
     text = "\ufeff" + bench.sandbox.admin("GET", "/stores.csv", params={"codes": "S001,S004"})
     done = cli("stores", "import", "-", text=text, STORE_DB_URL=empty_db_url)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "2 stores loaded\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "2 stores loaded (2 new, 0 updated)\n",
+        "",
+    )
     for job, table in (("user", "user_daily_stats"), ("video", "video_daily_stats")):
         done = cli("sync-store", "S004", "--job", job, STORE_DB_URL=empty_db_url)
         assert done.returncode == 0, done.stderr
@@ -94,7 +98,7 @@ def test_an_import_with_bad_rows_loads_the_good_ones_and_says_so(
     file.write_text("\n".join(lines), encoding="utf-8")
     done = cli("stores", "import", str(file))
     assert done.returncode == 1
-    assert done.stdout == "2 stores loaded, 1 rows not loaded\n"
+    assert done.stdout == "2 stores loaded, 1 rows not loaded (2 new, 0 updated)\n"
     assert done.stderr.startswith("line 3: not loaded: scope holds video.lost")
     assert len(done.stderr.splitlines()) == 1
     assert [line["store_code"] for line in bench.rows("SELECT * FROM stores ORDER BY 1")] == [
@@ -102,7 +106,10 @@ def test_an_import_with_bad_rows_loads_the_good_ones_and_says_so(
     ]
     file.write_text("\n".join([lines[0], lines[2]]), encoding="utf-8")
     done = cli("stores", "import", str(file))
-    assert (done.returncode, done.stdout) == (2, "0 stores loaded, 1 rows not loaded\n")
+    assert (done.returncode, done.stdout) == (
+        2,
+        "0 stores loaded, 1 rows not loaded (0 new, 0 updated)\n",
+    )
 
 
 def test_an_import_that_cannot_begin_says_why_and_writes_nothing(

@@ -202,7 +202,7 @@ def test_stores_under_a_lost_key_are_named_by_status_rotation_and_import(
     bench.import_stores("S001")
     text = bench.sandbox.admin("GET", "/stores.csv", params={"codes": "S002"})
     done = cli("stores", "import", "-", text=text, TIKTOK_TOKEN_KEYS=NEW)
-    assert (done.returncode, done.stdout) == (0, "1 stores loaded\n")
+    assert (done.returncode, done.stdout) == (0, "1 stores loaded (1 new, 0 updated)\n")
     assert done.stderr.startswith("warning: TIKTOK_TOKEN_KEYS opens the tokens of 1 stores, but")
     done = cli("tokens", "status", "--json")
     assert json.loads(done.stdout)["unreadable"] == ["S002"]
@@ -220,12 +220,16 @@ def test_an_import_of_stores_alone(cli: Run, bench: Bench) -> None:
     done = cli("stores", "import", "-", text=text, TIKTOK_CLIENT_KEY="")
     assert done.returncode == 1
     assert done.stdout == (
-        "1 stores loaded, 1 of them without a grant: to be connected, 1 rows not loaded\n"
+        "1 stores loaded, 1 of them without a grant: to be connected, 1 rows not loaded"
+        " (1 new, 0 updated)\n"
     )
     assert bench.rows("SELECT store_code FROM stores") == [{"store_code": "S1"}]
     done = cli("stores", "import", "-", "--json", text=text)
     assert json.loads(done.stdout) == {
         "loaded": ["S1"],
+        "new": [],
+        "updated": ["S1"],
+        "tokens_kept": [],
         "without_grant": ["S1"],
         "problems": [{"line": 3, "reason": "store_name is empty"}],
     }

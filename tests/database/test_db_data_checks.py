@@ -77,8 +77,8 @@ def test_grants_that_end_soon_are_found_the_earliest_first(
     ):
         conn.execute(
             "INSERT INTO store_tokens (store_code, open_id, scope, access_token, refresh_token,"
-            " refresh_expires_at, status) VALUES (%s, 'o', 's', '', '', now() + %s, %s)",
-            [code, timedelta(days=days), status],
+            " refresh_expires_at, status) VALUES (%s, %s, 's', '', '', now() + %s, %s)",
+            [code, code, timedelta(days=days), status],
         )
 
     found = run(conn, "grants_end_soon")

@@ -147,7 +147,7 @@ def test_of_several_that_resume_a_store_at_once_one_does(lifecycle: Lifecycle, d
 def test_an_account_may_move_on_once_its_store_has_left(lifecycle: Lifecycle) -> None:
     _store_in(lifecycle, "active")
     lifecycle.add("S2", "Its successor")
-    verdict = "SELECT connect_verdict('S2', 'o', NULL) AS said"
+    verdict = "SELECT connect_verdict('S2', 'o-S1', NULL) AS said"
     assert row(lifecycle.conn, verdict)["said"] == "taken"
     lifecycle.remove("S1")
     assert row(lifecycle.conn, verdict)["said"] == "first"

@@ -30,9 +30,9 @@ def add_store(conn: Connection, code: str, *, active: bool = True, age_days: int
 def add_token(conn: Connection, code: str, status: str = "active", *, ends_in_days: int) -> None:
     conn.execute(
         "INSERT INTO store_tokens (store_code, open_id, scope, access_token, refresh_token,"
-        " refresh_expires_at, status, status_reason) VALUES (%s, 'o', 's', '', '',"
+        " refresh_expires_at, status, status_reason) VALUES (%s, %s, 's', '', '',"
         " now() + %s * interval '1 day', %s, %s)",
-        [code, ends_in_days, status, None if status == "active" else f"because of {status}"],
+        [code, code, ends_in_days, status, None if status == "active" else f"because of {status}"],
     )
 
 

@@ -103,7 +103,9 @@ def test_links_for_all_are_a_table_and_again_goes_on_with_the_rest(
         answer = press("connect-links.csv", **form)
         assert answer.headers["Content-Type"] == "text/csv; charset=utf-8", answer.text
         assert "attachment" in answer.headers["Content-Disposition"]
-        table = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+        assert answer.content.startswith(b"\xef\xbb\xbf")
+        text = answer.content.decode("utf-8-sig")
+        table = list(csv.DictReader(io.StringIO(text, newline="")))
         for one in table:
             token = one["link"].removeprefix(f"{BASE}/c/")
             assert LinkSigner(SECRET).store_of(token) == one["store_code"]

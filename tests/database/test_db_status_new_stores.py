@@ -77,7 +77,7 @@ def test_of_a_csv_the_good_rows_are_loaded_and_the_bad_ones_named(
         else press.file(b"\xef\xbb\xbf" + text.encode())
     )
     assert answer.status_code == 200
-    assert "3 stores loaded, 2 rows not." in answer.text
+    assert "3 stores loaded, 2 rows not. 2 new, 1 updated." in answer.text
     assert re.findall(r'class="number">(\d+)</td><td class="message">([^<]+)<', answer.text) == [
         ("3", "store_name is empty"),
         ("5", "store_code N1 is on line 2 already"),
@@ -96,7 +96,7 @@ def test_of_a_csv_the_good_rows_are_loaded_and_the_bad_ones_named(
     [
         ("code,name\nN1,Kiel\n", "first line lacks store_code"),
         (" ", "Choose a file, or paste one."),
-        (b"store_code,store_name,region\nN1,K\xf6ln,\n", "not UTF-8"),
+        (b"store_code,store_name,region\nN1,K\xf6ln,\n", "Line 2 is not UTF-8"),
     ],
 )
 def test_a_csv_that_is_none_is_refused_whole(
@@ -135,6 +135,40 @@ def test_tokens_are_neither_taken_nor_shown_again(press: Press, conn: Connection
         {"store_code": "S1"},
     ]
     assert rows(conn, "SELECT FROM store_tokens") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "N1,Kiel,,o,act.veiled,2030-01-01,rft.veiled,2031-01-01,user.info.basic\n",
+        "store_code,store_name,region\nact.veiled,Kiel,\nN2,rft.veiled,\n",
+        "Store Code,Store Name,Region,open id,Access Token\nN1,Kiel,,o,veiled\n",
+    ],
+)
+def test_a_token_in_the_wrong_place_is_not_shown_again_either(press: Press, text: str) -> None:
+    answer = press("import-stores", csv_text=text)
+    assert 'role="alert"' in answer.text
+    assert "veiled" not in answer.text
+    refused = press("add-store", code="act.veiled1", name="rft.veiled2")
+    assert "looks like a token" in refused.text
+
+
+def test_a_code_that_looks_like_another_is_taken_if_it_is_meant(
+    press: Press, conn: Connection
+) -> None:
+    typed = {"code": "s01", "name": "Kiel"}
+    refused = press("add-store", **typed)
+    assert refused.status_code == 409
+    assert "differs from store S1 only" in refused.text
+    assert 'name="new"' in refused.text
+    text = "store_code;store_name;region\n001;Kiel;\n1;Kiel;\n"
+    answer = press("import-stores", csv_text=text)
+    assert "differs from store 001 only" in answer.text
+    assert "1 new, 0 updated." in answer.text
+    assert press("add-store", **typed, new="true").url.endswith("/store?code=s01")
+    assert "1 new, 1 updated." in press("import-stores", csv_text=text, new="true").text
+    found = rows(conn, "SELECT store_code FROM stores ORDER BY 1")
+    assert [one["store_code"] for one in found] == ["001", "1", "S1", "s01"]
 
 
 def test_what_is_too_long_is_refused_before_it_is_kept(press: Press, conn: Connection) -> None:

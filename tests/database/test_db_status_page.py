@@ -283,7 +283,9 @@ def test_a_run_shows_its_stores_slowest_first_and_gives_them_as_csv(history_url:
         r'attachment; filename="sync_video_daily-scheduled__[-0-9A-Za-z]+\.csv"',
         answer.headers["Content-Disposition"],
     )
-    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert answer.content.startswith(b"\xef\xbb\xbf")
+    text = answer.content.decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert len(rows) == STORES
     took = [int(row["duration_ms"]) for row in rows]
     assert took == sorted(took, reverse=True)

@@ -44,7 +44,7 @@ def test_in_the_browser_a_store_is_put_in_and_its_link_made(site: str, browser: 
         look_at(page, "stores-list")
         with page.expect_download() as download:
             page.get_by_role("button", name="Download links as CSV").click()
-        table = download.value.path().read_text(encoding="utf-8")
+        table = download.value.path().read_text(encoding="utf-8-sig")
         assert [line.split(",")[0] for line in table.splitlines()] == ["store_code", "S1"]
         expect(page.get_by_role("button", name="Download links as CSV")).to_be_enabled()
         page.get_by_role("link", name="New stores").click()

@@ -166,8 +166,8 @@ def test_a_broken_quote_is_named_where_it_begins_and_ends_the_reading(
         (HEADER.replace("scope", "scopes"), "lacks scope"),
         (f"{HEADER},colour", "unknown columns: colour"),
         (f"{HEADER},scope", "names a column twice"),
-        (HEADER.replace(",", ";"), "lacks store_code"),
         ('"store_code', "first line is not readable as CSV"),
+        (f'"{HEADER}"', "lines are in quotes as a whole"),
         ("", "lacks store_code"),
     ],
 )

@@ -18,7 +18,7 @@ from importlib import import_module
 from alembic import op
 
 revision = "0010"
-down_revision = "0007"
+down_revision = "0009"
 
 _NO_ACCOUNT = "open_id = NULL, union_id = NULL, username = NULL, display_name = NULL"
 

@@ -9,7 +9,7 @@ import pytest
 
 from include.tiktok_sync.status_bands import CONNECTIONS, SUCCESS_RATE, USER_SYNC
 from status_page.charts import Mark, Series, chart
-from status_page.formats import ago, csv_cell, duration, figure, moment, until
+from status_page.formats import ago, duration, figure, moment, until
 
 FIRST = date(2026, 3, 1)
 
@@ -87,12 +87,3 @@ def test_times_have_their_zone() -> None:
     assert ago(now - timedelta(hours=3), now) == "3 h ago"
     assert until(now + timedelta(days=9), now) == "in 9 days"
     assert until(now - timedelta(days=9), now) == "ended"
-
-
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
-def test_no_cell_of_a_download_is_a_formula(text: str) -> None:
-    assert csv_cell(text) == f"'{text}"
-
-
-def test_other_cells_stay_as_they_are() -> None:
-    assert [csv_cell(value) for value in ("S001", -5, None, "a=b")] == ["S001", -5, None, "a=b"]
