@@ -63,8 +63,8 @@ def db_connect_role(
 ) -> None:
     """Make the connect app's database role, or bring its rights up to date; harmless to repeat.
 
-    CONNECT_DB_PASSWORD, if set, becomes its password and lets it log in. STORE_DB_URL must log in as the owner of the
-    store database, who may also create roles unless the role exists already.
+    CONNECT_DB_PASSWORD, if set, becomes its password and lets it log in. STORE_DB_URL must log in
+    as the owner of the store database, who may also create roles unless the role exists already.
     """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         password = os.environ.get("CONNECT_DB_PASSWORD") or None

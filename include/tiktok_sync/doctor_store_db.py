@@ -13,6 +13,7 @@ from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.finding import Finding, Status
 from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.snapshot import SnapshotDay, utc_now
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.vault import TokenVault
 
@@ -25,6 +26,14 @@ CLOCK_FAIL = timedelta(minutes=1)
 
 STALE = timedelta(hours=26)
 """A night and two hours without a summary of a daily Dag."""
+
+_DATED = ("user_daily_stats", "video_daily_stats", "sync_logs")
+_AHEAD: LiteralString = (
+    "SELECT (SELECT count(*) FROM user_daily_stats WHERE snapshot_date > %s),"
+    " (SELECT count(*) FROM video_daily_stats WHERE snapshot_date > %s),"
+    # Of a run that was refused only the summary is there, and says why.
+    " (SELECT count(*) FROM sync_logs WHERE snapshot_date > %s AND status = 'success')"
+)
 
 _NAMED = 3
 _TOKENS_READ = 2000
@@ -45,6 +54,7 @@ def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Itera
     yield _partitions(conn)
     yield from _tokens(conn, settings)
     yield _last_night(conn)
+    yield _days_to_come(conn, settings)
 
 
 def _server(conn: Connection) -> Finding:
@@ -188,6 +198,23 @@ def _last_night(conn: Connection) -> Finding:
         f"no run of {' and '.join(late)} for more than {STALE.total_seconds() / 3600:.0f} hours",
         "Look whether the Dag is paused and the scheduler runs, then trigger it: a day that is"
         " missed cannot be made up for.",
+    )
+
+
+def _days_to_come(conn: Connection, settings: Settings) -> Finding:
+    # A sync refuses such a day; what is there was written before it did, or with a wrong clock.
+    today = SnapshotDay.of(utc_now(), settings.timezone).date
+    counts = _row(conn, _AHEAD, *[today] * len(_DATED))
+    found = {table: count for table, count in zip(_DATED, counts, strict=True) if count}
+    if not found:
+        return Finding("days to come", "ok", "no figures of a day after today")
+    return Finding(
+        "days to come",
+        "warn",
+        f"rows of days after {today} ({settings.timezone}): "
+        + ", ".join(f"{count} in {table}" for table, count in found.items())
+        + ". They pass for the newest, so that every gain is unknown",
+        " ".join(f"DELETE FROM {table} WHERE snapshot_date > '{today}';" for table in found),  # noqa: S608 - for a person; our own names
     )
 
 

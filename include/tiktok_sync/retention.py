@@ -2,8 +2,9 @@
 
 The table ``video_daily_stats`` is what grows: a row a video and day. Days older
 than ``RETENTION_DAILY_DAYS`` are thinned to one a week: the newest that each video has in it, and a
-late one only where none was observed in time. Whole months older than ``RETENTION_WEEKLY_DAYS`` are dropped. Profiles, videos and logs stay. What the
-connect app wrote down: :mod:`include.tiktok_sync.connect_retention`.
+late one only where none was observed in time. Whole months older than ``RETENTION_WEEKLY_DAYS`` are
+dropped. Profiles, videos and logs stay. What the connect app wrote down:
+:mod:`include.tiktok_sync.connect_retention`.
 """
 
 from __future__ import annotations

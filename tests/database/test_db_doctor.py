@@ -164,6 +164,30 @@ def test_trouble_in_the_database_is_named_alone(
     assert said in next(finding.text for finding in found if finding.check == check)
 
 
+def test_figures_of_days_to_come_are_named_with_what_removes_them(
+    env: dict[str, str], bench: Bench
+) -> None:
+    """Written by a version that took any --date, or under a clock that was wrong."""
+    bench.insert_video("S001", "v1")
+    bench.conn.execute(
+        "SELECT ensure_video_daily_stats_partitions(current_date + 400);"
+        " INSERT INTO user_daily_stats (store_code, snapshot_date, observed_at)"
+        " VALUES ('S001', current_date, now()), ('S001', current_date + 2, now()),"
+        " ('S002', current_date + 400, now());"
+        " INSERT INTO video_daily_stats (video_id, store_code, snapshot_date, observed_at)"
+        " VALUES ('v1', 'S001', current_date + 400, now())"
+    )
+
+    found = examine(env)
+
+    assert trouble(found) == {"days to come": "warn"}
+    finding = next(finding for finding in found if finding.check == "days to come")
+    assert ": 2 in user_daily_stats, 1 in video_daily_stats." in finding.text
+    bench.conn.execute(finding.todo.encode())
+    assert trouble(examine(env)) == {}
+    assert len(bench.rows("SELECT FROM user_daily_stats")) == 1
+
+
 def test_parallelism_below_the_pools_is_named(env: dict[str, str]) -> None:
     found = examine({**env, "AIRFLOW__CORE__PARALLELISM": "32"})
 
