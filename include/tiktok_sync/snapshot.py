@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timezone, tzinfo
+from typing import TypeAlias
 
 from include.tiktok_sync.errors import ConfigurationError
+
+Date: TypeAlias = date
+"""The type, where :class:`SnapshotDay` has a field of that name."""
 
 EARLIEST = date(2016, 9, 1)
 """TikTok's first version came out in this month (as Douyin): nobody has figures of a day before."""
@@ -29,7 +33,7 @@ class SnapshotDay:
         return cls(moment.astimezone(timezone).date(), timezone)
 
     @classmethod
-    def asked_for(cls, day: date, timezone: tzinfo, now: datetime) -> SnapshotDay:
+    def asked_for(cls, day: Date, timezone: tzinfo, now: datetime) -> SnapshotDay:
         """A day that somebody names, which figures observed at ``now`` may stand for.
 
         Figures of a day to come would be the newest of their store from then on: each gain would

@@ -27,12 +27,18 @@ def add_store(conn: Connection, code: str, *, active: bool = True, age_days: int
     )
 
 
-def add_token(conn: Connection, code: str, status: str = "active", *, ends_in_days: int) -> None:
+def add_token(
+    conn: Connection, code: str, status: str = "active", *, ends_in_days: int, age_days: int = 0
+) -> None:
     conn.execute(
         "INSERT INTO store_tokens (store_code, open_id, scope, access_token, refresh_token,"
-        " refresh_expires_at, status, status_reason) VALUES (%s, 'o', 's', '', '',"
-        " now() + %s * interval '1 day', %s, %s)",
-        [code, ends_in_days, status, None if status == "active" else f"because of {status}"],
+        " refresh_expires_at, status, status_reason, created_at) VALUES (%s, %s, 's', '', '',"
+        " now() + %s * interval '1 day', %s, %s, %s)",
+        [
+            *(code, f"open-{code}", ends_in_days, status),
+            None if status == "active" else f"because of {status}",
+            NOW - timedelta(days=age_days),
+        ],
     )
 
 
@@ -109,10 +115,19 @@ def test_grants_that_do_not_work_and_that_end_soon_are_told_apart(conn: Connecti
     assert [one.store_code for one in status_stores.ending(conn, 30).items] == ["S2"]
 
 
-def test_days_are_judged_from_the_day_after_a_store_was_put_in(conn: Connection) -> None:
-    add_store(conn, "S1")
-    add_store(conn, "S2")
-    add_store(conn, "S3", age_days=2)
+def test_days_are_judged_from_the_day_after_a_store_was_first_connected(
+    conn: Connection,
+) -> None:
+    for code, age_days, status in (
+        ("S1", 60, "active"),
+        ("S2", 60, "needs_consent"),  # its grant ended: those days are missing indeed
+        ("S3", 2, "active"),
+    ):
+        add_store(conn, code)
+        add_token(conn, code, status, ends_in_days=200, age_days=age_days)
+    add_store(conn, "never")
+    add_store(conn, "paused", active=False)
+    add_token(conn, "paused", ends_in_days=200, age_days=60)
     one, two = TODAY - timedelta(days=1), TODAY - timedelta(days=2)
     figures = [("S1", one, False), ("S3", one, True), ("S1", two, False), ("S2", two, False)]
     for code, day, late in figures:
@@ -135,6 +150,13 @@ def test_days_are_judged_from_the_day_after_a_store_was_put_in(conn: Connection)
     assert (second.videos_late, second.videos_missing, second.is_complete) == (1, 1, False)
     assert len(rest) == status_days.DAYS - 2
     assert {day.stores for day in rest} == {2}
+
+
+def test_a_store_that_was_never_connected_lacks_no_day(conn: Connection) -> None:
+    add_store(conn, "S1")
+
+    assert {day.stores for day in status_days.days(conn, TODAY, "UTC")} == {0}
+    assert all(day.is_complete for day in status_days.days(conn, TODAY, "UTC"))
 
 
 def test_a_night_is_both_syncs_of_one_day_and_no_run_of_a_few_stores(conn: Connection) -> None:
