@@ -114,11 +114,8 @@ def _missing_figures(conn: Connection, run: EndedRun) -> list[NewAlert]:
     name = MISSING_CHECKS.get(run.key.job_name)
     if name is None or run.is_backfill:
         return []
-    missing = {
-        str(failure["store_code"])
-        for failure in run.summary.details.get("failures", ())
-        if name == "video_syncs_missing"  # of a store that failed it says no more
-    }
+    # Of a store that failed, the videos' check says no more.
+    missing = set(run.summary.failed_stores if name == "video_syncs_missing" else ())
     if any(warning["check"] == name and warning["found"] for warning in run.warnings):
         # Skipped stores have an alert of their own, once and not every night.
         results = SyncLog(conn).results(run.key, run.stores)
@@ -128,7 +125,8 @@ def _missing_figures(conn: Connection, run: EndedRun) -> list[NewAlert]:
         missing.update(found)
     if not missing:
         return []
-    named = ", ".join(sorted(missing)[:EXAMPLES]) + (", …" if len(missing) > EXAMPLES else "")
+    more = f" and {len(missing) - EXAMPLES} more" if len(missing) > EXAMPLES else ""
+    named = ", ".join(sorted(missing)[:EXAMPLES]) + more
     count = "1 store has" if len(missing) == 1 else f"{len(missing)} stores have"
     message = (
         f"{count} no complete figures of the day: {named}. TikTok keeps no history: clear the"

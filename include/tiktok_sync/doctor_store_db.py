@@ -36,7 +36,6 @@ _AHEAD: LiteralString = (
 )
 
 _NAMED = 3
-_TOKENS_READ = 2000
 
 
 def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
@@ -153,14 +152,12 @@ def _decrypted(conn: Connection, settings: Settings) -> Finding:
     except ConfigurationError:
         return Finding("stored tokens", "skip", "no usable key to read them with")
     rows = conn.execute(
-        "SELECT store_code, refresh_token FROM store_tokens WHERE refresh_token IS NOT NULL"
-        " ORDER BY updated_at DESC NULLS LAST LIMIT %s",
-        [_TOKENS_READ],
+        "SELECT store_code, refresh_token FROM store_tokens ORDER BY store_code"
     ).fetchall()
     bad = [code for code, token in rows if not _readable(vault, code, token)]
     if not bad:
         return Finding("stored tokens", "ok", f"{len(rows)} read, all decrypted")
-    named = ", ".join(bad[:_NAMED]) + (" …" if len(bad) > _NAMED else "")
+    named = ", ".join(bad[:_NAMED]) + (", …" if len(bad) > _NAMED else "")
     return Finding(
         "stored tokens",
         "fail",

@@ -13,11 +13,8 @@ from include.tiktok_sync.store_run import VIDEO_JOB
 DAYS = 30
 """Looked at, before today."""
 
-_RESULTS_EACH = 200
-"""A store's results of one Dag in that time: one a day, and what was run again by hand."""
-
 # A store without videos has no row to show for its day, so the videos' days are read from the log:
-# store by store from the index, newest first, however long the log is.
+# store by store from the index (OFFSET 0 keeps the planner to that), however long the log is.
 # A store counts from the day after it was first connected, as in the view sync_freshness: one whose
 # manager was never asked is waited for, and lacks no day.
 _DAYS = """
@@ -47,8 +44,7 @@ WITH connected AS (
         WHERE o.store_code = s.store_code AND o.job_name = %(video_job)s AND o.status = 'success'
             AND o.run_time >= (%(today)s::date - %(days)s - 2)::timestamptz
             AND o.snapshot_date BETWEEN %(today)s::date - %(days)s AND %(today)s::date - 1
-        ORDER BY o.run_time DESC
-        LIMIT %(most)s
+        OFFSET 0
     ) AS l
     WHERE s.since < l.snapshot_date
     GROUP BY s.store_code, l.snapshot_date
@@ -113,7 +109,6 @@ def days(conn: Connection, today: date, timezone: str) -> list[Day]:
         "days": DAYS,
         "zone": timezone,
         "video_job": VIDEO_JOB,
-        "most": _RESULTS_EACH,
     }
     with conn.cursor(row_factory=class_row(Day)) as cursor:
         return cursor.execute(_DAYS.encode(), values).fetchall()

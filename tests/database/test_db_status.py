@@ -159,6 +159,21 @@ def test_a_store_that_was_never_connected_lacks_no_day(conn: Connection) -> None
     assert all(day.is_complete for day in status_days.days(conn, TODAY, "UTC"))
 
 
+def test_a_store_that_was_run_by_hand_all_day_keeps_its_earlier_days(conn: Connection) -> None:
+    add_store(conn, "S1")
+    add_token(conn, "S1", ends_in_days=200, age_days=60)
+    yesterday = NOW - timedelta(days=1)
+    add_log(conn, VIDEO_JOB, "S1", "success", NOW - timedelta(days=2))
+    conn.execute(
+        "INSERT INTO sync_logs (job_name, run_id, store_code, status, message, run_time,"
+        " snapshot_date) SELECT %s, 'run ' || n, 'S1', 'success', '', %s, %s"
+        " FROM generate_series(1, 500) AS n",
+        [VIDEO_JOB, yesterday, yesterday.date()],
+    )
+
+    assert [day.videos for day in status_days.days(conn, TODAY, "UTC")][:3] == [1, 1, 0]
+
+
 def test_a_night_is_both_syncs_of_one_day_and_no_run_of_a_few_stores(conn: Connection) -> None:
     at = NOW - timedelta(hours=3)
     full: dict[str, Any] = {"stores": 300, "success": 291, "failed": 9, "skipped": 0}
