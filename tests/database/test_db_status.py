@@ -8,11 +8,21 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from include.tiktok_sync import status_days, status_health, status_runs, status_store, status_stores
+from include.tiktok_sync import (
+    status_days,
+    status_health,
+    status_runs,
+    status_store,
+    status_stores,
+    store_overview,
+)
+from include.tiktok_sync.alert_rules import EndedRun, alerts_of
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.rate_limit import PostgresRateLimiter
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.sync_log import RunKey
+from tests.database.alert_runs import OK
 from tests.database.bench import UTC
 
 NOW = datetime.now(UTC)
@@ -113,6 +123,48 @@ def test_grants_that_do_not_work_and_that_end_soon_are_told_apart(conn: Connecti
         "S5": "not_connected",
     }
     assert [one.store_code for one in status_stores.ending(conn, 30).items] == ["S2"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        (
+            "user.info.basic,user.info.profile,user.info.stats",
+            "Not granted: video.list. Its profile is synced; its videos are not.",
+        ),
+        (
+            "user.info.basic,video.list",
+            (
+                "Not granted: user.info.profile, user.info.stats. Its profile is synced, without"
+                " user name and bio, followers and other counts; its videos are."
+            ),
+        ),
+        (
+            "video.list",
+            (
+                "Not granted: user.info.basic, user.info.profile, user.info.stats. Its profile is"
+                " not synced; its videos are."
+            ),
+        ),
+    ],
+)
+def test_of_a_store_that_lacks_a_permission_it_is_said_what_is_synced(
+    conn: Connection, scope: str, said: str
+) -> None:
+    add_store(conn, "S1")
+    add_token(conn, "S1", "missing_scope", ends_in_days=200)
+    conn.execute("UPDATE store_tokens SET scope = %s, status_reason = NULL", [scope])
+    run = EndedRun(RunKey(USER_JOB, "r", TODAY), ["S1"], OK, timedelta(minutes=1))
+
+    page = status_store.store(conn, "S1")
+    assert page is not None
+    for reason in (
+        status_stores.unconnected(conn).items[0].reason,
+        page.reason,
+        store_overview.overview(conn)[0].reason,
+        alerts_of(conn, run)[0].message,
+    ):
+        assert str(reason).startswith(f"{said} For the rest its manager must connect")
 
 
 def test_days_are_judged_from_the_day_after_a_store_was_first_connected(
