@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import LiteralString
 
 from include.tiktok_sync import schema
+from include.tiktok_sync.alerts import NO_CHANNEL, TRIED_FOR
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.finding import Finding, Status
@@ -54,6 +55,7 @@ def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Itera
     yield from _tokens(conn, settings)
     yield _last_night(conn)
     yield _days_to_come(conn, settings)
+    yield from _untold(conn)
 
 
 def _server(conn: Connection) -> Finding:
@@ -196,6 +198,21 @@ def _last_night(conn: Connection) -> Finding:
         "Look whether the Dag is paused and the scheduler runs, then trigger it: a day that is"
         " missed cannot be made up for.",
     )
+
+
+def _untold(conn: Connection) -> Iterator[Finding]:
+    count, error = _row(
+        conn,
+        "SELECT count(*), (array_agg(notify_error ORDER BY id DESC))[1] FROM alerts"
+        " WHERE notified_at IS NULL AND raised_at > now() - %s"
+        " AND notify_error IS DISTINCT FROM %s",
+        TRIED_FOR,
+        NO_CHANNEL,  # said of the settings, once
+    )
+    if count:
+        text = f"{count} raised since yesterday were taken by no channel. {error or ''}".rstrip()
+        todo = "Correct the channel's URL (README, Alerts); they go along with the next run."
+        yield Finding("alerts told", "warn", text, todo)
 
 
 def _days_to_come(conn: Connection, settings: Settings) -> Finding:

@@ -165,13 +165,13 @@ def test_one_message_names_everything(conn: Connection, stores: list[str]) -> No
     message = message_of(raised(conn, ended(stores, BAD)))
 
     assert message.title == (
-        f"TikTok sync sync_user_daily of {DAY.date}: run failed, 2 stores to be connected again"
+        f"run failed, 2 stores need consent: TikTok sync_user_daily of {DAY.date}"
     )
     assert message.body.splitlines() == [
         "Run failed:",
         "- 1 of 2 stores synced, 1 failed.",
         "",
-        "To be connected again:",
+        "2 stores need consent:",
         "- S1, S3: The grant has ended.",
         "",
         "Dag sync_user_daily, run night-1",
