@@ -11,7 +11,7 @@ from include.tiktok_sync.alerts import AlertLog
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.store_run import REFRESH_JOB, USER_JOB, VIDEO_JOB
 from include.tiktok_sync.summary import FAILURES_NAMED, RunSummary, summarize
-from include.tiktok_sync.sync_log import SyncLog
+from include.tiktok_sync.sync_log import StoreStatus, SyncLog
 from tests.database.alert_runs import RUN, ended, kill_grant, kinds, raised, record
 from tests.database.bench import DAY, row
 
@@ -148,7 +148,8 @@ def test_every_store_without_figures_is_counted_and_kept_however_many_are_named(
     codes = [f"S{number:03}" for number in range(3 * FAILURES_NAMED)]
     with conn.cursor() as cursor:
         cursor.executemany("INSERT INTO stores VALUES (%s, 'x')", [[code] for code in codes])
-    record(conn, VIDEO_JOB, **dict.fromkeys(codes[: 2 * FAILURES_NAMED], "failed"))
+    failed: dict[str, StoreStatus] = dict.fromkeys(codes[: 2 * FAILURES_NAMED], "failed")
+    record(conn, VIDEO_JOB, **failed)
     run = ended(codes, job=VIDEO_JOB)
     summary = summarize(SyncLog(conn), run.key, codes, min_success_rate=0.9)
     assert len(summary.details["failures"]) == FAILURES_NAMED
