@@ -189,9 +189,11 @@ def _send_to_all(channels: Sequence[tuple[str, str | None]], message: Message) -
         if not apprise.add(url, tag=tag):
             return f"channel {number} is no Apprise URL"
         plugin = apprise[0]
-        if _send_parts(apprise, plugin, url, message, ends):
-            return None
-        return f"channel {number} ({plugin.service_name}) did not take it"
+        try:
+            taken = _send_parts(apprise, plugin, url, message, ends)
+        except Exception as error:  # noqa: BLE001 - it must not hide what the others took
+            return f"channel {number} ({plugin.service_name}) failed: {type(error).__name__}"
+        return None if taken else f"channel {number} ({plugin.service_name}) did not take it"
 
     with ThreadPoolExecutor(len(channels)) as pool:
         tries = [
@@ -221,13 +223,16 @@ def _parts_for(plugin: Any, message: Message) -> list[Message]:
     from apprise import NotifyFormat  # noqa: PLC0415 - see _send_to_all
     from apprise.conversion import convert_between  # noqa: PLC0415 - likewise
 
+    convert: Any = convert_between  # has no types
     form = plugin.resolve_format(NotifyFormat.TEXT)
     counts_title = plugin.title_maxlen <= 0 or plugin.overflow_amalgamate_title
 
     def size(part: Message) -> int:
         texts = [part.body, part.title] if counts_title else [part.body]
-        length = sum(len(convert_between(NotifyFormat.TEXT, form, text)) for text in texts)
-        return length + (_AROUND_TITLE if counts_title else 0)
+        length = _AROUND_TITLE if counts_title else 0
+        for text in texts:
+            length += len(convert(NotifyFormat.TEXT, form, text))
+        return length
 
     most = room = int(plugin.body_maxlen)
     parts = message.parts(room, lines=plugin.body_max_line_count)
