@@ -17,7 +17,7 @@ shows other figures, and what is read then is marked late.
 | `record_summary` | writes the run's row to `sync_logs` | too many stores failed (`MIN_SUCCESS_RATE`), or none could be listed | clear what failed before it, with *Downstream*: it runs again after that |
 
 Other colours: **orange** (up for retry) waits and goes on by itself, leave it. **Pink** (skipped)
-`sync_store_user`: nothing can be done for the store until its manager connects the account again;
+`sync_store_user`: the profile cannot be read until the store's manager connects the account again;
 the task's name says why. **Pink** check: it found something; its log and the summary's
 `details -> 'warnings'` name the stores and the next step. The run does not fail for either.
 

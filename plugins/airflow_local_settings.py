@@ -8,7 +8,7 @@ come to life before the fork: imports, and tables in memory.
 
 import sys
 
-# A parse in the Dag processor is a fork, too, and asks which stores the trigger form can offer.
+# The callback of a run that failed is a fork of the Dag processor, and has 50 seconds.
 if sys.argv[1:2] == ["dag-processor"]:
     import hooks.store_db_hook  # noqa: F401 - see above
 

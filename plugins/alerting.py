@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,7 +22,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from hooks.store_db_hook import StoreDbHook
-from include.tiktok_sync.alert_message import Message, message_of
+from include.tiktok_sync.alert_message import LEAST_ROOM, Message, message_of
 from include.tiktok_sync.alert_rules import late_message
 from include.tiktok_sync.alerts import NO_CHANNEL, AlertKind, AlertLog, NewAlert
 from include.tiktok_sync.database import Connection, database_errors
@@ -39,6 +41,9 @@ SEND_SECONDS = 40
 TRIES_AGAIN = 2
 WAIT_SECONDS = 5.0
 """Between two tries of a channel that did not take the message."""
+
+_AROUND_TITLE = 24
+"""Characters that Apprise puts around a title which becomes a part of the body."""
 
 _ENDED = frozenset({"success", "failed"})
 
@@ -158,39 +163,83 @@ def _deliver(message: Message) -> Delivery:
         channels = _channels()
         if not channels:
             return Delivery(0, NO_CHANNEL)
-        # Heavy, and for nobody but a run with an alert.
-        from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - see above
-
         with _silent():
-            apprise = Apprise(
-                asset=AppriseAsset(
-                    default_service_retry=TRIES_AGAIN, default_service_wait=WAIT_SECONDS
-                )
-            )
-            wrong = [
-                f"channel {number} is no Apprise URL"
-                for number, (url, tag) in enumerate(channels, 1)
-                if not apprise.add(url, tag=tag)
-            ]
-            results = list(
-                apprise.notify(message.body, title=message.title, timeout=SEND_SECONDS)
-                if len(apprise)
-                else ()
-            )
+            results = _send_to_all(channels, message)
     except Exception as error:  # noqa: BLE001 - a channel must fail no run; the text may hold its URL
         return Delivery(
             0, f"The channels of {CONNECTION} could not be used: {type(error).__name__}."
         )
-    refused = [
-        f"channel {number} ({result.name}) did not take it"
-        for number, result in enumerate(results, 1)
-        if not result
-    ]
-    failures = wrong + refused
+    failures = [failure for failure in results if failure]
     return Delivery(
-        sum(bool(result) for result in results),
+        len(results) - len(failures),
         f"Of {CONNECTION}: {'; '.join(failures)}." if failures else None,
     )
+
+
+def _send_to_all(channels: Sequence[tuple[str, str | None]], message: Message) -> list[str | None]:
+    """Send to every channel at once; what went wrong with each, ``None`` = it took all of it."""
+    # Heavy, and for nobody but a run with an alert.
+    from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - see above
+
+    ends = time.monotonic() + SEND_SECONDS
+    asset = AppriseAsset(default_service_retry=TRIES_AGAIN, default_service_wait=WAIT_SECONDS)
+
+    def send_to(number: int, url: str, tag: str | None) -> str | None:
+        apprise = Apprise(asset=asset)
+        if not apprise.add(url, tag=tag):
+            return f"channel {number} is no Apprise URL"
+        plugin = apprise[0]
+        try:
+            taken = _send_parts(apprise, plugin, url, message, ends)
+        except Exception as error:  # noqa: BLE001 - it must not hide what the others took
+            return f"channel {number} ({plugin.service_name}) failed: {type(error).__name__}"
+        return None if taken else f"channel {number} ({plugin.service_name}) did not take it"
+
+    with ThreadPoolExecutor(len(channels)) as pool:
+        tries = [
+            pool.submit(send_to, number, *channel) for number, channel in enumerate(channels, 1)
+        ]
+        return [one.result() for one in tries]
+
+
+def _send_parts(apprise: Any, plugin: Any, url: str, message: Message, ends: float) -> bool:
+    """Send the message in parts that the service takes, one by one."""
+    from apprise import NotifyFormat, OverflowMode  # noqa: PLC0415 - see _send_to_all
+
+    if "overflow=" not in url:  # for what is longer than expected after all: nothing is lost
+        plugin.overflow_mode = OverflowMode.SPLIT
+    for part in _parts_for(plugin, message):
+        seconds = ends - time.monotonic()
+        # As text, so that what would be markup for a service is escaped for it.
+        if seconds <= 0 or not apprise.notify(
+            part.body, title=part.title, body_format=NotifyFormat.TEXT, timeout=seconds
+        ):
+            return False
+    return True
+
+
+def _parts_for(plugin: Any, message: Message) -> list[Message]:
+    """The message in parts within the limits that Apprise knows of the service, markup included."""
+    from apprise import NotifyFormat  # noqa: PLC0415 - see _send_to_all
+    from apprise.conversion import convert_between  # noqa: PLC0415 - likewise
+
+    convert: Any = convert_between  # has no types
+    form = plugin.resolve_format(NotifyFormat.TEXT)
+    counts_title = plugin.title_maxlen <= 0 or plugin.overflow_amalgamate_title
+
+    def size(part: Message) -> int:
+        texts = [part.body, part.title] if counts_title else [part.body]
+        length = _AROUND_TITLE if counts_title else 0
+        for text in texts:
+            length += len(convert(NotifyFormat.TEXT, form, text))
+        return length
+
+    most = room = int(plugin.body_maxlen)
+    parts = message.parts(room, lines=plugin.body_max_line_count)
+    while max(map(size, parts)) > most and room > LEAST_ROOM:
+        room = room * 9 // 10
+        parts = message.parts(room, lines=plugin.body_max_line_count)
+    return parts
 
 
 def _channels() -> list[tuple[str, str | None]]:

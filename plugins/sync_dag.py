@@ -19,7 +19,6 @@ from airflow.sdk import (
 
 from data_check_operator import DataCheckOperator
 from failure_log import say_why_failed, say_why_retried
-from store_choices import store_choices
 from store_sync_operator import STORES_LABEL, StoreSyncOperator
 from sync_retry_policy import SyncRetryPolicy
 
@@ -70,13 +69,10 @@ def params(
 ) -> dict[str, Param]:
     """The trigger form; ``dry_run`` says what a dry run does.
 
-    The stores are suggestions and no ``enum``: one that was added a moment ago must pass. What does
-    not exist is refused by the first task, with its name.
+    It names no store: the form is a part of the Dag that Airflow keeps a version of, and each store
+    that comes or is renamed would make another (docs/decisions/0010). What does not exist is
+    refused by the first task, with its name.
     """
-    choices = store_choices()
-    offered: dict[str, Any] = (
-        {"examples": list(choices), "values_display": choices} if choices else {}
-    )
     return {
         "stores": Param(
             [],
@@ -84,14 +80,9 @@ def params(
             type=["array", "null"],
             items={"type": "string"},
             title="Stores",
-            description="The stores to sync; none = every active store."
-            + (
-                " A store added less than a minute ago may not be offered yet: give its code"
-                " under Advanced Options, in the JSON."
-                if choices
-                else " One store code a line, as in the table stores."
-            ),
-            **offered,
+            description="The stores to sync, one store code a line; none = every active store."
+            " TikTok, Stores in the navigation finds a code by the store's name; the store's page"
+            " there syncs it alone.",
         ),
         "dry_run": Param(
             default=False,

@@ -59,13 +59,14 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
 
     Raises:
         ConfigurationError: Schema, keys or app credentials are wrong, or ``stores`` names a code
-            that does not exist.
+            that does not exist, or the run's day has not come yet.
         RetriableError: The database or TikTok cannot be reached.
     """
     try:
+        settings = Settings.from_env()
+        day = _day_to_sync(context, settings)
         with StoreDbHook.for_task(context).session() as conn, database_errors():
             check_schema(conn)
-            settings = Settings.from_env()
             _check_keys(conn, TokenVault(settings.token_keys))
             repository = StoreRepository(conn)
             wanted = list(dict.fromkeys(context["params"]["stores"] or []))
@@ -85,7 +86,7 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
             codes = wanted or repository.active_store_codes()
             if codes:
                 TikTokHook().app().check()
-                repository.ensure_partitions(_day(context, settings).date)
+                repository.ensure_partitions(day.date)
     except SyncError as error:
         context["ti"].xcom_push(ERROR_KEY, str(error))
         raise error.with_traceback(None) from None  # the message says it all
@@ -121,7 +122,7 @@ def sync_stores(
     """
     settings = Settings.from_env()
     app = TikTokHook().app()
-    params, day = context["params"], _day(context, settings)
+    params, day = context["params"], _day_to_sync(context, settings)
 
     def told(found: StoreReport) -> None:
         last_words.end(found.result.store_code)
@@ -257,6 +258,15 @@ def _day(context: Mapping[str, Any], settings: Settings) -> SnapshotDay:
     # A manual run may have no logical date; it stands for the day on which it was asked for.
     dag_run = context["dag_run"]
     return SnapshotDay.of(dag_run.logical_date or dag_run.run_after, settings.timezone)
+
+
+def _day_to_sync(context: Mapping[str, Any], settings: Settings) -> SnapshotDay:
+    """The run's day, unless figures of today cannot stand for it.
+
+    Raises:
+        ConfigurationError: See :meth:`SnapshotDay.asked_for`.
+    """
+    return SnapshotDay.asked_for(_day(context, settings).date, settings.timezone, utc_now())
 
 
 def _warnings(context: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

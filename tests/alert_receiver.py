@@ -23,12 +23,14 @@ class Receiver:
         messages: What arrived, as Apprise's JSON; also what was refused.
         status: What it answers.
         refusals: How many messages to come are answered with an error whatever ``status`` is.
+        most: Characters of a text beyond which a message is refused; 0 = any number.
     """
 
     port: int
     messages: list[dict[str, Any]] = field(default_factory=list)
     status: int = 200
     refusals: int = 0
+    most: int = 0
 
     @property
     def url(self) -> str:
@@ -48,10 +50,15 @@ def alert_receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.messages.append(json.loads(body))
+            message = json.loads(body)
+            receiver.messages.append(message)
             refused = receiver.refusals > 0
             receiver.refusals -= refused
-            self.send_response(500 if refused else receiver.status)
+            longest = max(len(text) for text in message.values() if isinstance(text, str))
+            if receiver.most and longest > receiver.most:
+                self.send_response(400)
+            else:
+                self.send_response(500 if refused else receiver.status)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name

@@ -136,16 +136,19 @@ class AirflowApi:
         runs = self._get(f"/api/v2/dags/{dag_id}/dagRuns", parameters)["dag_runs"]
         return runs[0]["dag_run_id"] if runs else None
 
-    def failed_tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+    def failed_tasks(self, dag_id: str, run_id: str, most: int) -> tuple[list[dict[str, Any]], int]:
         """The task instances that failed: ``task_id``, ``map_index``, ``try_number``, ``state``.
+
+        Returns:
+            The first of them, and how many there are in all.
 
         Raises:
             AirflowApiError: No answer, or a refusal.
         """
-        parameters = {"state": ["failed", "upstream_failed"], "limit": 100}
+        parameters = {"state": ["failed", "upstream_failed"], "limit": most}
         path = f"{_run_path(dag_id, run_id)}/taskInstances"
-        tasks: list[dict[str, Any]] = self._get(path, parameters)["task_instances"]
-        return tasks
+        found = self._get(path, parameters)
+        return found["task_instances"], int(found["total_entries"])
 
     def waiting_retries(self, dag_id: str, run_id: str) -> int:
         """How many task instances of a run failed and wait for their next try.

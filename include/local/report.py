@@ -122,13 +122,15 @@ def _print_stores(connection: psycopg.Connection, runs: Mapping[str, str], statu
 
 
 def _print_failed_tasks(stack: Stack, dag_id: str, run_id: str) -> None:
-    tasks = stack.api.failed_tasks(dag_id, run_id)[:_MOST]
-    result.print(f"\n{dag_id} wrote no summary. Failed tasks: {len(tasks) or 'none'}", markup=False)
+    tasks, found = stack.api.failed_tasks(dag_id, run_id, _MOST)
+    result.print(f"\n{dag_id} wrote no summary. Failed tasks: {found or 'none'}", markup=False)
     for task in tasks:
         index = task["map_index"]
         name = task["task_id"] if index < 0 else f"{task['task_id']}[{index}]"
         log = _task_log(stack.workspace.task_logs, task)
         result.print(f"  {name}  {task['state']}  {log}", markup=False)
+    if found > len(tasks):
+        result.print(f"  and {found - len(tasks)} more")
 
 
 def _task_log(logs: Path, task: Mapping[str, object]) -> str:

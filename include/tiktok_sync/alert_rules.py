@@ -16,6 +16,7 @@ from include.tiktok_sync.settings import DEFAULT_CONSENT_WARNING_DAYS
 from include.tiktok_sync.snapshot import utc_now
 from include.tiktok_sync.summary import RunSummary
 from include.tiktok_sync.sync_log import RunKey, SyncLog
+from include.tiktok_sync.token_store import why_in_state
 
 MISSING_CHECKS = {"sync_user_daily": "user_rows_missing", "sync_video_daily": "video_syncs_missing"}
 """Dag id -> the data check that finds stores without figures. These Dags have a deadline, too."""
@@ -40,7 +41,7 @@ ORDER BY refresh_expires_at, store_code
 """
 
 _DEAD = """
-SELECT store_code, status, status_reason, status_since
+SELECT store_code, status, status_reason, status_since, scope
 FROM store_tokens
 WHERE store_code = ANY (%(stores)s::text[]) AND status IN ('needs_consent', 'missing_scope')
 ORDER BY store_code
@@ -114,11 +115,8 @@ def _missing_figures(conn: Connection, run: EndedRun) -> list[NewAlert]:
     name = MISSING_CHECKS.get(run.key.job_name)
     if name is None or run.is_backfill:
         return []
-    missing = {
-        str(failure["store_code"])
-        for failure in run.summary.details.get("failures", ())
-        if name == "video_syncs_missing"  # of a store that failed it says no more
-    }
+    # Of a store that failed, the videos' check says no more.
+    missing = set(run.summary.failed_stores if name == "video_syncs_missing" else ())
     if any(warning["check"] == name and warning["found"] for warning in run.warnings):
         # Skipped stores have an alert of their own, once and not every night.
         results = SyncLog(conn).results(run.key, run.stores)
@@ -128,7 +126,8 @@ def _missing_figures(conn: Connection, run: EndedRun) -> list[NewAlert]:
         missing.update(found)
     if not missing:
         return []
-    named = ", ".join(sorted(missing)[:EXAMPLES]) + (", …" if len(missing) > EXAMPLES else "")
+    more = f" and {len(missing) - EXAMPLES} more" if len(missing) > EXAMPLES else ""
+    named = ", ".join(sorted(missing)[:EXAMPLES]) + more
     count = "1 store has" if len(missing) == 1 else f"{len(missing)} stores have"
     message = (
         f"{count} no complete figures of the day: {named}. TikTok keeps no history: clear the"
@@ -143,8 +142,8 @@ def _dead_grants(conn: Connection, stores: Sequence[str]) -> list[NewAlert]:
     return [
         NewAlert(
             "needs_consent",
-            row["status_reason"]
-            or "A permission is missing. Its manager must connect the account again.",
+            why_in_state(row["status"], row["status_reason"], row["scope"])
+            or "Its manager must connect the account again.",
             row["store_code"],
             subject=f"{row['status']} since {since}",
             details={"status": row["status"], "since": since},

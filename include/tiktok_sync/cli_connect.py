@@ -19,7 +19,7 @@ from include.tiktok_sync.cli_common import (
     store_database,
 )
 from include.tiktok_sync.connect_links import DEFAULT_DAYS, LinkMaker
-from include.tiktok_sync.connect_role import DEFAULT_ROLE, ensure_connect_role
+from include.tiktok_sync.connect_role import DEFAULT_ROLE, ensure_connect_role, may_log_in
 from include.tiktok_sync.settings import Settings
 
 
@@ -63,10 +63,16 @@ def db_connect_role(
 ) -> None:
     """Make the connect app's database role, or bring its rights up to date; harmless to repeat.
 
-    CONNECT_DB_PASSWORD, if set, becomes its password. STORE_DB_URL must log in as the owner of the
-    store database, who may also create roles unless the role exists already.
+    CONNECT_DB_PASSWORD, if set, becomes its password and lets it log in. STORE_DB_URL must log in
+    as the owner of the store database, who may also create roles unless the role exists already.
     """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         password = os.environ.get("CONNECT_DB_PASSWORD") or None
         functions = ensure_connect_role(conn, role=role, password=password)
+        shut_out = not may_log_in(conn, role)
     typer.echo(f"The role {role} may call {len(functions)} functions and read no table.")
+    if shut_out:
+        typer.echo(
+            f"warning: {role} cannot log in yet. Set CONNECT_DB_PASSWORD and run this again.",
+            err=True,
+        )

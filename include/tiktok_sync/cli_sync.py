@@ -27,7 +27,7 @@ def sync_store(
     job: Annotated[str, typer.Option(help="What to do: user, video or refresh.")] = "user",
     date: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Snapshot day; today when left out."),
+        typer.Option(formats=["%Y-%m-%d"], help="Snapshot day, none to come; today when left out."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Call TikTok, write nothing, say what would be.")
@@ -42,7 +42,7 @@ def sync_store(
         settings = Settings.from_env()
         tiktok = TikTokApp.from_settings(settings)
         day = (
-            SnapshotDay(date.date(), settings.timezone)
+            SnapshotDay.asked_for(date.date(), settings.timezone, utc_now())
             if date
             else SnapshotDay.of(utc_now(), settings.timezone)
         )

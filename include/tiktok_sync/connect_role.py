@@ -54,7 +54,7 @@ def ensure_connect_role(
     Args:
         conn: Autocommit connection.
         role: Its name.
-        password: Set if given. The server sees its hash only.
+        password: Set if given, and then the role may log in. The server sees its hash only.
 
     Returns:
         The functions it may call.
@@ -71,15 +71,24 @@ def ensure_connect_role(
                 secret = conn.pgconn.encrypt_password(
                     password.encode(), role.encode(), b"scram-sha-256"
                 ).decode()
-                conn.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, sql.Literal(secret)))
+                conn.execute(  # db prepare makes it without a login where it is given no password
+                    sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(name, sql.Literal(secret))
+                )
             return _grant(conn, name)
     except psycopg.errors.InsufficientPrivilege as error:
         message = (
             f"This login may not set up the role {role} ({error.diag.message_primary}). Let a"
-            f" superuser run CREATE ROLE {role} LOGIN PASSWORD '…', then run this command again"
-            " as the owner of the store database."
+            f" superuser run CREATE ROLE {role} LOGIN PASSWORD '…' (ALTER ROLE if it exists), then"
+            " run this command again as the owner of the store database, without"
+            " CONNECT_DB_PASSWORD."
         )
         raise ConfigurationError(message) from error
+
+
+def may_log_in(conn: Connection, role: str) -> bool:
+    """Whether Postgres lets the role log in at all."""
+    query = "SELECT FROM pg_roles WHERE rolname = %s AND rolcanlogin"
+    return conn.execute(query, [role]).fetchone() is not None
 
 
 def _grant(conn: Connection, role: sql.Identifier) -> list[str]:

@@ -8,7 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from include.tiktok_sync import doctor_airflow, doctor_host, doctor_store_db, doctor_tiktok
+from include.tiktok_sync import (
+    doctor_airflow,
+    doctor_host,
+    doctor_metadata,
+    doctor_store_db,
+    doctor_tiktok,
+)
 from include.tiktok_sync.database import connect, database_errors
 from include.tiktok_sync.errors import ConfigurationError, SyncError
 from include.tiktok_sync.finding import Finding
@@ -39,6 +45,7 @@ def examine(env: Mapping[str, str] = os.environ, *, before_start: bool = False) 
     found += doctor_tiktok.check(settings)
     found += doctor_host.check_disks(env)
     found += doctor_airflow.check(env)
+    found += doctor_metadata.check(env)
     return found
 
 

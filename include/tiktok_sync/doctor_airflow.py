@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ POOLS = {"tiktok_users": ("SYNC_CONCURRENCY", 30), "tiktok_videos": ("VIDEO_SYNC
 """Pool -> the variable that sets its slots, and the default."""
 
 CONNECTIONS = ("store_db", "tiktok_default")
+ALERTS_CONNECTION = "tiktok_alerts"
 NIGHTLY_DAGS = ("refresh_tokens", "sync_user_daily", "sync_video_daily")
 DAGS = ("apply_retention", *NIGHTLY_DAGS)
 """All there are; those that the night does not need may stay paused."""
@@ -47,14 +49,17 @@ def check(env: Mapping[str, str]) -> list[Finding]:
     """Ask Airflow itself: parts, pools, connections, Dags."""
     url, password = env.get("AIRFLOW_API_URL", ""), env.get("AIRFLOW_ADMIN_PASSWORD", "")
     if not url:
-        return [Finding("Airflow", "skip", "AIRFLOW_API_URL is not set")]
+        return [
+            Finding("Airflow", "skip", "AIRFLOW_API_URL is not set"),
+            alerts_finding(env, loaded=None),
+        ]
     with requests.Session() as session:
         session.trust_env = False  # Airflow is ours: no proxy leads to it
         api = _Api(session, url.rstrip("/"))
         try:
             found = list(_parts(api))
             api.log_in(password)
-            return [*found, *_pools(api, env), *_connections(api), *_dags(api)]
+            return [*found, *_pools(api, env), *_connections(api), *_alerts(api, env), *_dags(api)]
         except requests.HTTPError as error:
             text = f"{error.response.url} answered with HTTP {error.response.status_code}"
             todo = "Check AIRFLOW_ADMIN_PASSWORD; the api-server's log says more."
@@ -123,6 +128,41 @@ def _connections(api: _Api) -> Iterator[Finding]:
             yield Finding(f"connection {name}", "fail", text, LOAD_SETTINGS)
         else:
             yield Finding(f"connection {name}", "ok", f"to {connection['host']}")
+
+
+def _alerts(api: _Api, env: Mapping[str, str]) -> Iterator[Finding]:
+    connection = api.get(f"/connections/{ALERTS_CONNECTION}") or {}
+    extra = str(connection.get("extra") or "")
+    try:
+        loaded = bool(json.loads(extra or "{}").get("config"))
+    except (ValueError, AttributeError):  # what a person typed; alerting says what is wrong with it
+        loaded = bool(extra)
+    yield alerts_finding(env, loaded=loaded)
+
+
+def alerts_finding(env: Mapping[str, str], *, loaded: bool | None) -> Finding:
+    """Is anybody told when a night fails?
+
+    Args:
+        env: Variables, as the sync reads them.
+        loaded: Whether Airflow's connection has a channel; ``None`` = Airflow was not asked.
+    """
+    if env.get(f"AIRFLOW_CONN_{ALERTS_CONNECTION.upper()}"):  # wins over what is stored
+        return Finding("alerts", "ok", f"AIRFLOW_CONN_{ALERTS_CONNECTION.upper()} is set")
+    if loaded:
+        return Finding("alerts", "ok", f"the connection {ALERTS_CONNECTION} has a channel")
+    if env.get("ALERTS_URL") and loaded is None:
+        return Finding("alerts", "ok", "ALERTS_URL is set")
+    if env.get("ALERTS_URL"):
+        text = f"ALERTS_URL is set, but the connection {ALERTS_CONNECTION} has no channel"
+        return Finding("alerts", "warn", f"{text}: nobody is told", LOAD_SETTINGS)
+    return Finding(
+        "alerts",
+        "warn",
+        "nobody is told when a night fails or is late: ALERTS_URL is not set"
+        + ("" if loaded is None else f", and the connection {ALERTS_CONNECTION} has no channel"),
+        f"Set ALERTS_URL (README, Alerts), then {LOAD_SETTINGS}",
+    )
 
 
 def _dags(api: _Api) -> Iterator[Finding]:

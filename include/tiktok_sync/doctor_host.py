@@ -38,7 +38,7 @@ def disk_finding(folder: Path, *, free: int, total: int) -> Finding:
         return Finding("disk", "ok", text)
     status: Status = "warn" if share >= DISK_FAIL else "fail"
     todo = (
-        "Airflow's logs grow by the night: airflow db clean, and delete old folders of logs. For"
-        " the database: the Dag apply_retention."
+        "Airflow's logs grow by the night: airflow db clean --skip-archive, and delete old folders"
+        " of logs. For the database: the Dag apply_retention."
     )
     return Finding("disk", status, text, todo)

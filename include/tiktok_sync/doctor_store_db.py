@@ -9,11 +9,13 @@ from typing import Any
 from typing_extensions import LiteralString
 
 from include.tiktok_sync import accounts, doctor_backup, schema
+from include.tiktok_sync.alerts import NO_CHANNEL, TRIED_FOR
 from include.tiktok_sync.connect_role import open_to_all
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.finding import Finding, Status
 from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.snapshot import SnapshotDay, utc_now
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.vault import TokenVault
 
@@ -27,8 +29,15 @@ CLOCK_FAIL = timedelta(minutes=1)
 STALE = timedelta(hours=26)
 """A night and two hours without a summary of a daily Dag."""
 
+_DATED = ("user_daily_stats", "video_daily_stats", "sync_logs")
+_AHEAD: LiteralString = (
+    "SELECT (SELECT count(*) FROM user_daily_stats WHERE snapshot_date > %s),"
+    " (SELECT count(*) FROM video_daily_stats WHERE snapshot_date > %s),"
+    # Of a run that was refused only the summary is there, and says why.
+    " (SELECT count(*) FROM sync_logs WHERE snapshot_date > %s AND status = 'success')"
+)
+
 _NAMED = 3
-_TOKENS_READ = 2000
 
 
 def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
@@ -49,6 +58,8 @@ def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Itera
     yield _last_night(conn)
     yield _rights(conn)
     yield from doctor_backup.check(conn, env)
+    yield _days_to_come(conn, settings)
+    yield from _untold(conn)
 
 
 def _server(conn: Connection) -> Finding:
@@ -147,14 +158,12 @@ def _decrypted(conn: Connection, settings: Settings) -> Finding:
     except ConfigurationError:
         return Finding("stored tokens", "skip", "no usable key to read them with")
     rows = conn.execute(
-        "SELECT store_code, refresh_token FROM store_tokens WHERE refresh_token IS NOT NULL"
-        " ORDER BY updated_at DESC NULLS LAST LIMIT %s",
-        [_TOKENS_READ],
+        "SELECT store_code, refresh_token FROM store_tokens ORDER BY store_code"
     ).fetchall()
     bad = [code for code, token in rows if not _readable(vault, code, token)]
     if not bad:
         return Finding("stored tokens", "ok", f"{len(rows)} read, all decrypted")
-    named = ", ".join(bad[:_NAMED]) + (" …" if len(bad) > _NAMED else "")
+    named = ", ".join(bad[:_NAMED]) + (", …" if len(bad) > _NAMED else "")
     return Finding(
         "stored tokens",
         "fail",
@@ -222,6 +231,38 @@ def _rights(conn: Connection) -> Finding:
         "fail",
         f"every login may call {len(functions)} functions with the owner's rights: {named}",
         "A restore leaves it so. Run: python -m include.tiktok_sync db prepare",
+    )
+
+
+def _untold(conn: Connection) -> Iterator[Finding]:
+    count, error = _row(
+        conn,
+        "SELECT count(*), (array_agg(notify_error ORDER BY id DESC))[1] FROM alerts"
+        " WHERE notified_at IS NULL AND raised_at > now() - %s"
+        " AND notify_error IS DISTINCT FROM %s",
+        TRIED_FOR,
+        NO_CHANNEL,  # said of the settings, once
+    )
+    if count:
+        text = f"{count} raised since yesterday were taken by no channel. {error or ''}".rstrip()
+        todo = "Correct the channel's URL (README, Alerts); they go along with the next run."
+        yield Finding("alerts told", "warn", text, todo)
+
+
+def _days_to_come(conn: Connection, settings: Settings) -> Finding:
+    # A sync refuses such a day; what is there was written before it did, or with a wrong clock.
+    today = SnapshotDay.of(utc_now(), settings.timezone).date
+    counts = _row(conn, _AHEAD, *[today] * len(_DATED))
+    found = {table: count for table, count in zip(_DATED, counts, strict=True) if count}
+    if not found:
+        return Finding("days to come", "ok", "no figures of a day after today")
+    return Finding(
+        "days to come",
+        "warn",
+        f"rows of days after {today} ({settings.timezone}): "
+        + ", ".join(f"{count} in {table}" for table, count in found.items())
+        + ". They pass for the newest, so that every gain is unknown",
+        " ".join(f"DELETE FROM {table} WHERE snapshot_date > '{today}';" for table in found),  # noqa: S608 - for a person; our own names
     )
 
 

@@ -1,9 +1,10 @@
 """How long are a video's figures of each day kept? Thin old days, drop old months; or only say so.
 
 The table ``video_daily_stats`` is what grows: a row a video and day. Days older
-than ``RETENTION_DAILY_DAYS`` are thinned to one a week, the newest that each video has in it; whole
-months older than ``RETENTION_WEEKLY_DAYS`` are dropped. Profiles, videos and logs stay. What the
-connect app wrote down: :mod:`include.tiktok_sync.connect_retention`.
+than ``RETENTION_DAILY_DAYS`` are thinned to one a week: the newest that each video has in it, and a
+late one only where none was observed in time. Whole months older than ``RETENTION_WEEKLY_DAYS`` are
+dropped. Profiles, videos and logs stay. What the connect app wrote down:
+:mod:`include.tiktok_sync.connect_retention`.
 """
 
 from __future__ import annotations
@@ -182,11 +183,14 @@ def _treat(
         return Month(partition, action, conn.execute(query, {"before": before}).rowcount)
 
 
-# The week may begin in the month before; the row that stays is looked up by primary key.
+# The week may begin in the month before, or end in the next; the row that stays is looked up by
+# primary key: the newest in time, and the newest late one only where the week has no other.
 _OLDER_OF_A_WEEK = sql.SQL(
     "d.snapshot_date < %(before)s AND EXISTS (SELECT FROM video_daily_stats n"
-    " WHERE n.video_id = d.video_id AND n.snapshot_date > d.snapshot_date"
-    " AND n.snapshot_date < date_trunc('week', d.snapshot_date)::date + 7)"
+    " WHERE n.video_id = d.video_id"
+    " AND n.snapshot_date >= date_trunc('week', d.snapshot_date)::date"
+    " AND n.snapshot_date < date_trunc('week', d.snapshot_date)::date + 7"
+    " AND (NOT n.is_late, n.snapshot_date) > (NOT d.is_late, d.snapshot_date))"
 )
 
 

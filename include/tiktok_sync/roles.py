@@ -79,13 +79,15 @@ def prepare(
     """Make roles and database where they are missing, upgrade the schema, grant what is granted.
 
     Doing it again changes nothing, except that passwords become the given ones, new views are
-    granted too, and rights beyond the declared ones are taken back.
+    granted too, and rights beyond the declared ones are taken back. It never takes a login away:
+    that is ``ALTER ROLE … NOLOGIN``.
 
     Args:
         admin_url: libpq URL of a role that may make roles and databases.
         url: libpq URL of the product's database, past any pooler; its user and password become
             the sync's.
-        analyst_password: Of the role ``analyst``; empty = it cannot log in.
+        analyst_password: Of the role ``analyst``; empty = it stays as it is, and a new one cannot
+            log in.
         monitor_password: Of the role ``monitor``; likewise.
         connect_password: Of the role ``tiktok_connect``; likewise.
 
@@ -258,8 +260,7 @@ def _parts(url: str) -> tuple[str, str, str]:
 def _create_role(admin: Connection, name: str, password: str) -> None:
     if not _exists(admin, "SELECT FROM pg_roles WHERE rolname = %s", name):
         _run(admin, "CREATE ROLE {}", name)
-    if not password:
-        _run(admin, "ALTER ROLE {} NOLOGIN PASSWORD NULL", name)
+    if not password:  # a role that logs in already got its password elsewhere, and keeps it
         return
     # Hashed here, so that the server never sees (or logs) the password itself.
     secret = admin.pgconn.encrypt_password(

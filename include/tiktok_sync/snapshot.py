@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timezone, tzinfo
+from typing import TypeAlias
+
+from include.tiktok_sync.errors import ConfigurationError
+
+Date: TypeAlias = date
+"""The type, where :class:`SnapshotDay` has a field of that name."""
+
+EARLIEST = date(2016, 9, 1)
+"""TikTok's first version came out in this month (as Douyin): nobody has figures of a day before."""
 
 
 def utc_now() -> datetime:
@@ -22,6 +31,32 @@ class SnapshotDay:
     def of(cls, moment: datetime, timezone: tzinfo) -> SnapshotDay:
         """The day on which ``moment`` falls."""
         return cls(moment.astimezone(timezone).date(), timezone)
+
+    @classmethod
+    def asked_for(cls, day: Date, timezone: tzinfo, now: datetime) -> SnapshotDay:
+        """A day that somebody names, which figures observed at ``now`` may stand for.
+
+        Figures of a day to come would be the newest of their store from then on: each gain would
+        be counted from them, and come out as unknown.
+
+        Raises:
+            ConfigurationError: The day has not come yet, or was before TikTok.
+        """
+        today = cls.of(now, timezone).date
+        if day > today:
+            message = (
+                f"{day} has not come yet: today is {today} in SYNC_TIMEZONE ({timezone}). Give"
+                " that day or an earlier one, as --date or as the run's logical date; without"
+                " either, a sync stands for today."
+            )
+            raise ConfigurationError(message)
+        if day < EARLIEST:
+            message = (
+                f"{day} was before TikTok, which began in {EARLIEST:%B %Y}. Correct --date, or the"
+                " run's logical date."
+            )
+            raise ConfigurationError(message)
+        return cls(day, timezone)
 
     def is_late(self, observed_at: datetime) -> bool:
         """Whether an observation came after the day.

@@ -13,40 +13,40 @@ from include.tiktok_sync.store_run import VIDEO_JOB
 DAYS = 30
 """Looked at, before today."""
 
-_RESULTS_EACH = 200
-"""A store's results of one Dag in that time: one a day, and what was run again by hand."""
-
 # A store without videos has no row to show for its day, so the videos' days are read from the log:
-# store by store from the index, newest first, however long the log is.
-# A store counts from the day after it was put in.
+# store by store from the index (OFFSET 0 keeps the planner to that), however long the log is.
+# A store counts from the day after it was first connected, as in the view sync_freshness: one whose
+# manager was never asked is waited for, and lacks no day.
 _DAYS = """
-WITH days AS (
+WITH connected AS (
+    SELECT s.store_code, (greatest(s.created_at, t.created_at) AT TIME ZONE %(zone)s)::date AS since
+    FROM stores AS s JOIN store_tokens AS t USING (store_code)
+    WHERE s.is_active
+), days AS (
     SELECT %(today)s::date - ago AS day FROM generate_series(1, %(days)s) AS ago
 ), expected AS (
     SELECT days.day, count(s.store_code) AS stores
-    FROM days LEFT JOIN stores AS s
-        ON s.is_active AND (s.created_at AT TIME ZONE %(zone)s)::date < days.day
+    FROM days LEFT JOIN connected AS s ON s.since < days.day
     GROUP BY days.day
 ), profiles AS (
     SELECT u.snapshot_date AS day, count(*) FILTER (WHERE NOT u.is_late) AS in_time,
         count(*) FILTER (WHERE u.is_late) AS late
-    FROM user_daily_stats AS u JOIN stores AS s USING (store_code)
+    FROM user_daily_stats AS u JOIN connected AS s USING (store_code)
     WHERE u.snapshot_date BETWEEN %(today)s::date - %(days)s AND %(today)s::date - 1
-        AND s.is_active AND (s.created_at AT TIME ZONE %(zone)s)::date < u.snapshot_date
+        AND s.since < u.snapshot_date
     GROUP BY u.snapshot_date
 ), read AS (
     SELECT s.store_code, l.snapshot_date AS day,
         bool_or(NOT coalesce((l.details ->> 'late')::boolean, false)) AS in_time
-    FROM stores AS s
+    FROM connected AS s
     CROSS JOIN LATERAL (
         SELECT o.snapshot_date, o.details FROM sync_logs AS o
         WHERE o.store_code = s.store_code AND o.job_name = %(video_job)s AND o.status = 'success'
             AND o.run_time >= (%(today)s::date - %(days)s - 2)::timestamptz
             AND o.snapshot_date BETWEEN %(today)s::date - %(days)s AND %(today)s::date - 1
-        ORDER BY o.run_time DESC
-        LIMIT %(most)s
+        OFFSET 0
     ) AS l
-    WHERE s.is_active AND (s.created_at AT TIME ZONE %(zone)s)::date < l.snapshot_date
+    WHERE s.since < l.snapshot_date
     GROUP BY s.store_code, l.snapshot_date
 ), videos AS (
     SELECT day, count(*) FILTER (WHERE in_time) AS in_time,
@@ -66,7 +66,7 @@ class Day:
 
     Attributes:
         day: In the sync's time zone.
-        stores: Active ones that had been put in before that day.
+        stores: Active ones that had been connected before that day.
         profiles: Stores with profile figures observed in time.
         profiles_late: Stores with such observed later.
         videos: Stores whose videos were read in time.
@@ -109,7 +109,6 @@ def days(conn: Connection, today: date, timezone: str) -> list[Day]:
         "days": DAYS,
         "zone": timezone,
         "video_job": VIDEO_JOB,
-        "most": _RESULTS_EACH,
     }
     with conn.cursor(row_factory=class_row(Day)) as cursor:
         return cursor.execute(_DAYS.encode(), values).fetchall()

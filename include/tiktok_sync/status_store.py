@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.lifecycle import StoreState
 from include.tiktok_sync.store_run import VIDEO_JOB
+from include.tiktok_sync.token_store import why_in_state
 
 FIGURE_DAYS = 180
 VIEW_DAYS = 90
@@ -66,6 +67,11 @@ class Store:
     scope: str | None
     videos: int | None
     videos_removed: int
+
+    @property
+    def reason(self) -> str | None:
+        """Why its grant is in its state, for people."""
+        return why_in_state(self.token_status, self.status_reason, self.scope)
 
 
 @dataclass(frozen=True)

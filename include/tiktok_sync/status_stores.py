@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.lifecycle import StoreState
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.token_store import why_in_state
 
 NAMED = 25
 """Stores that a list names; beyond it says how many more there are."""
@@ -58,7 +59,7 @@ ORDER BY since, f.store_code
 
 _CONSENT = """
 SELECT s.store_code, s.store_name, coalesce(t.status, 'not_connected') AS status,
-    coalesce(t.status_reason, 'The store was never connected.') AS reason,
+    t.status_reason, t.scope,
     coalesce(t.status_since, s.created_at) AS since, count(*) OVER () AS found
 FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
 WHERE s.is_active AND t.status IS DISTINCT FROM 'active'
@@ -140,9 +141,16 @@ class Unconnected:
     store_code: str
     store_name: str
     status: str
-    reason: str
+    status_reason: str | None
+    scope: str | None
     since: datetime
     found: int
+
+    @property
+    def reason(self) -> str | None:
+        """Why, for people."""
+        status = None if self.status == "not_connected" else self.status
+        return why_in_state(status, self.status_reason, self.scope)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from psycopg.rows import class_row
+from psycopg.rows import dict_row
 
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.lifecycle import StoreState
+from include.tiktok_sync.token_store import why_in_state
 
 _OVERVIEW = """
-SELECT store_code, store_name, region, state, reason, consent_ends_at, last_success_at
+SELECT store_code, store_name, region, state, reason, consent_ends_at, last_success_at, scope
 FROM (
     SELECT s.store_code, s.store_name, s.region,
         store_state(s.is_active, s.removed_at, t.status) AS state,
@@ -22,7 +24,7 @@ FROM (
             WHEN NOT s.is_active THEN s.paused_reason
             WHEN t.store_code IS NULL THEN 'Never connected'
             ELSE t.status_reason
-        END AS reason,
+        END AS reason, t.scope,
         CASE WHEN t.status <> 'needs_consent' THEN t.refresh_expires_at END AS consent_ends_at,
         (SELECT l.run_time FROM sync_logs AS l
             WHERE l.store_code = s.store_code AND l.status = 'success'
@@ -59,5 +61,13 @@ class StoreLine:
 
 def overview(conn: Connection, state: StoreState | None = None) -> list[StoreLine]:
     """Every store, or those in one state, by code."""
-    with conn.cursor(row_factory=class_row(StoreLine)) as cursor:
-        return cursor.execute(_OVERVIEW, {"state": state}).fetchall()
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_OVERVIEW, {"state": state}).fetchall()
+    return [_line(**row) for row in rows]
+
+
+def _line(*, scope: str | None, **row: Any) -> StoreLine:
+    line = StoreLine(**row)
+    if line.state != "missing_scope":
+        return line
+    return replace(line, reason=why_in_state(line.state, line.reason, scope))

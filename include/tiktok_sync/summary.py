@@ -33,12 +33,15 @@ class RunSummary:
         status: ``success`` no store failed; ``partial`` the success rate is good enough;
             ``failed`` it is not; ``skipped`` there was no store to sync.
         message: One line for the person.
-        details: Counts, costs and the stores that need attention.
+        details: Counts, costs and the stores that need attention, of these :data:`FAILURES_NAMED`
+            at most.
+        failed_stores: Codes of all that failed.
     """
 
     status: SummaryStatus
     message: str
     details: dict[str, Any]
+    failed_stores: Sequence[str] = ()
 
 
 def summarize(
@@ -94,6 +97,7 @@ def summarize(
         _status(failed, rate, min_success_rate),
         _message(len(store_codes), succeeded, failures, skipped, len(warnings), filled),
         details,
+        [failure["store_code"] for failure in failures],
     )
 
 

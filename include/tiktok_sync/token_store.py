@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import NeedsConsentError, StoreTokenStatus
-from include.tiktok_sync.models import KNOWN_SCOPES
+from include.tiktok_sync.models import BASIC_SCOPE, KNOWN_SCOPES, VIDEO_SCOPE
 
 LOCK_TIMEOUT = timedelta(seconds=60)
 """Longer than a refresh with its one repetition may take, so that waiting usually succeeds."""
@@ -55,6 +55,39 @@ def split_scope(scope: str) -> frozenset[str]:
 def status_for_scope(scope: str) -> StoreTokenStatus:
     """``missing_scope`` where a scope that this product reads was not granted."""
     return "active" if split_scope(scope) >= KNOWN_SCOPES else "missing_scope"
+
+
+_LEFT_OUT = {
+    "user.info.profile": "user name and bio",
+    "user.info.stats": "followers and other counts",
+}
+"""Scope -> what the profile has not without it."""
+
+
+def why_in_state(status: str | None, reason: str | None, scope: str | None) -> str | None:
+    """Why a grant is in its state, for people; of one that lacks permissions, what is synced.
+
+    Args:
+        status: As in ``store_tokens``; ``None`` = never connected.
+        reason: As in ``store_tokens``.
+        scope: Likewise.
+    """
+    if status is None:
+        return "The store was never connected."
+    if status != "missing_scope":
+        return reason
+    granted = split_scope(scope or "")
+    if BASIC_SCOPE in granted:
+        left_out = [name for lacking, name in _LEFT_OUT.items() if lacking not in granted]
+        profile = "Its profile is synced" + (f", without {', '.join(left_out)}" if left_out else "")
+    else:
+        profile = "Its profile is not synced"
+    videos = "its videos are" + ("" if VIDEO_SCOPE in granted else " not")
+    missing = ", ".join(sorted(KNOWN_SCOPES - granted)) or "unknown"
+    return (
+        f"Not granted: {missing}. {profile}; {videos}. For the rest its manager must connect the"
+        " account again and allow every permission."
+    )
 
 
 class TokenStore:

@@ -18,6 +18,7 @@ from include.tiktok_sync.settings import Settings
 from status_page.access import Viewer
 from tests.alert_receiver import Receiver, alert_receiver
 from tests.database.bench import Bench
+from tests.database.metadata import migrated
 from tests.database.press import BASE, SECRET, Press
 from tests.database.task_bodies import connections, set_airflow_env
 from tests.database.token_pairs import TOKEN_LIVES
@@ -50,6 +51,12 @@ def _template(postgres: PostgresServer) -> str:
     postgres.run("CREATE DATABASE {}", _TEMPLATE)
     upgrade(postgres.url(_TEMPLATE))
     return _TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def metadata_template(postgres: PostgresServer) -> str:
+    """A migrated database of Airflow's, to be copied."""
+    return migrated(postgres, "airflow_migrated")
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ FROM generate_series(1, %(stores)s) AS n;
 
 _TOKENS = """
 INSERT INTO store_tokens (store_code, open_id, scope, access_token, refresh_token,
-    access_expires_at, refresh_expires_at, status, status_reason, status_since, refreshed_at)
+    access_expires_at, refresh_expires_at, status, status_reason, status_since, refreshed_at,
+    created_at)
 SELECT store_code, 'open-' || store_code, 'user.info.basic,video.list', '', '',
     now() + interval '20 hours', now() + interval '100 days', 'active', NULL, created_at,
-    now() - interval '4 hours'
+    now() - interval '4 hours', created_at
 FROM stores;
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -26,7 +27,7 @@ def test_a_channel_gets_one_message_and_no_second_one(
         tell(conn, FAILED, *dead)
 
     (message,) = receiver.messages
-    assert "3 stores to be connected again" in message["title"]
+    assert message["title"].startswith("run failed, 3 stores need consent: TikTok sync_user_daily")
     assert "S1, S2, S3: Ended." in message["message"]
     told = rows(conn, "SELECT notified_at, notify_error FROM alerts")
     assert len(told) == 4
@@ -207,3 +208,72 @@ def test_no_alert_url_is_in_the_repository() -> None:
     text = (Path(__file__).resolve().parents[2] / "airflow_settings.yaml").read_text()
     assert "conn_id: tiktok_alerts" in text
     assert "://" not in text.split("tiktok_alerts\n")[1]
+
+
+DISCORD = "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js"
+TELEGRAM = "tgram://123456789:AAG-hijklmnopqrstuvwxyz0123456789ab/12315544/"
+
+
+def connection_to(url: str) -> str:
+    return json.dumps({"conn_type": "apprise", "extra": {"config": [{"path": url}]}})
+
+
+def point(monkeypatch: pytest.MonkeyPatch, receiver: Receiver, plugin: str, attribute: str) -> None:
+    """Let a service's plugin send to this machine; all else of it is real."""
+    monkeypatch.setattr(
+        f"apprise.plugins.{plugin}.{attribute}", f"http://127.0.0.1:{receiver.port}/x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "plugin", "attribute", "text", "most"),
+    [
+        (DISCORD, "discord.NotifyDiscord", "notify_url", "content", 2000),
+        (TELEGRAM, "telegram.NotifyTelegram", "notify_url", "text", 4096),
+    ],
+    ids=["Discord", "Telegram"],
+)
+def test_a_night_of_dead_grants_arrives_whole_at_services_with_a_limit(
+    conn: Connection,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    plugin: str,
+    attribute: str,
+    text: str,
+    most: int,
+) -> None:
+    codes = [f"STORE-{number:04}" for number in range(400)]
+    with conn.cursor() as cursor:
+        cursor.executemany("INSERT INTO stores VALUES (%s, 'x')", [[code] for code in codes])
+    monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_ALERTS", connection_to(url))
+    point(monkeypatch, receiver, plugin, attribute)
+    receiver.most = most
+
+    tell(conn, *(NewAlert("needs_consent", "It ended <today> & for good.", code) for code in codes))
+
+    told = [message[text] for message in receiver.messages]
+    assert 1 < len(told) <= 5
+    assert all(len(one) <= most for one in told)
+    assert "400 stores need consent" in told[0].splitlines()[0]
+    assert all(f"({number}/{len(told)})" in one for number, one in enumerate(told, 1))
+    for code in codes:
+        assert sum(code in one for one in told) == 1
+    markup = receiver.messages[0].get("parse_mode") == "HTML"
+    escaped = "It ended &lt;today&gt; &amp; for good." if markup else "It ended <today> & for good."
+    assert escaped in told[0]
+    found = rows(conn, "SELECT DISTINCT notify_error, notified_at IS NULL AS untold FROM alerts")
+    assert found == [{"notify_error": None, "untold": False}]
+
+
+def test_a_part_that_is_refused_leaves_the_alert_to_be_told(
+    conn: Connection, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_ALERTS", connection_to(DISCORD))
+    point(monkeypatch, receiver, "discord.NotifyDiscord", "notify_url")
+    receiver.status = 400
+    tell(conn, FAILED)
+
+    found = row(conn, "SELECT notified_at, notify_error FROM alerts")
+    assert found["notified_at"] is None
+    assert found["notify_error"] == "Of tiktok_alerts: channel 1 (Discord) did not take it."

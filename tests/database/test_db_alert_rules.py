@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from include.tiktok_sync.alert_message import message_of
@@ -9,7 +10,8 @@ from include.tiktok_sync.alert_rules import alerts_of
 from include.tiktok_sync.alerts import AlertLog
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.store_run import REFRESH_JOB, USER_JOB, VIDEO_JOB
-from include.tiktok_sync.summary import RunSummary
+from include.tiktok_sync.summary import FAILURES_NAMED, RunSummary, summarize
+from include.tiktok_sync.sync_log import StoreStatus, SyncLog
 from tests.database.alert_runs import RUN, ended, kill_grant, kinds, raised, record
 from tests.database.bench import DAY, row
 
@@ -131,7 +133,7 @@ def test_missing_figures_are_raised_without_the_stores_that_are_skipped(
 def test_a_store_whose_videos_failed_has_missing_figures(
     conn: Connection, stores: list[str]
 ) -> None:
-    partial = RunSummary("partial", "m", {"failures": [{"store_code": "S3", "message": "m"}]})
+    partial = RunSummary("partial", "m", {}, ["S3"])
     warnings = [{"check": "video_syncs_missing", "found": 1, "examples": ["S1"]}]
     record(conn, VIDEO_JOB, S2="success", S3="failed")
 
@@ -140,18 +142,37 @@ def test_a_store_whose_videos_failed_has_missing_figures(
     assert alert.details == {"stores": ["S1", "S3"]}
 
 
+def test_every_store_without_figures_is_counted_and_kept_however_many_are_named(
+    conn: Connection,
+) -> None:
+    codes = [f"S{number:03}" for number in range(3 * FAILURES_NAMED)]
+    with conn.cursor() as cursor:
+        cursor.executemany("INSERT INTO stores VALUES (%s, 'x')", [[code] for code in codes])
+    failed: dict[str, StoreStatus] = dict.fromkeys(codes[: 2 * FAILURES_NAMED], "failed")
+    record(conn, VIDEO_JOB, **failed)
+    run = ended(codes, job=VIDEO_JOB)
+    summary = summarize(SyncLog(conn), run.key, codes, min_success_rate=0.9)
+    assert len(summary.details["failures"]) == FAILURES_NAMED
+
+    alerts = {alert.kind: alert for alert in raised(conn, replace(run, summary=summary))}
+
+    assert alerts["data_missing"].details == {"stores": codes}
+    assert alerts["data_missing"].message.startswith("300 stores have no complete figures")
+    assert " S019 and 280 more. " in alerts["data_missing"].message
+
+
 def test_one_message_names_everything(conn: Connection, stores: list[str]) -> None:
     kill_grant(conn, "S1", "S3")
     message = message_of(raised(conn, ended(stores, BAD)))
 
     assert message.title == (
-        f"TikTok sync sync_user_daily of {DAY.date}: run failed, 2 stores to be connected again"
+        f"run failed, 2 stores need consent: TikTok sync_user_daily of {DAY.date}"
     )
     assert message.body.splitlines() == [
         "Run failed:",
         "- 1 of 2 stores synced, 1 failed.",
         "",
-        "To be connected again:",
+        "2 stores need consent:",
         "- S1, S3: The grant has ended.",
         "",
         "Dag sync_user_daily, run night-1",

@@ -137,7 +137,7 @@ def test_the_summary_tells_of_a_failed_and_late_run_with_dead_grants(
             sync_tasks.record_summary(context)
 
     (message,) = receiver.messages
-    for said in ("run failed", "run is late", "1 store to be connected again"):
+    for said in ("run failed", "run is late", "1 store needs consent"):
         assert said in message["title"]
 
 

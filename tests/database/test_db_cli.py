@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -86,6 +87,25 @@ def test_a_dry_run_and_a_day_of_the_past(cli: Run, bench: Bench) -> None:
         ("2020-02-29", True),
         (str(today().date), False),
     ]
+
+
+@pytest.mark.parametrize("job", ["user", "video", "refresh"])
+@pytest.mark.parametrize(
+    ("date", "says"),
+    [
+        (f"{today().date + timedelta(days=2)}", "has not come yet: today is"),
+        ("9999-12-31", "9999-12-31 has not come yet: today is"),
+        ("1970-01-01", "1970-01-01 was before TikTok, which began in September 2016"),
+    ],
+    ids=["to come", "never", "before TikTok"],
+)
+def test_a_day_that_no_figure_can_stand_for_is_refused(
+    cli: Run, bench: Bench, job: str, date: str, says: str
+) -> None:
+    bench.import_stores("S001")
+    for dry in ((), ("--dry-run",)):
+        _one_line(cli("sync-store", "S001", "--job", job, "--date", date, *dry), 2, says)
+    assert bench.rows("SELECT FROM user_daily_stats") == bench.rows("SELECT FROM sync_logs") == []
 
 
 def test_an_import_with_bad_rows_loads_the_good_ones_and_says_so(

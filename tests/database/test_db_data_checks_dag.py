@@ -22,8 +22,8 @@ import psycopg
 import pytest
 
 from tests.database.bench import UTC, Bench, insert_grants
+from tests.database.metadata import sqlalchemy_url
 from tests.database.task_bodies import connections
-from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSED, FOUND, BROKEN = "success", "skipped", "failed"
@@ -88,25 +88,6 @@ class Airflow:
         )[0]
 
 
-@pytest.fixture(scope="module")
-def metadata_template(postgres: PostgresServer) -> str:
-    """A migrated metadata database, to be copied."""
-    name = "airflow_migrated"
-    postgres.run("CREATE DATABASE {}", name)
-    subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"],
-        env=os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _sqlalchemy(postgres.url(name))},
-        stdout=subprocess.DEVNULL,
-        check=True,
-        timeout=800,
-    )
-    return name
-
-
-def _sqlalchemy(url: str) -> str:
-    return url.replace("postgresql://", "postgresql+psycopg2://", 1)
-
-
 @pytest.fixture
 def airflow(
     bench: Bench,
@@ -123,7 +104,7 @@ def airflow(
         "AIRFLOW_HOME": str(tmp_path / "home"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(tmp_path / "plugins"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _sqlalchemy(url),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": sqlalchemy_url(url),
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         **connections(bench.db_url, bench.sandbox),
         "PYTHONPATH": str(tmp_path),

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from include.local.ports import HOST, choose_port
 from include.tiktok_sync.cli import app
 from include.tiktok_sync.doctor import examine
+from include.tiktok_sync.doctor_airflow import alerts_finding
 from include.tiktok_sync.doctor_host import disk_finding
 from include.tiktok_sync.finding import Finding
 from tests.database.bench import Bench
@@ -41,6 +42,7 @@ def env(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "TIKTOK_CLIENT_SECRET": bench.sandbox.client_secret,
         "STORE_DB_URL": bench.db_url,
         "AIRFLOW__CORE__PARALLELISM": "64",
+        "ALERTS_URL": "jsons://ops:s3cret@example.com",
     }
 
 
@@ -199,6 +201,65 @@ def test_backups_made_elsewhere_are_not_watched_and_a_wrong_limit_is_named(
     assert trouble(examine({**env, "BACKUP_WARN_HOURS": "0"})) == {}
     assert trouble(examine({**env, "BACKUP_WARN_HOURS": "48"})) == {}
     assert trouble(examine({**env, "BACKUP_WARN_HOURS": "a day"})) == {"backup": "fail"}
+
+
+def test_figures_of_days_to_come_are_named_with_what_removes_them(
+    env: dict[str, str], bench: Bench
+) -> None:
+    """Written by a version that took any --date, or under a clock that was wrong."""
+    bench.insert_video("S001", "v1")
+    bench.conn.execute(
+        "SELECT ensure_video_daily_stats_partitions(current_date + 400);"
+        " INSERT INTO user_daily_stats (store_code, snapshot_date, observed_at)"
+        " VALUES ('S001', current_date, now()), ('S001', current_date + 2, now()),"
+        " ('S002', current_date + 400, now());"
+        " INSERT INTO video_daily_stats (video_id, store_code, snapshot_date, observed_at)"
+        " VALUES ('v1', 'S001', current_date + 400, now())"
+    )
+
+    found = examine(env)
+
+    assert trouble(found) == {"days to come": "warn"}
+    finding = next(finding for finding in found if finding.check == "days to come")
+    assert ": 2 in user_daily_stats, 1 in video_daily_stats." in finding.text
+    bench.conn.execute(finding.todo.encode())
+    assert trouble(examine(env)) == {}
+    assert len(bench.rows("SELECT FROM user_daily_stats")) == 1
+
+
+def test_nobody_to_tell_is_named(env: dict[str, str]) -> None:
+    found = examine({**env, "ALERTS_URL": ""})
+
+    assert trouble(found) == {"alerts": "warn"}
+    assert "s3cret" not in str(examine(env))
+    finding = next(finding for finding in found if finding.check == "alerts")
+    assert finding.text.startswith("nobody is told when a night fails or is late: ALERTS_URL")
+    by_airflow = {"AIRFLOW_CONN_TIKTOK_ALERTS": "apprise://", "ALERTS_URL": ""}
+    assert trouble(examine({**env, **by_airflow})) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "loaded", "status"),
+    [("", True, "ok"), ("json://x", True, "ok"), ("json://x", False, "warn"), ("", False, "warn")],
+)
+def test_what_counts_is_the_channel_that_airflow_has(
+    url: str,
+    loaded: bool,  # noqa: FBT001 - a parameter of the test
+    status: str,
+) -> None:
+    assert alerts_finding({"ALERTS_URL": url}, loaded=loaded).status == status
+
+
+def test_alerts_that_no_channel_took_are_named(env: dict[str, str], bench: Bench) -> None:
+    bench.conn.execute(
+        "INSERT INTO alerts (kind, job_name, run_id, message, notify_error)"
+        " VALUES ('run_failed', 'j', 'r', 'm', 'Of tiktok_alerts: channel 1 (Slack) did not.')"
+    )
+
+    found = examine(env)
+
+    assert trouble(found) == {"alerts told": "warn"}
+    assert "channel 1 (Slack)" in next(f.text for f in found if f.check == "alerts told")
 
 
 def test_parallelism_below_the_pools_is_named(env: dict[str, str]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography.fernet import Fernet
@@ -17,6 +18,7 @@ from include.tiktok_sync.errors import ConfigurationError, RetriableError
 from include.tiktok_sync.lifecycle import Lifecycle
 from include.tiktok_sync.store_run import USER_JOB
 from tests.database.bench import UTC, Bench, insert_grants
+from tests.database.task_bodies import task_context
 
 if TYPE_CHECKING:
     from include.sandbox.pipeline import Call
@@ -25,13 +27,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("airflow_env")
 
 
-def _list(*wanted: str) -> list[list[str]]:
+def _list(*wanted: str, day: datetime | None = None) -> list[list[str]]:
     now = datetime.now(UTC)
     context = {
         "params": {"stores": list(wanted), "dry_run": False},
         "run_id": "run-1",
         "dag_run": SimpleNamespace(
-            dag_id=USER_JOB, run_id="run-1", logical_date=now, run_after=now, start_date=now
+            dag_id=USER_JOB,
+            run_id="run-1",
+            logical_date=day or now,
+            run_after=now,
+            start_date=now,
         ),
         "ti": SimpleNamespace(
             dag_id=USER_JOB, task_id="task", map_index=0, xcom_push=lambda *_: None
@@ -90,3 +96,36 @@ def test_an_edge_that_refuses_the_check_of_the_app_is_tried_again(bench: Bench) 
     bench.sandbox.sandbox.faults = Edge(2)
     with pytest.raises(RetriableError, match="a proxy, a firewall or the edge"):
         _list()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+def test_a_day_to_come_is_refused_before_any_store_is_tried(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    bench.import_stores("S001")
+    monkeypatch.setenv("SYNC_TIMEZONE", zone)
+    today = datetime.now(ZoneInfo(zone)).replace(hour=12)
+    tomorrow = today + timedelta(days=1)
+    with pytest.raises(ConfigurationError, match="has not come yet: today is") as refused:
+        _list(day=tomorrow.astimezone(UTC))
+    said = str(refused.value)
+    assert f"{tomorrow.date()} has not come" in said
+    assert f"today is {today.date()} in SYNC_TIMEZONE ({zone})" in said
+    assert bench.stats()["refreshes"] == {}
+    assert _list(day=today.astimezone(UTC)) == [["S001"]]
+    assert _list(day=(today - timedelta(days=1)).astimezone(UTC)) == [["S001"]]
+
+
+def test_a_day_before_tiktok_is_refused_and_gets_no_partition(bench: Bench) -> None:
+    bench.import_stores("S001")
+    with pytest.raises(ConfigurationError, match="1026-11-28 was before TikTok"):
+        _list(day=datetime(1026, 11, 28, 12, tzinfo=UTC))
+    query = "SELECT to_regclass('video_daily_stats_1026_11') AS made"
+    assert bench.row(query) == {"made": None}
+
+
+def test_a_task_that_was_given_stores_all_the_same_refuses_such_a_day(bench: Bench) -> None:
+    bench.import_stores("S001")
+    with pytest.raises(ConfigurationError, match="has not come yet"):
+        sync_tasks.sync_stores(USER_JOB, ["S001"], task_context(days_ago=-2))
+    assert bench.rows("SELECT FROM user_daily_stats") == []

@@ -71,6 +71,35 @@ def test_the_newest_day_of_each_week_stays(conn: Connection, figures: None) -> N
     assert young == [KEPT_FROM + timedelta(days=n) for n in range((TODAY - KEPT_FROM).days + 1)]
 
 
+def test_a_late_day_stays_only_where_the_week_has_none_in_time(
+    conn: Connection, figures: None
+) -> None:
+    """Analysts' views leave late rows out: a week thinned to one has no figures for them."""
+    del figures
+    conn.execute(  # Sundays of every week, and one whole week over the end of a month
+        "UPDATE video_daily_stats SET is_late = true, observed_at = now()"
+        " WHERE extract(isodow FROM snapshot_date) = 7"
+        " OR snapshot_date BETWEEN '2026-06-29' AND '2026-07-05'"
+        " OR snapshot_date BETWEEN '2026-04-28' AND '2026-05-03'"
+    )
+
+    said = apply_retention(conn, KEEP, today=TODAY, dry_run=True)
+    assert said == apply_retention(conn, KEEP, today=TODAY, dry_run=False)
+
+    kept = {
+        row["d"]: row["is_late"]
+        for row in rows(
+            conn,
+            "SELECT snapshot_date AS d, is_late FROM video_daily_stats"
+            " WHERE video_id = 'daily' AND snapshot_date BETWEEN '2026-03-02' AND '2026-08-16'",
+        )
+    }
+    assert {day.weekday() for day, late in kept.items() if not late} == {5, 0}
+    assert [day for day in kept if day.weekday() == 0] == [date(2026, 4, 27)]  # of April, not May
+    assert [day for day, late in kept.items() if late] == [date(2026, 7, 5)]
+    assert len(kept) == 24, "each week has one day"
+
+
 def test_doing_it_again_finds_nothing(conn: Connection, figures: None) -> None:
     del figures
     apply_retention(conn, KEEP, today=TODAY, dry_run=False)

@@ -13,7 +13,9 @@ import psycopg
 import pytest
 import requests
 from psycopg import sql
+from typer.testing import CliRunner, Result
 
+from include.tiktok_sync.cli import app
 from include.tiktok_sync.connect_links import LinkMaker
 from include.tiktok_sync.connect_retention import Forgotten, forget_connecting
 from include.tiktok_sync.connect_role import open_to_all
@@ -225,10 +227,56 @@ def test_preparing_again_changes_passwords_and_keeps_the_rest(server: PostgresSe
         assert conn.execute("SELECT one FROM newer").fetchone() == (1,)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(as_role(server, "analyst", ANALYST))
-    prepare(server.url(), url)  # without a password nobody is analyst
-    with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(as_role(server, "analyst", "another-Pa55word"))
     prepare(server.url(), url, analyst_password=ANALYST)
+
+
+@pytest.mark.parametrize("role", ["analyst", "monitor", "tiktok_connect"])
+def test_preparing_again_without_a_password_takes_no_login_away(
+    server: PostgresServer, role: str
+) -> None:
+    server.run("ALTER ROLE {} LOGIN PASSWORD 'by-hand'", role)
+
+    prepare(server.url(), as_role(server, "tiktok_sync", SYNC))
+
+    with psycopg.connect(as_role(server, role, "by-hand")):
+        pass
+    prepare(server.url(), as_role(server, "tiktok_sync", SYNC), analyst_password=ANALYST)
+
+
+def test_a_new_role_without_a_password_cannot_log_in(server: PostgresServer) -> None:
+    url = as_role(server, "tiktok_sync", SYNC)
+    server.run("ALTER ROLE analyst RENAME TO set_aside")
+    with psycopg.connect(server.url("tiktok_sync"), autocommit=True) as admin:
+        try:
+            prepare(server.url(), url)
+            found = admin.execute("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'analyst'")
+            assert found.fetchall() == [(False,)]
+        finally:
+            admin.execute("DROP OWNED BY analyst")
+            admin.execute("DROP ROLE analyst")
+            admin.execute("ALTER ROLE set_aside RENAME TO analyst")
+
+
+def test_connect_role_lets_the_role_log_in_that_prepare_made_without_a_password(
+    server: PostgresServer,
+) -> None:
+    server.run("ALTER ROLE tiktok_connect NOLOGIN PASSWORD NULL")  # as the first prepare makes it
+    owner, admin = as_role(server, "tiktok_sync", SYNC), server.url("tiktok_sync")
+
+    def connect_role(url: str, password: str = "") -> Result:
+        env = {"STORE_DB_URL": url, "CONNECT_DB_PASSWORD": password}
+        return CliRunner().invoke(app, ["db", "connect-role"], env=env)
+
+    bare = connect_role(owner)
+    assert (bare.exit_code, "cannot log in yet" in bare.stderr) == (0, True)
+    refused = connect_role(owner, "connect-Pa55word")  # the owner may not alter roles
+    assert (refused.exit_code, "ALTER ROLE" in refused.stderr) == (2, True)
+    done = connect_role(admin, "connect-Pa55word")
+    assert (done.exit_code, done.stderr) == (0, "")
+    for _ in range(2):
+        with psycopg.connect(as_role(server, "tiktok_connect", "connect-Pa55word")) as conn:
+            assert conn.execute("SELECT connect_sweep()").fetchone() == (0,)
+        prepare(server.url(), owner, analyst_password=ANALYST)
 
 
 def test_url_without_its_parts_and_an_admin_without_rights_are_refused(

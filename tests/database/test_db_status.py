@@ -8,11 +8,21 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from include.tiktok_sync import status_days, status_health, status_runs, status_store, status_stores
+from include.tiktok_sync import (
+    status_days,
+    status_health,
+    status_runs,
+    status_store,
+    status_stores,
+    store_overview,
+)
+from include.tiktok_sync.alert_rules import EndedRun, alerts_of
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.rate_limit import PostgresRateLimiter
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.sync_log import RunKey
+from tests.database.alert_runs import OK
 from tests.database.bench import UTC
 
 NOW = datetime.now(UTC)
@@ -27,12 +37,18 @@ def add_store(conn: Connection, code: str, *, active: bool = True, age_days: int
     )
 
 
-def add_token(conn: Connection, code: str, status: str = "active", *, ends_in_days: int) -> None:
+def add_token(
+    conn: Connection, code: str, status: str = "active", *, ends_in_days: int, age_days: int = 0
+) -> None:
     conn.execute(
         "INSERT INTO store_tokens (store_code, open_id, scope, access_token, refresh_token,"
-        " refresh_expires_at, status, status_reason) VALUES (%s, %s, 's', '', '',"
-        " now() + %s * interval '1 day', %s, %s)",
-        [code, code, ends_in_days, status, None if status == "active" else f"because of {status}"],
+        " refresh_expires_at, status, status_reason, created_at) VALUES (%s, %s, 's', '', '',"
+        " now() + %s * interval '1 day', %s, %s, %s)",
+        [
+            *(code, f"open-{code}", ends_in_days, status),
+            None if status == "active" else f"because of {status}",
+            NOW - timedelta(days=age_days),
+        ],
     )
 
 
@@ -109,10 +125,61 @@ def test_grants_that_do_not_work_and_that_end_soon_are_told_apart(conn: Connecti
     assert [one.store_code for one in status_stores.ending(conn, 30).items] == ["S2"]
 
 
-def test_days_are_judged_from_the_day_after_a_store_was_put_in(conn: Connection) -> None:
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        (
+            "user.info.basic,user.info.profile,user.info.stats",
+            "Not granted: video.list. Its profile is synced; its videos are not.",
+        ),
+        (
+            "user.info.basic,video.list",
+            (
+                "Not granted: user.info.profile, user.info.stats. Its profile is synced, without"
+                " user name and bio, followers and other counts; its videos are."
+            ),
+        ),
+        (
+            "video.list",
+            (
+                "Not granted: user.info.basic, user.info.profile, user.info.stats. Its profile is"
+                " not synced; its videos are."
+            ),
+        ),
+    ],
+)
+def test_of_a_store_that_lacks_a_permission_it_is_said_what_is_synced(
+    conn: Connection, scope: str, said: str
+) -> None:
     add_store(conn, "S1")
-    add_store(conn, "S2")
-    add_store(conn, "S3", age_days=2)
+    add_token(conn, "S1", "missing_scope", ends_in_days=200)
+    conn.execute("UPDATE store_tokens SET scope = %s, status_reason = NULL", [scope])
+    run = EndedRun(RunKey(USER_JOB, "r", TODAY), ["S1"], OK, timedelta(minutes=1))
+
+    page = status_store.store(conn, "S1")
+    assert page is not None
+    for reason in (
+        status_stores.unconnected(conn).items[0].reason,
+        page.reason,
+        store_overview.overview(conn)[0].reason,
+        alerts_of(conn, run)[0].message,
+    ):
+        assert str(reason).startswith(f"{said} For the rest its manager must connect")
+
+
+def test_days_are_judged_from_the_day_after_a_store_was_first_connected(
+    conn: Connection,
+) -> None:
+    for code, age_days, status in (
+        ("S1", 60, "active"),
+        ("S2", 60, "needs_consent"),  # its grant ended: those days are missing indeed
+        ("S3", 2, "active"),
+    ):
+        add_store(conn, code)
+        add_token(conn, code, status, ends_in_days=200, age_days=age_days)
+    add_store(conn, "never")
+    add_store(conn, "paused", active=False)
+    add_token(conn, "paused", ends_in_days=200, age_days=60)
     one, two = TODAY - timedelta(days=1), TODAY - timedelta(days=2)
     figures = [("S1", one, False), ("S3", one, True), ("S1", two, False), ("S2", two, False)]
     for code, day, late in figures:
@@ -135,6 +202,28 @@ def test_days_are_judged_from_the_day_after_a_store_was_put_in(conn: Connection)
     assert (second.videos_late, second.videos_missing, second.is_complete) == (1, 1, False)
     assert len(rest) == status_days.DAYS - 2
     assert {day.stores for day in rest} == {2}
+
+
+def test_a_store_that_was_never_connected_lacks_no_day(conn: Connection) -> None:
+    add_store(conn, "S1")
+
+    assert {day.stores for day in status_days.days(conn, TODAY, "UTC")} == {0}
+    assert all(day.is_complete for day in status_days.days(conn, TODAY, "UTC"))
+
+
+def test_a_store_that_was_run_by_hand_all_day_keeps_its_earlier_days(conn: Connection) -> None:
+    add_store(conn, "S1")
+    add_token(conn, "S1", ends_in_days=200, age_days=60)
+    yesterday = NOW - timedelta(days=1)
+    add_log(conn, VIDEO_JOB, "S1", "success", NOW - timedelta(days=2))
+    conn.execute(
+        "INSERT INTO sync_logs (job_name, run_id, store_code, status, message, run_time,"
+        " snapshot_date) SELECT %s, 'run ' || n, 'S1', 'success', '', %s, %s"
+        " FROM generate_series(1, 500) AS n",
+        [VIDEO_JOB, yesterday, yesterday.date()],
+    )
+
+    assert [day.videos for day in status_days.days(conn, TODAY, "UTC")][:3] == [1, 1, 0]
 
 
 def test_a_night_is_both_syncs_of_one_day_and_no_run_of_a_few_stores(conn: Connection) -> None:

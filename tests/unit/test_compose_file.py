@@ -29,6 +29,8 @@ from tests.compose.compose_file import (
 SERVICES: dict[str, Any] = read_file()["services"]
 LONG_LIVED = [name for name, spec in SERVICES.items() if spec["restart"] != "no"]
 
+PRODUCT = ("include/tiktok_sync", "include/connect", "plugins", "dags")
+
 HOLD_TOKEN_KEYS = {"init", "worker", "connect", "sandbox-stores", "cli"}
 HOLD_ADMIN_URL = {"init", "cli"}
 HOLD_SIGNING_SECRET = {"api-server", "scheduler"}
@@ -208,6 +210,49 @@ def test_who_shares_a_network(env: dict[str, str]) -> None:
     )
     (config,) = interpolated(read_file(), env)["networks"]["connect"]["ipam"]["config"]
     assert config == {"subnet": "172.30.90.0/24", "gateway": trusted}
+
+
+READ = r"""\b(?:env(?:iron)?(?:\.get\(|\[)|env, )"([A-Z][A-Z_]+)"""
+"""How the product reads a variable of the environment."""
+
+READERS = {
+    "include/connect": {"connect"},
+    # The loader of the settings and the commands; Airflow's services find the connections it made.
+    "include/airflow_settings.py": {"init", "cli"},
+    "include/tiktok_sync/retention.py": {"worker", "dag-processor"},
+    "include/tiktok_sync/settings.py": {"worker", "cli"},
+    "include/tiktok_sync/connect_links.py": HOLD_LINK_SECRET - {"connect"},
+    "include/tiktok_sync/cli_operations.py": HOLD_ADMIN_URL,
+    "include/tiktok_sync/doctor_airflow.py": {"cli"},
+    "plugins/sync_deadline.py": {"worker", "dag-processor"},
+    "plugins/sync_dag.py": {"worker", "dag-processor"},
+}
+"""Part of the product -> services that run it."""
+
+NOT_THE_OPERATORS = {"AIRFLOW_CONN_TIKTOK_ALERTS"}
+
+
+@pytest.mark.parametrize("part", READERS)
+def test_every_variable_that_a_part_reads_reaches_the_services_that_run_it(part: str) -> None:
+    files = [ROOT / part] if part.endswith(".py") else (ROOT / part).rglob("*.py")
+    read = {name for file in files for name in re.findall(READ, file.read_text(encoding="utf-8"))}
+
+    assert read
+    for service in READERS[part]:
+        assert read - set(SERVICES[service]["environment"]) - NOT_THE_OPERATORS == set(), service
+
+
+def test_every_variable_that_the_product_reads_is_in_some_service() -> None:
+    """One that is set in .env and reaches no container does nothing, in silence."""
+    given = {name for spec in SERVICES.values() for name in spec.get("environment", {})}
+    files = [
+        ROOT / "include" / "airflow_settings.py",
+        *(file for part in PRODUCT for file in (ROOT / part).rglob("*.py")),
+    ]
+    read = {name for file in files for name in re.findall(READ, file.read_text(encoding="utf-8"))}
+
+    assert {"ALERTS_URL", "SLA_MINUTES", "TIKTOK_TOKEN_KEYS"} <= read
+    assert read - given - {"AIRFLOW_API_APPS"} == set()
 
 
 def test_pools_can_fill(env: dict[str, str]) -> None:
