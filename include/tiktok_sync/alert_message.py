@@ -12,6 +12,7 @@ _HEADLINES: Mapping[AlertKind, tuple[str, str]] = {
     "run_failed": ("run failed", "Run failed"),
     "sla_missed": ("run is late", "Run is late"),
     "data_missing": ("figures missing", "Figures missing"),
+    "refusals_doubted": ("TikTok refuses most grants", "Refused grants, not believed"),
     "needs_consent": ("{stores} to be connected again", "To be connected again"),
     "grant_ends": ("consent of {stores} ends soon", "Consent ends soon"),
 }

@@ -29,6 +29,7 @@ from include.tiktok_sync.cli_common import (
 )
 from include.tiktok_sync.consents import STAGES, consents_ending
 from include.tiktok_sync.errors import ConfigurationError, DataError
+from include.tiktok_sync.grant_app import fingerprint_of
 from include.tiktok_sync.lifecycle import Lifecycle, StoreState
 from include.tiktok_sync.lifecycle_page import lifecycle_block
 from include.tiktok_sync.sealed_rows import key_use, unreadable_message
@@ -126,7 +127,15 @@ def import_(
         source = _read_csv(file)
         with store_database(settings) as conn:
             try:
-                report = import_stores(source, conn, vault, actor=actor_of(as_name))
+                report = import_stores(
+                    source,
+                    conn,
+                    vault,
+                    actor=actor_of(as_name),
+                    app_fingerprint=(
+                        fingerprint_of(settings.client_key) if settings.client_key else None
+                    ),
+                )
             except DataError as error:
                 fail(error, EXIT_CONFIGURATION, "error")
             use = key_use(conn, vault)

@@ -12,6 +12,7 @@ from include.tiktok_sync import schema
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.finding import Finding, Status
+from include.tiktok_sync.grant_app import NEXT_STEP, app_use, fingerprint_of, other_app_message
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.vault import TokenVault
@@ -125,6 +126,7 @@ def _tokens(conn: Connection, settings: Settings) -> Iterator[Finding]:
         yield Finding("stores", "warn", "no active store has tokens", todo)
         return
     yield _decrypted(conn, settings)
+    yield _app(conn, settings)
     text = f"{stores} active stores"
     if dead or partial or ending:
         text += (
@@ -158,6 +160,20 @@ def _decrypted(conn: Connection, settings: Settings) -> Finding:
         "Append the key they were encrypted with to TIKTOK_TOKEN_KEYS, after a comma; if it is"
         " lost, connect or import these stores again.",
     )
+
+
+def _app(conn: Connection, settings: Settings) -> Finding:
+    check = "app of the grants"
+    if not settings.client_key:
+        return Finding(check, "skip", "TIKTOK_CLIENT_KEY is not set")
+    use = app_use(conn, fingerprint_of(settings.client_key))
+    if use.of_others:
+        status: Status = "fail" if len(use.of_others) == use.grants else "warn"
+        return Finding(check, status, other_app_message(use, next_step=False), NEXT_STEP)
+    text = f"{use.grants - use.unknown} of {use.grants} living grants were given to this app"
+    if use.unknown:
+        text += f"; of {use.unknown} it is not known before their next refresh"
+    return Finding(check, "ok", text)
 
 
 def _readable(vault: TokenVault, store_code: str, token: bytes) -> bool:

@@ -10,7 +10,7 @@ import psycopg
 from include.tiktok_sync.database import Connection, connect, database_errors
 from include.tiktok_sync.errors import ConfigurationError
 
-SCHEMA_REVISION = "0007"
+SCHEMA_REVISION = "0008"
 """The migration this code was written for; the newest file in include/migrations/versions."""
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"

@@ -46,15 +46,16 @@ ON CONFLICT (store_code) DO UPDATE SET
 _SAVE_TOKENS = """
 INSERT INTO store_tokens AS old (
     store_code, open_id, scope, access_token, access_expires_at, refresh_token,
-    refresh_expires_at, status, connected_at)
+    refresh_expires_at, status, connected_at, app_fingerprint)
 VALUES (
     %(store_code)s, %(open_id)s, %(scope)s, %(access_token)s, %(access_expires_at)s,
-    %(refresh_token)s, %(refresh_expires_at)s, %(status)s, now())
+    %(refresh_token)s, %(refresh_expires_at)s, %(status)s, now(), %(app_fingerprint)s)
 ON CONFLICT (store_code) DO UPDATE SET
     open_id = excluded.open_id, scope = excluded.scope, access_token = excluded.access_token,
     access_expires_at = excluded.access_expires_at, refresh_token = excluded.refresh_token,
     refresh_expires_at = excluded.refresh_expires_at, status = excluded.status,
     status_reason = NULL, connected_at = excluded.connected_at,
+    app_fingerprint = excluded.app_fingerprint,
     status_since = CASE WHEN old.status = excluded.status THEN old.status_since ELSE now() END,
     updated_at = now(), refresh_started_at = NULL
 """
@@ -87,7 +88,12 @@ class ImportReport:
 
 
 def import_stores(
-    source: TextIO, conn: Connection, vault: TokenVault | None, *, actor: str | None = None
+    source: TextIO,
+    conn: Connection,
+    vault: TokenVault | None,
+    *,
+    actor: str | None = None,
+    app_fingerprint: str | None = None,
 ) -> ImportReport:
     """Load every good row of a CSV, all in one transaction.
 
@@ -101,6 +107,7 @@ def import_stores(
         conn: Autocommit connection.
         vault: Encrypts the tokens; ``None`` = a row that brings tokens is refused.
         actor: Who imports, for the audit; ``None`` = the user of this process.
+        app_fingerprint: Names the app that gave the tokens; ``None`` = not known.
 
     Raises:
         DataError: The header lacks a column, or names one twice or an unknown one; nothing was
@@ -129,6 +136,7 @@ def import_stores(
         rows.append(_row(cells, vault))
     report.loaded = list(line_of)
     report.without_grant = [str(row["store_code"]) for row in rows if "open_id" not in row]
+    rows = [{**row, "app_fingerprint": app_fingerprint} for row in rows]
     _save(conn, rows, report, actor or audit.operating_system_user())
     return report
 
