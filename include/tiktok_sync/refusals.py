@@ -159,7 +159,8 @@ def believe(conn: Connection, run: str | None) -> RefusalsDoubtedError | None:
     evidence = _evidence(conn, run)
     if not evidence.doubtful:
         return None
-    _take_back(conn, run)
+    if _take_back(conn, run):
+        conn.execute(_UNSKIP, _values(run))
     detail = "oauth/token: {refused} of {tried} stores refused".format(**evidence.as_details())
     return RefusalsDoubtedError(DOUBTED, detail=detail)
 
@@ -181,6 +182,7 @@ def settle(conn: Connection, run: RunKey) -> Evidence | None:
         evidence = _evidence(conn, run.name)
         if evidence.doubtful:
             _take_back(conn, run.name)
+            conn.execute(_UNSKIP, _values(run.name))
             return evidence
         values = {**_values(run.name), **vars(run)}
         marked = conn.execute(_MARK.encode(), values).fetchall()
@@ -196,14 +198,13 @@ def _evidence(conn: Connection, run: str | None) -> Evidence:
         return cursor.execute(_EVIDENCE.encode(), _values(run)).fetchall()[0]
 
 
-def _take_back(conn: Connection, run: str | None) -> None:
-    values = _values(run)
-    rows = conn.execute(_TAKE_BACK.encode(), values).fetchall()
+def _take_back(conn: Connection, run: str | None) -> bool:
+    rows = conn.execute(_TAKE_BACK.encode(), _values(run)).fetchall()
     for status in sorted({row[1] for row in rows}):
         codes: Sequence[str] = [row[0] for row in rows if row[1] == status]
         details = {"from": "needs_consent", "to": status, "reason": DOUBTED}
         audit.record(conn, "grant_restored", codes, actor=ACTOR, details=details)
-    conn.execute(_UNSKIP, values)
+    return bool(rows)
 
 
 def _too_many(refused: int, tried: int) -> bool:
