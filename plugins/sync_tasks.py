@@ -18,7 +18,9 @@ from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.data_checks import warnings_of
 from include.tiktok_sync.database import Connection, database_errors
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
+from include.tiktok_sync.grant_app import check_app_of_grants, other_app_message
 from include.tiktok_sync.last_words import LastWords
+from include.tiktok_sync.refusals import settle
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.schema import check_schema
@@ -58,8 +60,8 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
         A list for each task.
 
     Raises:
-        ConfigurationError: Schema, keys or app credentials are wrong, or ``stores`` names a code
-            that does not exist, or the run's day has not come yet.
+        ConfigurationError: Schema, keys or app credentials are wrong, another app gave all of the
+            grants, ``stores`` names a code that does not exist, or the run's day has not come yet.
         RetriableError: The database or TikTok cannot be reached.
     """
     try:
@@ -85,7 +87,9 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
                 raise ConfigurationError(message)
             codes = wanted or repository.active_store_codes()
             if codes:
-                TikTokHook().app().check()
+                app = TikTokHook().app()
+                _check_app(conn, app.fingerprint, codes)
+                app.check()
                 repository.ensure_partitions(day.date)
     except SyncError as error:
         context["ti"].xcom_push(ERROR_KEY, str(error))
@@ -129,10 +133,14 @@ def sync_stores(
         tell_store(job_name, found)
         report(found)
 
+    run_name = RunKey(job_name, context["run_id"], day.date).name
+
     def open_client(store_code: str) -> TikTokClient:
         time_left = TimeLeft.of_task(store_timeout)
         last_words.begin(store_code, time_left)
-        return app.client(store_code, http=http, conn=conn, settings=settings, time_left=time_left)
+        return app.client(
+            store_code, http=http, conn=conn, settings=settings, run=run_name, time_left=time_left
+        )
 
     with StoreDbHook.for_task(context).session() as conn, app.transport() as http:
         repository = DryRunRepository(conn) if params["dry_run"] else StoreRepository(conn)
@@ -199,12 +207,14 @@ def record_summary(context: Mapping[str, Any]) -> None:
             summary = RunSummary("failed", f"The stores could not be listed: {reason}", {})
         else:
             warnings = _warnings(context)
+            doubted = settle(conn, run)
             summary = summarize(
                 sync_log,
                 run,
                 codes,
                 min_success_rate=_min_success_rate(settings),
                 warnings=warnings,
+                doubted=doubted,
             )
         duration_ms = _milliseconds_since(dag_run.start_date)
         sync_log.record(
@@ -246,6 +256,12 @@ def _check_keys(conn: Connection, vault: TokenVault) -> None:
     use = check_keys(conn, vault)
     if use.unreadable:
         log.warning("Tokens that no key opens", hint=unreadable_message(use, vault))
+
+
+def _check_app(conn: Connection, app: str, codes: Sequence[str]) -> None:
+    use = check_app_of_grants(conn, app, codes)
+    if use.of_others:
+        log.warning("Grants of another TikTok app", hint=other_app_message(use))
 
 
 def _listed(context: Mapping[str, Any]) -> list[str] | None:

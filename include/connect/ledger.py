@@ -82,12 +82,13 @@ class Account:
 
 @dataclass(frozen=True)
 class SealedTokens:
-    """A pair of tokens as ciphertext, bound to its store."""
+    """A pair of tokens as ciphertext, bound to its store, and the app that gave them."""
 
     access_token: bytes
     access_expires_at: datetime
     refresh_token: bytes
     refresh_expires_at: datetime | None
+    app_fingerprint: str
 
 
 class Ledger:
@@ -139,7 +140,7 @@ class Ledger:
                 "SELECT connect_hold(%s, %s, %s, %s, %s, %s, %s)",
                 attempt_id,
                 browser_hash,
-                Jsonb(vars(account)),
+                Jsonb({**vars(account), "app_fingerprint": tokens.app_fingerprint}),
                 tokens.access_token,
                 tokens.access_expires_at,
                 tokens.refresh_token,

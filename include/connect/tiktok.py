@@ -126,6 +126,7 @@ class TikTokConsent:
                 grant.refresh_token or "", store_code=store_code, kind="refresh"
             ),
             refresh_expires_at=None if ends_in is None else now + timedelta(seconds=ends_in),
+            app_fingerprint=self._app.fingerprint,
         )
 
 

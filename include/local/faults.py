@@ -77,7 +77,8 @@ def _connect_again(stack: Stack, plan: Mapping[str, Any]) -> list[str]:
         with psycopg.connect(stack.settings.store_db_url) as connection:
             rows = connection.execute(
                 "SELECT store_code FROM store_tokens"
-                " WHERE status = 'needs_consent' AND store_code = ANY(%s) ORDER BY 1",
+                " WHERE (status = 'needs_consent' OR refresh_refused)"
+                " AND store_code = ANY(%s) ORDER BY 1",
                 [ended],
             ).fetchall()
     except psycopg.Error as error:

@@ -27,6 +27,7 @@ _HEADLINES = {
     "run_failed": ("run failed", "Run failed"),
     "sla_missed": ("run is late", "Run is late"),
     "data_missing": ("figures missing", "Figures missing"),
+    "refusals_doubted": ("TikTok refuses most grants", "Refused grants, not believed"),
     "needs_consent": ("{stores} need{s} consent", "{stores} need{s} consent"),
     "missing_scope": ("{stores} lack{s} a permission", "{stores} lack{s} a permission"),
     "grant_ends": ("consent of {stores} ends soon", "Consent of {stores} ends soon"),

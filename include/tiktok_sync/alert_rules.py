@@ -14,7 +14,7 @@ from include.tiktok_sync.data_checks import EXAMPLES, CheckedRun, DataCheck
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.settings import DEFAULT_CONSENT_WARNING_DAYS
 from include.tiktok_sync.snapshot import utc_now
-from include.tiktok_sync.summary import RunSummary
+from include.tiktok_sync.summary import REFUSALS_DOUBTED, RunSummary
 from include.tiktok_sync.sync_log import RunKey, SyncLog
 from include.tiktok_sync.token_store import why_in_state
 
@@ -78,6 +78,7 @@ def alerts_of(conn: Connection, run: EndedRun) -> list[NewAlert]:
         *_failure(run),
         *_lateness(run),
         *_missing_figures(conn, run),
+        *_doubts(run),
         *_dead_grants(conn, run.stores),
         *_ending_grants(conn, run),
     ]
@@ -134,6 +135,20 @@ def _missing_figures(conn: Connection, run: EndedRun) -> list[NewAlert]:
         " failed tasks before the day is over; each says in its log what is wrong."
     )
     return [NewAlert("data_missing", message, details={"stores": sorted(missing)})]
+
+
+def _doubts(run: EndedRun) -> list[NewAlert]:
+    counts = run.summary.details.get(REFUSALS_DOUBTED)
+    if not counts:
+        return []
+    message = (
+        f"TikTok refused the grants of {counts['refused']} of {counts['tried']} stores whose tokens"
+        " were refreshed. So many managers hardly withdrew at once, so no store was marked. Check"
+        " that tiktok_default has the client key and secret of the app that they connected"
+        " (doctor), and TikTok's status page; then clear the failed tasks. Stores marked before:"
+        " tokens recheck."
+    )
+    return [NewAlert("refusals_doubted", message, details=counts)]
 
 
 def _dead_grants(conn: Connection, stores: Sequence[str]) -> list[NewAlert]:

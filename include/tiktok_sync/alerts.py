@@ -13,7 +13,14 @@ from psycopg.types.json import Jsonb
 
 from include.tiktok_sync.database import Connection
 
-AlertKind = Literal["sla_missed", "run_failed", "needs_consent", "data_missing", "grant_ends"]
+AlertKind = Literal[
+    "sla_missed",
+    "run_failed",
+    "needs_consent",
+    "data_missing",
+    "grant_ends",
+    "refusals_doubted",
+]
 
 NO_CHANNEL = (
     "No channel is configured: set ALERTS_URL, or the Airflow connection tiktok_alerts (README,"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from include.tiktok_sync.client import TikTokClient
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.grant_app import fingerprint_of
 from include.tiktok_sync.http import HttpTransport, Timeouts
 from include.tiktok_sync.oauth import OAuthClient
 from include.tiktok_sync.rate_limit import PostgresRateLimiter
@@ -71,7 +72,12 @@ class TikTokApp:
 
     def oauth(self, http: HttpTransport) -> OAuthClient:
         """The token endpoint."""
-        return OAuthClient(http, self.client_key, self.client_secret)
+        return OAuthClient(http, self.client_key, self.client_secret, self.timeouts)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the app, see :mod:`include.tiktok_sync.grant_app`."""
+        return fingerprint_of(self.client_key)
 
     def client(
         self,
@@ -81,14 +87,16 @@ class TikTokApp:
         conn: Connection,
         settings: Settings,
         time_left: TimeLeft | None = None,
+        run: str | None = None,
     ) -> TikTokClient:
         """One store's client; tokens and rate limit live in the database behind ``conn``.
 
         Args:
             store_code: Which store.
             http: Transport to TikTok.
-            conn: The store database.
+            conn: Autocommit connection.
             settings: Keys and limit.
+            run: The run of several stores that it is part of; ``None`` = of none.
             time_left: What the store may take; ``None`` = as long as it takes.
 
         Raises:
@@ -99,6 +107,7 @@ class TikTokApp:
             store=TokenStore(conn),
             vault=TokenVault(settings.token_keys),
             oauth=self.oauth(http),
+            run=run,
         )
         time_left = time_left or TimeLeft()
         limiter = PostgresRateLimiter(conn, settings.rate_limit_per_minute, time_left=time_left)

@@ -61,6 +61,8 @@ def record_grant_move(
     before: StoreTokenStatus,
     after: StoreTokenStatus,
     reason: str | None = None,
+    *,
+    actor: str = TIKTOK,
 ) -> None:
     """Write down what an answer of TikTok made of a store's grant; nothing where nothing changed.
 
@@ -72,11 +74,13 @@ def record_grant_move(
         before: The grant's state so far.
         after: Its state now.
         reason: The cause, for people; never a secret.
+        actor: Who made TikTok answer, where that was a person.
     """
     if before == after:
         return
+    action = "grant_restored" if before == "needs_consent" else GRANT_MOVES[after]
     details = {"from": before, "to": after, **({"reason": reason} if reason else {})}
-    record(conn, GRANT_MOVES[after], [code], actor=TIKTOK, details=details)
+    record(conn, action, [code], actor=actor, details=details)
 
 
 def operating_system_user() -> str:

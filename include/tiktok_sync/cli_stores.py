@@ -29,6 +29,7 @@ from include.tiktok_sync.cli_common import (
 )
 from include.tiktok_sync.consents import STAGES, consents_ending
 from include.tiktok_sync.errors import ConfigurationError, DataError
+from include.tiktok_sync.grant_app import fingerprint_of
 from include.tiktok_sync.lifecycle import Lifecycle, StoreState
 from include.tiktok_sync.lifecycle_page import lifecycle_block
 from include.tiktok_sync.sealed_rows import key_use, unreadable_message
@@ -158,6 +159,9 @@ def import_(
                     actor=actor_of(as_name),
                     replace_tokens=replace_tokens,
                     new_codes=new,
+                    app_fingerprint=(
+                        fingerprint_of(settings.client_key) if settings.client_key else None
+                    ),
                 )
             except DataError as error:
                 fail(error, EXIT_CONFIGURATION, "error")

@@ -11,6 +11,7 @@ import typer
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.cli_common import EXIT_CODES, errors_for_people, store_database
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.grant_app import check_app_of_grants
 from include.tiktok_sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.settings import Settings
@@ -57,6 +58,7 @@ def sync_store(
                     f" resume {store_code}"
                 )
                 raise ConfigurationError(message)
+            check_app_of_grants(conn, tiktok.fingerprint, [store_code])
             repository.ensure_partitions(day.date)
             run = StoreRun(jobs[job], f"cli__{uuid4()}", store_code, day, stores_in_run=1)
             outcome = run_store(

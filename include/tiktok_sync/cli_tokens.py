@@ -1,4 +1,4 @@
-"""Commands for the keys that the tokens are encrypted with."""
+"""Commands for the stores' tokens: the keys that encrypt them, and grants marked as dead."""
 
 from __future__ import annotations
 
@@ -11,24 +11,35 @@ import typer
 from cryptography.fernet import Fernet
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.cli_common import (
     EXIT_CODES,
     EXIT_FAILED,
+    AsOption,
     JsonOption,
+    actor_of,
     console,
     errors_for_people,
+    for_each_store,
     print_json,
     print_table,
+    require_known,
     store_database,
 )
+from include.tiktok_sync.grant_app import check_app_of_grants
 from include.tiktok_sync.key_rotation import rotate_keys
+from include.tiktok_sync.recheck import marked_stores, recheck
 from include.tiktok_sync.sealed_rows import KeyUse, check_keys, key_use, unreadable_message
 from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.snapshot import utc_now
+from include.tiktok_sync.token_store import TokenStore
+from include.tiktok_sync.tokens import TokenSource
 from include.tiktok_sync.vault import TokenVault
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Keys for the tokens (TIKTOK_TOKEN_KEYS: the first encrypts, all decrypt).",
+    help="Tokens: their keys (TIKTOK_TOKEN_KEYS: the first encrypts, all decrypt), and grants that"
+    " are marked as dead.",
 )
 
 
@@ -100,6 +111,50 @@ def rotate(
         for code in done.busy:
             typer.echo(f"{code}: a refresh held its row all the time; run this again.", err=True)
     _report(left, vault, renewed=done.renewed, as_json=as_json)
+
+
+@app.command("recheck", epilog=EXIT_CODES)
+def recheck_(
+    codes: Annotated[
+        list[str] | None,
+        typer.Argument(help="Store codes; all stores marked needs_consent when left out."),
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+    as_name: AsOption = None,
+) -> None:
+    """Ask TikTok again for stores marked needs_consent, and take back those whose grant lives.
+
+    Each store's token is refreshed once. A store that TikTok still refuses keeps its mark and is
+    named with the reason, and so is one that cannot be asked for: its consent has ended, it was
+    never connected, it has left, or another TikTok app gave its grant.
+
+    Ends with 0 when no named store is left to be connected again, with 1 when one is.
+    """
+    with errors_for_people():
+        settings = Settings.from_env()
+        tiktok = TikTokApp.from_settings(settings)
+        vault = TokenVault(settings.token_keys)
+        with store_database(settings) as conn, tiktok.transport() as http:
+            wanted = codes or marked_stores(conn)
+            require_known(conn, wanted)
+            check_app_of_grants(conn, tiktok.fingerprint, wanted, dead=True)
+            if not wanted:
+                typer.echo("[]" if as_json else "No store is marked needs_consent.")
+                return
+            tiktok.check()
+
+            def work(code: str) -> str:
+                source = TokenSource(
+                    code,
+                    store=TokenStore(conn),
+                    vault=vault,
+                    oauth=tiktok.oauth(http),
+                    actor=actor_of(as_name),
+                )
+                return recheck(code, source, conn, utc_now())
+
+            for_each_store(conn, wanted, work, as_json=as_json)
 
 
 def _use_of_keys() -> tuple[KeyUse, TokenVault]:

@@ -14,6 +14,7 @@ from include.tiktok_sync.connect_role import open_to_all
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.finding import Finding, Status
+from include.tiktok_sync.grant_app import NEXT_STEP, app_use, fingerprint_of, other_app_message
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.snapshot import SnapshotDay, utc_now
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
@@ -140,6 +141,7 @@ def _tokens(conn: Connection, settings: Settings) -> Iterator[Finding]:
         yield Finding("stores", "warn", "no active store has tokens", todo)
         return
     yield _decrypted(conn, settings)
+    yield _app(conn, settings)
     text = f"{stores} active stores"
     if dead or partial or ending:
         text += (
@@ -188,6 +190,20 @@ def _accounts(conn: Connection) -> Finding:
         " --no-revoke (revoking would end both). If that one has an account of its own: stores"
         " resume CODE --without-grant, then stores link CODE.",
     )
+
+
+def _app(conn: Connection, settings: Settings) -> Finding:
+    check = "app of the grants"
+    if not settings.client_key:
+        return Finding(check, "skip", "TIKTOK_CLIENT_KEY is not set")
+    use = app_use(conn, fingerprint_of(settings.client_key))
+    if use.of_others:
+        status: Status = "fail" if len(use.of_others) == use.grants else "warn"
+        return Finding(check, status, other_app_message(use, next_step=False), NEXT_STEP)
+    text = f"{use.grants - use.unknown} of {use.grants} living grants were given to this app"
+    if use.unknown:
+        text += f"; of {use.unknown} it is not known before their next refresh"
+    return Finding(check, "ok", text)
 
 
 def _readable(vault: TokenVault, store_code: str, token: bytes) -> bool:

@@ -60,6 +60,18 @@ class ConfigurationError(SyncError):
     kind = "configuration"
 
 
+class OtherAppError(ConfigurationError):
+    """The store's grant was given to another TikTok app than the one that is configured."""
+
+    kind = "other_app"
+
+
+class RefusalsDoubtedError(ConfigurationError):
+    """TikTok refused this store's grant, and too many others at the same time to be believed."""
+
+    kind = "refusals_doubted"
+
+
 class FatalError(SyncError):
     """TikTok refuses the request as we write it; retrying sends the same refusal."""
 
@@ -130,6 +142,10 @@ class NeedsConsentError(SkippableError):
     """The store's grant is dead; its manager must connect the account again."""
 
     kind = "needs_consent"
+
+
+class AnswerLostError(NeedsConsentError):
+    """The grant is dead because the answer to a refresh was lost, which TikTok had made."""
 
 
 class MissingScopeError(SkippableError):

@@ -39,6 +39,11 @@ class Timeouts:
     read_s: float = 30.0
     longest_s: float = 120.0
 
+    @property
+    def longest_call_s(self) -> float:
+        """What a call without more patience can take: the last read may begin just in time."""
+        return self.connect_s + 3 * self.read_s
+
 
 class NoAnswerInTimeError(TikTokUnavailableError):
     """TikTok took the call and did not answer in time.

@@ -1,7 +1,7 @@
 """Put every token under the first key, while syncs run.
 
-A row is locked for the milliseconds of its batch only, by the lock that a refresh takes; a row that
-a refresh holds is passed over and come back to. What is left is read off the rows themselves, so a
+A row is locked for the milliseconds of its batch only; a row that a refresh has claimed is passed
+over and come back to. What is left is read off the rows themselves, so a
 rotation that was cut off is simply run again.
 """
 

@@ -59,7 +59,12 @@ def disconnect(
 
 
 def _revoke(source: TokenSource, oauth: OAuthClient) -> bool:
-    """Revoke with a token that lives for sure; False = the grant was dead already."""
+    """Revoke with a token that lives for sure; False = the grant was dead already.
+
+    Raises:
+        OtherAppError: Only the app that the grant was given to can end it.
+    """
+    source.require_own_app()
     try:
         token = source.access_token()
         try:

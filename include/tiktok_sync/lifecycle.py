@@ -26,6 +26,7 @@ MoveName = Literal[
     "lose_scope",
     "regain_scope",
     "grant_ended",
+    "grant_restored",
     "pause",
     "resume",
     "disconnect",
@@ -63,6 +64,7 @@ MOVES: tuple[Move, ...] = (
     Move("lose_scope", ("active",), "missing_scope", "a refresh that tells of fewer permissions"),
     Move("regain_scope", ("missing_scope",), "active", "a refresh that tells of all permissions"),
     Move("grant_ended", GRANT_STATES, "needs_consent", "TikTok: revoked, or 180 (365) days over"),
+    Move("grant_restored", ("needs_consent",), "active", "tokens recheck; a refusal not believed"),
     Move("pause", (*GRANT_STATES, "paused"), "paused", "stores pause", ends_links=True),
     Move("resume", ("paused", "removed"), None, "stores resume"),
     Move(

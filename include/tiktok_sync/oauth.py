@@ -9,18 +9,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
-from include.tiktok_sync.http import Answer, HttpTransport
+from include.tiktok_sync.errors import (
+    AnswerLostError,
+    NeedsConsentError,
+    SyncError,
+    TikTokUnavailableError,
+)
+from include.tiktok_sync.grant_app import fingerprint_of
+from include.tiktok_sync.http import Answer, HttpTransport, Timeouts
 from include.tiktok_sync.meanings import HTTP_OK, meaning_of_oauth_answer, oauth_error
 from include.tiktok_sync.snapshot import utc_now
 
 TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
 REVOKE_PATH = "/v2/oauth/revoke/"
+
+ATTEMPTS = 2
+PAUSE_S = 1.0
+"""A refresh, or a check of the app, that got no answer is sent once more, this long after."""
+
+
+def longest_refresh(timeouts: Timeouts) -> timedelta:
+    """How long a refresh may take, all its attempts and the pauses between them together.
+
+    A claim on a store's refresh lasts longer than this (:mod:`include.tiktok_sync.token_store`).
+    """
+    pauses_s = (ATTEMPTS - 1) * PAUSE_S
+    return timedelta(seconds=ATTEMPTS * timeouts.longest_call_s + pauses_s)
+
 
 GRANT_TYPE_REFUSALS = frozenset(
     {"access_denied", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
@@ -57,9 +77,22 @@ class OAuthClient:
         http: Transport to TikTok's API host.
         client_key: The app's key.
         client_secret: The app's secret.
+        timeouts: Those of ``http``.
+
+    Attributes:
+        app_fingerprint: Names the app, see :mod:`include.tiktok_sync.grant_app`.
+        longest_refresh: How long :meth:`refresh` may take.
     """
 
-    def __init__(self, http: HttpTransport, client_key: str, client_secret: str) -> None:
+    def __init__(
+        self,
+        http: HttpTransport,
+        client_key: str,
+        client_secret: str,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self.app_fingerprint = fingerprint_of(client_key)
+        self.longest_refresh = longest_refresh(timeouts or Timeouts())
         self._http = http
         self._credentials = {"client_key": client_key, "client_secret": client_secret}
 
@@ -70,6 +103,7 @@ class OAuthClient:
         proves that it was used up.
 
         Raises:
+            AnswerLostError: ``invalid_grant`` to the repetition.
             NeedsConsentError: ``invalid_grant``.
             ConfigurationError: The app's credentials are wrong.
             TikTokUnavailableError: No proof either way.
@@ -154,13 +188,13 @@ class OAuthClient:
 def _once_more() -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(TikTokUnavailableError),
-        stop=stop_after_attempt(2),
-        wait=wait_fixed(1),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_fixed(PAUSE_S),
         reraise=True,
     )
 
 
-def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentError:
+def answer_lost(error: NeedsConsentError, begun_at: datetime) -> AnswerLostError:
     """The death of a grant whose last refresh, begun then, got an answer that nobody stored."""
     begun = begun_at.astimezone(timezone.utc)
     message = (
@@ -168,7 +202,7 @@ def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentErr
         " broke, or the process was killed), and TikTok has since replaced the token. The store's"
         " manager must connect the account again."
     )
-    return NeedsConsentError(message, detail=error.detail, log_id=error.log_id)
+    return AnswerLostError(message, detail=error.detail, log_id=error.log_id)
 
 
 def _grant(body: Mapping[str, Any]) -> TokenGrant:

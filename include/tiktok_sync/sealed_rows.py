@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from psycopg import sql
+from typing_extensions import LiteralString
 
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
@@ -25,12 +26,14 @@ class SealedTable:
         key: Its primary key, one column; rows are worked through in its order.
         columns: Column of ciphertext -> the kind it is sealed as.
         store: The column with the store that they are sealed for.
+        free: Condition of a row that nobody has claimed.
     """
 
     name: str
     key: str
     columns: Mapping[str, TokenKind] = field(hash=False)
     store: str = "store_code"
+    free: LiteralString = "true"
 
 
 SEALED_TABLES: tuple[SealedTable, ...] = (
@@ -38,6 +41,7 @@ SEALED_TABLES: tuple[SealedTable, ...] = (
         "store_tokens",
         key="store_code",
         columns={"access_token": "access", "refresh_token": "refresh"},
+        free="(refresh_claimed_until IS NULL OR refresh_claimed_until <= clock_timestamp())",
     ),
     # Tokens that wait for the manager's answer; most rows have none any more.
     SealedTable(
@@ -102,10 +106,11 @@ def read_pages(conn: Connection, table: SealedTable, page: int = PAGE) -> Iterat
 def lock_free_ones(conn: Connection, table: SealedTable, keys: list[object]) -> list[SealedRow]:
     """Those of some rows that nobody holds, locked until the transaction ends.
 
-    The lock is the one that a refresh takes (:meth:`TokenStore.read`), so neither can overwrite
-    what the other wrote.
+    A refresh claims its row (:meth:`TokenStore.claim`) and finds no free one that is locked, so
+    neither can overwrite what the other wrote.
     """
-    query = _query(table, "WHERE {key} = ANY(%(keys)s) ORDER BY {key} FOR UPDATE SKIP LOCKED")
+    free = f"WHERE {{key}} = ANY(%(keys)s) AND {table.free} ORDER BY {{key}} FOR UPDATE SKIP LOCKED"
+    query = _query(table, free)
     return read(conn, table, query, {"keys": keys})
 
 

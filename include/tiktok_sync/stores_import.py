@@ -40,15 +40,16 @@ ON CONFLICT (store_code) DO UPDATE SET
 _SAVE_TOKENS = """
 INSERT INTO store_tokens AS old (
     store_code, open_id, scope, access_token, access_expires_at, refresh_token,
-    refresh_expires_at, status, connected_at)
+    refresh_expires_at, status, connected_at, app_fingerprint)
 VALUES (
     %(store_code)s, %(open_id)s, %(scope)s, %(access_token)s, %(access_expires_at)s,
-    %(refresh_token)s, %(refresh_expires_at)s, %(status)s, now())
+    %(refresh_token)s, %(refresh_expires_at)s, %(status)s, now(), %(app_fingerprint)s)
 ON CONFLICT (store_code) DO UPDATE SET
     open_id = excluded.open_id, scope = excluded.scope, access_token = excluded.access_token,
     access_expires_at = excluded.access_expires_at, refresh_token = excluded.refresh_token,
     refresh_expires_at = excluded.refresh_expires_at, status = excluded.status,
     status_reason = NULL, connected_at = excluded.connected_at,
+    app_fingerprint = excluded.app_fingerprint,
     status_since = CASE WHEN old.status = excluded.status THEN old.status_since ELSE now() END,
     updated_at = now(), refresh_started_at = NULL
 """
@@ -85,6 +86,7 @@ def import_stores(
     actor: str | None = None,
     replace_tokens: bool = False,
     new_codes: bool = False,
+    app_fingerprint: str | None = None,
 ) -> ImportReport:
     """Load every good row of a CSV, all in one transaction.
 
@@ -101,6 +103,7 @@ def import_stores(
         actor: Who imports, for the audit; ``None`` = the user of this process.
         replace_tokens: Take older tokens too.
         new_codes: Take new codes that look like others, or like what Excel makes of a code.
+        app_fingerprint: Names the app that gave the tokens; ``None`` = not known.
 
     Raises:
         DataError: The header lacks a column, or names one twice or an unknown one; or another
@@ -125,7 +128,12 @@ def import_stores(
             report.without_grant = [row.code for row in good if row.grant is None]
             if vault is not None and not replace_tokens:
                 good = _without_older_tokens(conn, good, vault, report)
-            _save(conn, good, codes, vault, report, actor or audit.operating_system_user())
+            sealed = [
+                {**_sealed(row.code, row.grant, vault), "app_fingerprint": app_fingerprint}
+                for row in good
+                if row.grant and vault
+            ]
+            _save(conn, good, codes, sealed, report, actor or audit.operating_system_user())
     except _ANOTHER_AT_ONCE as error:
         message = "Another process changed these stores meanwhile, so nothing was loaded. Try again"
         raise DataError(message, detail=error.diag.message_primary) from error
@@ -216,7 +224,7 @@ def _save(
     conn: Connection,
     rows: Sequence[StoreRow],
     codes: StoreCodes,
-    vault: TokenVault | None,
+    sealed: Sequence[Mapping[str, object]],
     report: ImportReport,
     actor: str,
 ) -> None:
@@ -225,7 +233,7 @@ def _save(
     report.new = [row.code for row in rows if row.code not in codes]
     report.updated = [row.code for row in rows if row.code in codes]
     by_code = sorted(rows, key=lambda row: row.code)  # two imports at once lock in one order
-    sealed = [_sealed(row.code, row.grant, vault) for row in by_code if row.grant and vault]
+    sealed = sorted(sealed, key=lambda values: str(values["store_code"]))
     connected = {str(values["store_code"]) for values in sealed}
     with conn.cursor() as cursor:
         cursor.executemany(_SAVE_STORE, [_store(row) for row in by_code])

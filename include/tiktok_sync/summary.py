@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from include.tiktok_sync.refusals import Evidence
 from include.tiktok_sync.sync_log import RunKey, StoreResult, SummaryStatus, SyncLog
+
+REFUSALS_DOUBTED = "refusals_doubted"
+"""Key of the details under which the summary says how many refusals were not believed."""
 
 FAILURES_NAMED = 100
 """Failed and skipped stores that the summary's details name; all have their own row."""
@@ -51,6 +55,7 @@ def summarize(
     *,
     min_success_rate: float,
     warnings: Sequence[Mapping[str, Any]] = (),
+    doubted: Evidence | None = None,
 ) -> RunSummary:
     """Aggregate the run's store rows.
 
@@ -62,6 +67,7 @@ def summarize(
         min_success_rate: 0..1, of success / (success + failed).
         warnings: What the data checks found (:func:`include.tiktok_sync.data_checks.warnings_of`);
             told, never judged.
+        doubted: What TikTok's refusals were not believed on (:mod:`include.tiktok_sync.refusals`).
     """
     if not store_codes:
         message = "No active store to sync. Import stores first: make stores-import FILE=stores.csv"
@@ -92,6 +98,7 @@ def summarize(
         ],
         "warnings": [dict(warning) for warning in warnings],
         **({"backfill": dict(filled)} if filled else {}),
+        **({REFUSALS_DOUBTED: doubted.as_details()} if doubted else {}),
     }
     return RunSummary(
         _status(failed, rate, min_success_rate),

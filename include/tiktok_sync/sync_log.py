@@ -49,6 +49,11 @@ class RunKey:
     run_id: str
     snapshot_date: date
 
+    @property
+    def name(self) -> str:
+        """Dag id and run id in one text."""
+        return f"{self.job_name} {self.run_id}"
+
 
 @dataclass(frozen=True)
 class StoreResult:

@@ -106,6 +106,13 @@ def sandbox() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
+def other_app() -> Iterator[SandboxServer]:
+    """A TikTok that knows another app, and none of the grants of `sandbox`."""
+    with running_sandbox(client_key="other-key", client_secret="other-secret") as server:
+        yield server
+
+
+@pytest.fixture
 def bench(db_url: str, conn: Connection, sandbox: SandboxServer) -> Bench:
     """The product on `db_url` and `sandbox`, no store imported, no rate limit."""
     settings = Settings.from_env(
@@ -131,6 +138,17 @@ def command_env(bench: Bench) -> dict[str, str]:
         "TIKTOK_CLIENT_KEY": settings.client_key,
         "TIKTOK_CLIENT_SECRET": settings.client_secret,
         "TIKTOK_TOKEN_KEYS": settings.token_keys[0],
+    }
+
+
+@pytest.fixture
+def other_env(command_env: dict[str, str], other_app: SandboxServer) -> dict[str, str]:
+    """The same with the address and the credentials of another app."""
+    return {
+        **command_env,
+        "TIKTOK_API_URL": other_app.url,
+        "TIKTOK_CLIENT_KEY": other_app.client_key,
+        "TIKTOK_CLIENT_SECRET": other_app.client_secret,
     }
 
 

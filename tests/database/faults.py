@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -56,3 +57,28 @@ class Broken:
         if self.lost_answer:
             proceed()
         return Answer(500, "trouble", {"error": "server_error"})
+
+
+class Meanwhile:
+    """Once, while an endpoint's answer is on its way, something else happens.
+
+    Args:
+        endpoint: Which endpoint.
+        act: What happens; in a thread, so that it may call the sandbox itself.
+        before: Before the true work is done, not after it.
+    """
+
+    def __init__(self, endpoint: str, act: Callable[[], object], *, before: bool = False) -> None:
+        self.endpoint, self.act, self.before = endpoint, act, before
+        self.happened = False
+
+    async def around(self, call: Call, proceed: Callable[[], Answer]) -> Answer:
+        if call.endpoint != self.endpoint or self.happened:
+            return proceed()
+        self.happened = True
+        if self.before:
+            await asyncio.to_thread(self.act)
+            return proceed()
+        answer = proceed()
+        await asyncio.to_thread(self.act)
+        return answer

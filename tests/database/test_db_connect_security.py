@@ -17,6 +17,7 @@ from include.connect.browser import Browsers
 from include.tiktok_sync.connect_links import LinkMaker, LinkSigner, hash_of
 from include.tiktok_sync.connect_role import check_rights
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.grant_app import fingerprint_of
 from include.tiktok_sync.snapshot import utc_now
 from tests.connect_server import Browser, ConnectServer, form_token, running_connect
 from tests.database.bench import Bench
@@ -286,6 +287,26 @@ def test_tokens_that_wait_are_ciphertext_and_gone_when_nobody_answers(app: Conne
         conn.execute("SELECT connect_sweep()")
     left = app.bench.row("SELECT * FROM connect_attempts")
     assert (left["outcome"], left["access_token"], left["refresh_token"]) == ("expired", None, None)
+
+
+def test_a_consent_says_which_app_gave_it_and_moves_a_store_to_a_new_one(
+    app: ConnectServer,
+) -> None:
+    query = "SELECT store_code, app_fingerprint FROM store_tokens"
+    ours = {"store_code": "N1", "app_fingerprint": fingerprint_of(app.settings.client_key)}
+    for expected_before in ([], [ours | {"app_fingerprint": "another app"}]):
+        assert app.bench.rows(query) == expected_before
+        browser = Browser(app)
+        where = browser.get("/callback", **browser.consent(browser.leave(app.link("N1"))))
+        page = browser.get(where.headers["Location"])
+        if not expected_before:  # the last question, for an account that is new here
+            browser.send(
+                app.url + where.headers["Location"],
+                form_token=form_token(page),
+                choice="connect",
+            )
+        assert app.bench.rows(query) == [ours]
+        app.bench.conn.execute("UPDATE store_tokens SET app_fingerprint = 'another app'")
 
 
 def test_the_apps_role_cannot_read_or_write_any_table(app: ConnectServer) -> None:

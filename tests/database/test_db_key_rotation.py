@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -102,14 +104,16 @@ def test_a_process_that_still_has_the_old_key_in_front_is_found_and_made_good(ol
     assert key_use(both.conn, both.vault).on_old_keys == 0
 
 
-def test_a_row_that_a_refresh_holds_is_come_back_to(old: Bench, db_url: str) -> None:
+def test_a_row_that_a_refresh_has_claimed_is_come_back_to(old: Bench, db_url: str) -> None:
     both = _on(old, NEW, OLD)
-    with psycopg.connect(db_url) as holder:
-        TokenStore(holder).read("S002", lock=True)
+    with psycopg.connect(db_url, autocommit=True) as holder:
+        store = TokenStore(holder)
+        claim = store.claim(store.read("S002"), uuid4(), timedelta(minutes=10))
+        assert claim is not None
         done = rotate_keys(both.conn, both.vault, patience_s=0.3)
         assert (done.renewed, done.busy, done.complete) == (2, ("S002",), False)
         assert dict(key_use(both.conn, both.vault).by_place) == {0: 2, 1: 1}
-        release = threading.Timer(0.5, holder.rollback)
+        release = threading.Timer(0.5, store.release, [claim], {"answered": True})
         release.start()
         assert rotate_keys(both.conn, both.vault).renewed == 1
         release.join()

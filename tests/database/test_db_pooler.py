@@ -20,18 +20,25 @@ from hooks.store_db_hook import StoreDbHook
 from include.airflow_settings import SETTINGS_FILE, connection_variables, read_settings
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.database import connect
+from include.tiktok_sync.errors import TikTokUnavailableError
+from include.tiktok_sync.http import Timeouts
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.roles import prepare
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.schema import SCHEMA_REVISION, check_schema, upgrade
 from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.status_stores import failing
+from include.tiktok_sync.store_overview import overview
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB, run_store
 from include.tiktok_sync.stores_import import import_stores
+from include.tiktok_sync.summary import summarize
+from include.tiktok_sync.sync_log import RunKey, SyncLog
 from include.tiktok_sync.vault import TokenVault
 from tests.database.bench import today
 from tests.pgbouncer_server import SCRIPT, running_pgbouncer
 from tests.postgres_server import PostgresServer, running_postgres
-from tests.sandbox_server import SandboxServer
+from tests.sandbox_server import SandboxServer, until
+from tests.silent_server import SilentServer, silent_server
 from tests.truth import differences
 
 PASSWORD = "pooled-Pa55word"
@@ -167,6 +174,44 @@ def test_stores_sync_through_the_pooler_with_one_refresh_each(
 
     assert len(sandbox.admin("GET", "/secrets")["refresh_tokens"]) == before + len(ended)
     assert differences(pooled_url, sandbox.url, today().date) == []
+
+
+def test_refreshes_that_get_no_answer_leave_the_pool_to_page_and_summary(
+    pooled_url: str, sandbox: SandboxServer
+) -> None:
+    """20 refreshes hang at the token endpoint; over 3 connections everybody else goes on."""
+    settings = Settings.from_env(
+        {"TIKTOK_TOKEN_KEYS": Fernet.generate_key().decode(), "TIKTOK_RATE_LIMIT_PER_MINUTE": "0"}
+    )
+    with connect(pooled_url, application_name="test") as conn:
+        text = sandbox.admin("GET", "/stores.csv")
+        vault = TokenVault(settings.token_keys)
+        codes = import_stores(io.StringIO(text, newline=""), conn, vault).loaded
+        conn.execute("UPDATE store_tokens SET access_expires_at = now()")
+
+    def refresh(silent: SilentServer, code: str) -> None:
+        app = TikTokApp(silent.url, "key", "secret", Timeouts(read_s=600))
+        with connect(pooled_url, application_name="test") as conn, app.transport() as http:
+            client = app.client(code, http=http, conn=conn, settings=settings)
+            with pytest.raises(TikTokUnavailableError):
+                client.tokens.access_token()
+
+    with silent_server() as silent, ThreadPoolExecutor(len(codes)) as threads:
+        try:
+            refreshes = [threads.submit(refresh, silent, code) for code in codes]
+            until(lambda: silent.calls == len(codes))  # all at once, not as many as the pool has
+            with connect(pooled_url, application_name="test") as conn:
+                run = RunKey(USER_JOB, "hanging", today().date)
+                assert summarize(SyncLog(conn), run, codes, min_success_rate=0.9).status == "failed"
+                assert {line.store_code for line in overview(conn)} >= set(codes)
+                assert failing(conn).found == 0
+        finally:
+            silent.close()
+        for refreshed in refreshes:
+            refreshed.result(120)
+    with connect(pooled_url, application_name="test") as conn:
+        marked = conn.execute("SELECT count(*) FROM store_tokens WHERE status = 'needs_consent'")
+        assert marked.fetchone() == (0,)
 
 
 def test_settings_that_cannot_be_are_refused_before_the_pooler_starts() -> None:

@@ -21,7 +21,7 @@ from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableEr
 from include.tiktok_sync.models import Video
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.schema import MIGRATIONS, SCHEMA_REVISION, check_schema, upgrade
-from tests.database.bench import DAY, NOON, UTC, row, rows, run_of, together
+from tests.database.bench import DAY, NOON, UTC, insert_grants, row, rows, run_of, together
 
 # design.md, word for word: a query of the earlier system that must run as it stands.
 _SEED_QUERY = """
@@ -174,6 +174,27 @@ def test_down_and_up_again_gives_the_same_schema(db_url: str, conn: Connection) 
     assert [item["tablename"] for item in left] == ["alembic_version"]
     assert upgrade(db_url) == SCHEMA_REVISION
     assert _shape(conn) == before
+
+
+def test_stores_connected_before_0008_keep_their_grants_and_are_of_no_known_app(
+    empty_db_url: str,
+) -> None:
+    command.upgrade(_config(empty_db_url), "0007")
+    with psycopg.connect(empty_db_url, autocommit=True) as conn:
+        conn.execute("INSERT INTO stores (store_code, store_name) VALUES ('S1', 'One')")
+        insert_grants(conn, "S1")
+        conn.execute(
+            "INSERT INTO alerts (kind, job_name, run_id, message)"
+            " VALUES ('run_failed', 'sync_user_daily', 'r', 'm')"
+        )
+        before = row(conn, "SELECT * FROM store_tokens")
+        upgrade(empty_db_url)
+        after = row(conn, "SELECT * FROM store_tokens")
+        assert {name: after[name] for name in before} == before
+        assert {after[name] for name in after.keys() - before.keys()} == {None}
+        conn.execute("UPDATE alerts SET kind = 'refusals_doubted'")
+        command.downgrade(_config(empty_db_url), "0007")
+        assert row(conn, "SELECT * FROM store_tokens") == before
 
 
 def test_any_libpq_url_that_connects_also_upgrades(empty_db_url: str) -> None:

@@ -12,13 +12,14 @@ import pytest
 
 import sync_tasks
 from include.tiktok_sync.client import PAGE_SIZE
-from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.store_run import REFRESH_JOB, USER_JOB, VIDEO_JOB
 from tests.database.bench import Bench
 from tests.database.statement_log import Recorded, kind, recorded
 from tests.database.task_bodies import prepare_tasks, task_context
 from tests.postgres_server import PostgresServer
 
 TOKEN = "SELECT store_tokens"
+CLAIM = "WITH store_tokens free"
 POSITION = "SELECT video_listings"
 PERMIT = "WITH rate_limits rate_limit_grants turn granted_at"
 PAGE = "WITH jsonb_to_recordset videos page video_listings video_daily_stats"
@@ -188,6 +189,22 @@ def test_what_is_done_once_a_run_does_not_grow_with_the_stores(tasks: Tasks) -> 
     few = len(tasks.summarize(codes[:5]).statements)
     tasks.sync(USER_JOB, *codes)
 
-    assert len(tasks.summarize(codes).statements) == few == 4  # results, row, dead grants, alerts
-    # Schema, keys (of two tables), unknown codes, codes, partitions.
-    assert len(tasks.list_stores().statements) == 6
+    # Refusals, results, row, dead grants, alerts.
+    assert len(tasks.summarize(codes).statements) == few == 5
+    # Schema, keys (of two tables), unknown codes, codes, whose app, partitions.
+    assert len(tasks.list_stores().statements) == 7
+
+
+def test_a_refresh_is_four_statements_and_holds_no_transaction_open_while_tiktok_is_asked(
+    tasks: Tasks,
+) -> None:
+    tasks.bench.conn.execute(
+        "UPDATE store_tokens SET access_expires_at = now() WHERE store_code = 'S001'"
+    )
+    found = tasks.sync(REFRESH_JOB, "S001")
+
+    kinds = [kind(text) for text in found.statements]
+    assert kinds == [TOKEN, CLAIM, "BEGIN", "UPDATE store_tokens", "COMMIT", RECORD, PROGRESS]
+    tasks.bench.conn.execute("UPDATE store_tokens SET access_expires_at = now() + interval '1 day'")
+    found = tasks.sync(REFRESH_JOB, "S001")
+    assert found.kinds() == Counter([TOKEN, RECORD, PROGRESS])

@@ -11,12 +11,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from include.tiktok_sync import oauth, token_store
-from include.tiktok_sync.database import database_errors
-from include.tiktok_sync.errors import (
-    ConfigurationError,
-    DatabaseUnavailableError,
-    FatalError,
-)
+from include.tiktok_sync.errors import ConfigurationError, FatalError, RetriableError
+from include.tiktok_sync.http import Timeouts
 from include.tiktok_sync.store_run import VIDEO_JOB
 from include.tiktok_sync.tokens import EXPIRY_MARGIN
 from include.tiktok_sync.vault import TokenVault
@@ -199,20 +195,30 @@ def test_keys_rotate(bench: Bench) -> None:
         )
 
 
-def test_a_lock_that_is_not_to_be_had_is_the_databases_trouble(
+def test_a_row_that_is_held_for_too_long_is_trouble_that_passes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_store, "LOCK_TIMEOUT", timedelta(milliseconds=100))
+    monkeypatch.setattr("include.tiktok_sync.tokens.CLAIM_MARGIN", timedelta(milliseconds=50))
+    app = replace(bench.app, timeouts=Timeouts(connect_s=0.1, read_s=0.1))
+    monkeypatch.setattr(oauth, "PAUSE_S", 0.1)
     bench.import_stores(EXPIRED)
-    with psycopg.connect(bench.db_url) as holder, bench.client(EXPIRED) as client:
+    with psycopg.connect(bench.db_url) as holder, bench.client(EXPIRED, app=app) as client:
         holder.execute("SELECT FROM store_tokens WHERE store_code = %s FOR UPDATE", [EXPIRED])
-        with pytest.raises(DatabaseUnavailableError, match="held the store's token"):  # noqa: SIM117 - what is under test stands inside
-            with database_errors():
-                client.tokens.access_token()
+        with pytest.raises(RetriableError, match="held the store's token"):
+            client.tokens.access_token()
         assert bench.calls() == {}
         holder.rollback()
+    with bench.client(EXPIRED) as client:
         assert client.tokens.access_token() == newest_pair(bench, EXPIRED)[0]
-    assert bench.row("SHOW lock_timeout") == {"lock_timeout": "0"}  # local to the transaction
+
+
+def test_claims_and_those_who_wait_for_them_outlast_the_longest_refresh() -> None:
+    default = Timeouts()
+    assert oauth.longest_refresh(default) >= timedelta(
+        seconds=oauth.ATTEMPTS * (default.connect_s + 3 * default.read_s)
+    )
+    assert oauth.longest_refresh(default) + token_store.CLAIM_MARGIN < token_store.LOCK_TIMEOUT
+    assert timedelta(seconds=5) <= token_store.CLAIM_MARGIN
 
 
 def test_a_refresh_without_a_new_refresh_token_keeps_the_old_one(

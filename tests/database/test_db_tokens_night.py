@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -17,7 +19,7 @@ from include.tiktok_sync.errors import SyncError
 from include.tiktok_sync.repository import StoreRepository
 from include.tiktok_sync.run import StoreRun
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB, run_store
-from include.tiktok_sync.token_store import StoredTokens, TokenStore
+from include.tiktok_sync.token_store import Claim, StoredTokens, TokenStore
 from tests.database.bench import Bench, today
 
 STORES = 300
@@ -82,15 +84,13 @@ def test_both_jobs_on_300_expired_tokens_refresh_each_store_once(bench: Bench) -
     assert statuses == [{"status": "active", "count": STORES}]
 
 
-def test_the_same_night_without_the_row_lock_would_be_seen(
+def test_the_same_night_without_claims_would_be_seen(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = TokenStore.read
+    def claimed_by_all(_: TokenStore, tokens: StoredTokens, key: UUID, life: timedelta) -> Claim:
+        del life
+        return Claim(key, tokens, None)
 
-    def without_lock(self: TokenStore, store_code: str, *, lock: bool = False) -> StoredTokens:
-        del lock
-        return read(self, store_code)
-
-    monkeypatch.setattr(TokenStore, "read", without_lock)
+    monkeypatch.setattr(TokenStore, "claim", claimed_by_all)
     _both_jobs(bench, _expire_all(bench, 2 * PAIRS))
     assert bench.stats()["refresh_calls"] > 2 * PAIRS

@@ -10,7 +10,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 
 _FUNCTIONS = """
 CREATE FUNCTION held_accounts() RETURNS TABLE (open_id text, store_code text)
