@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 
@@ -34,7 +35,10 @@ class LastWords:
 
     def __init__(self, conn: Connection, runs: Sequence[StoreRun]) -> None:
         # The server cannot be asked for its address in a signal handler.
-        self._parameters = {**conn.info.get_parameters(), "password": conn.info.password}
+        self._parameters: dict[str, Any] = {
+            **conn.info.get_parameters(),
+            "password": conn.info.password,
+        }
         self._left = {run.store_code: run for run in runs}
         self._current: tuple[str, TimeLeft, float] | None = None
 
