@@ -110,8 +110,9 @@ def _handlers(
 def _allowed(request: Request) -> str:
     """The methods of an address, over all its routes; files are mounted, without a list of them."""
     methods = {"OPTIONS"}
+    scope = {**request.scope, "root_path": ""}  # a mount leaves its own path there
     for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
+        if route.matches(scope)[0] is not Match.NONE:
             methods |= set(getattr(route, "methods", None) or LOOK)
     return ", ".join(sorted(methods))
 
