@@ -46,6 +46,16 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture
+def new_server() -> Iterator[PostgresServer]:
+    """Where the backup is restored: an empty server, as after a loss."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tiktok-restore-", ignore_cleanup_errors=True) as name,
+        running_postgres(Path(name), "fsync=off", "shared_buffers=32MB") as server,
+    ):
+        yield server
+
+
 @pytest.fixture(scope="session")
 def _template(postgres: PostgresServer) -> str:
     postgres.run("CREATE DATABASE {}", _TEMPLATE)
