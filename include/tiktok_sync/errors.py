@@ -139,13 +139,14 @@ class SkippableError(SyncError):
 
 
 class NeedsConsentError(SkippableError):
-    """The store's grant is dead; its manager must connect the account again."""
+    """The store's grant is dead; its manager must connect the account again.
+
+    Attributes:
+        explained: Why is known, so that TikTok's word is not the only evidence.
+    """
 
     kind = "needs_consent"
-
-
-class AnswerLostError(NeedsConsentError):
-    """The grant is dead because the answer to a refresh was lost, which TikTok had made."""
+    explained: bool = False
 
 
 class MissingScopeError(SkippableError):

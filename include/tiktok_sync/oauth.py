@@ -14,12 +14,7 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from include.tiktok_sync.errors import (
-    AnswerLostError,
-    NeedsConsentError,
-    SyncError,
-    TikTokUnavailableError,
-)
+from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
 from include.tiktok_sync.grant_app import fingerprint_of
 from include.tiktok_sync.http import Answer, HttpTransport, Timeouts
 from include.tiktok_sync.meanings import HTTP_OK, meaning_of_oauth_answer, oauth_error
@@ -103,8 +98,7 @@ class OAuthClient:
         proves that it was used up.
 
         Raises:
-            AnswerLostError: ``invalid_grant`` to the repetition.
-            NeedsConsentError: ``invalid_grant``.
+            NeedsConsentError: ``invalid_grant``; to the repetition it is explained.
             ConfigurationError: The app's credentials are wrong.
             TikTokUnavailableError: No proof either way.
         """
@@ -194,7 +188,7 @@ def _once_more() -> Retrying:
     )
 
 
-def answer_lost(error: NeedsConsentError, begun_at: datetime) -> AnswerLostError:
+def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentError:
     """The death of a grant whose last refresh, begun then, got an answer that nobody stored."""
     begun = begun_at.astimezone(timezone.utc)
     message = (
@@ -202,7 +196,9 @@ def answer_lost(error: NeedsConsentError, begun_at: datetime) -> AnswerLostError
         " broke, or the process was killed), and TikTok has since replaced the token. The store's"
         " manager must connect the account again."
     )
-    return AnswerLostError(message, detail=error.detail, log_id=error.log_id)
+    lost = NeedsConsentError(message, detail=error.detail, log_id=error.log_id)
+    lost.explained = True
+    return lost
 
 
 def _grant(body: Mapping[str, Any]) -> TokenGrant:

@@ -16,7 +16,6 @@ from uuid import uuid4
 
 from include.tiktok_sync.audit import TIKTOK, record_grant_move
 from include.tiktok_sync.errors import (
-    AnswerLostError,
     NeedsConsentError,
     RetriableError,
     SyncError,
@@ -314,7 +313,7 @@ class TokenSource:
 
 def _explained(error: NeedsConsentError, claim: Claim, now: datetime) -> NeedsConsentError | None:
     """The refusal with its cause, where we know one; ``None`` = TikTok alone knows."""
-    if isinstance(error, AnswerLostError):
+    if error.explained:
         return error
     if claim.lost_at is not None:
         return answer_lost(error, claim.lost_at)
