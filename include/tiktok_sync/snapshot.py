@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timezone, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 
 
 def utc_now() -> datetime:
     """The time, with its zone."""
     return datetime.now(timezone.utc)
+
+
+def next_month(day: date) -> date:
+    """The first day of the month that follows, however short it is."""
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
 @dataclass(frozen=True)
