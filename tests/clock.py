@@ -17,6 +17,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,9 @@ _LIBRARY = "TESTS_CLOCK_LIBRARY"
 _OFFSET = "TESTS_CLOCK_OFFSET"
 """Seconds that it moves the clock by."""
 
+_INTERRUPTED = 2
+"""pytest's exit status after Ctrl-C, or when tests cannot be read: the next day ends so too."""
+
 _TRIAL_SECONDS = 30
 _TRIAL = """
 import threading, time
@@ -49,9 +53,11 @@ print(time.time())
 MOMENTS = (
     # Every day of a month, at every hour of the day.
     *(f"2027-03-{day:02}T{day * 5 % 24:02}:10" for day in range(1, 32)),
-    # Both ends of a year, of February with 28 and with 29 days, of a month with 30; a year gone by.
+    # Both ends of a year, of February with 28 and with 29 days, of a month with 30; the days that
+    # February does not have; a year gone by.
     *("2026-12-31T23:15", "2027-01-01T00:01", "2027-02-28T23:15", "2027-04-30T12:00"),
-    *("2028-02-29T00:01", "2028-02-29T23:15", "2028-03-01T00:01", "2024-02-29T12:00"),
+    *("2028-02-29T00:01", "2028-02-29T23:15", "2028-03-01T00:01"),
+    *("2027-01-30T12:00", "2024-02-29T12:00"),
     # Minutes before the clocks change, to summer and from it: Berlin, New York, Auckland.
     *("2027-03-28T00:55", "2027-10-31T00:55", "2027-03-14T06:55", "2027-11-07T05:55"),
     *("2027-09-25T13:55", "2027-04-03T13:55"),
@@ -164,13 +170,15 @@ def main(arguments: Sequence[str]) -> int:
         if "--all" not in arguments[:split]:
             moment = wanted[0] if wanted else random.choice(MOMENTS)  # noqa: S311 - no secret
             return _run(moment, command, Path(folder))
-        moments = wanted or MOMENTS
-        failed = {
-            moment: status for moment in moments if (status := _run(moment, command, Path(folder)))
-        }
+        statuses: dict[str, int] = {}
+        for moment in wanted or MOMENTS:
+            statuses[moment] = _run(moment, command, Path(folder))
+            if statuses[moment] < 0 or statuses[moment] == _INTERRUPTED:
+                break
+    failed = {moment: status for moment, status in statuses.items() if status}
     for moment in failed:
         _say(f"Failed: make test CLOCK={moment}")
-    _say(f"{len(moments) - len(failed)} of {len(moments)} days passed")
+    _say(f"{len(statuses) - len(failed)} of {len(wanted or MOMENTS)} days passed")
     return next(iter(failed.values()), 0)
 
 
@@ -183,7 +191,19 @@ def _run(moment: str, command: Sequence[str], folder: Path) -> int:
             _say(f"The tests run on the machine's own clock, not at {moment}: {error}.")
             moment = REAL
     _say(f"The tests' clock: CLOCK={moment}")
-    return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 - our caller's
+    with subprocess.Popen(command, env=environ) as process:  # noqa: S603 - our caller's
+        # What ends us ends the tests, which have much to put away: we wait. Ctrl-C they get too.
+        handlers = {
+            signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+            signal.SIGTERM: signal.signal(
+                signal.SIGTERM, lambda number, _: process.send_signal(number)
+            ),
+        }
+        try:
+            return process.wait()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def _is_moment(text: str) -> bool:

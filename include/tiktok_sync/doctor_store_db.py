@@ -16,7 +16,7 @@ from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.finding import Finding, Status
 from include.tiktok_sync.grant_app import NEXT_STEP, app_use, fingerprint_of, other_app_message
 from include.tiktok_sync.settings import Settings
-from include.tiktok_sync.snapshot import SnapshotDay, utc_now
+from include.tiktok_sync.snapshot import SnapshotDay, next_month, utc_now
 from include.tiktok_sync.store_run import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.vault import TokenVault
 
@@ -114,7 +114,7 @@ def _connections(conn: Connection, env: Mapping[str, str]) -> Finding:
 
 
 def _partitions(conn: Connection) -> Finding:
-    ahead = datetime.now(timezone.utc).date() + timedelta(days=31)
+    ahead = next_month(utc_now().date())
     (found,) = _row(conn, "SELECT to_regclass(%s)", f"video_daily_stats_{ahead:%Y_%m}")
     if found:
         return Finding("partitions", "ok", f"there is one for {ahead:%Y-%m}")

@@ -21,6 +21,7 @@ from psycopg import sql
 
 from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableError
+from include.tiktok_sync.snapshot import next_month
 
 DEFAULT_DAILY_DAYS = 400
 """More than a year, so that every day can be compared with the same one of the year before."""
@@ -142,7 +143,7 @@ def _plan(
     keep_all = _monday(today - timedelta(days=settings.daily_days))
     keep_any = today - timedelta(days=settings.weekly_days)
     for partition, first in _partitions(conn):
-        following = (first + timedelta(days=32)).replace(day=1)
+        following = next_month(first)
         if settings.weekly_days and following <= keep_any:
             yield "drop", partition, following
         elif settings.daily_days and first < keep_all:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timezone, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import TypeAlias
 
 from include.tiktok_sync.errors import ConfigurationError
@@ -18,6 +18,11 @@ EARLIEST = date(2016, 9, 1)
 def utc_now() -> datetime:
     """The time, with its zone."""
     return datetime.now(timezone.utc)
+
+
+def next_month(day: date) -> date:
+    """The first day of the month that follows, however short it is."""
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ def test_what_is_broken_is_named_alone(
         (
             (
                 "DO $$ BEGIN EXECUTE 'DROP TABLE video_daily_stats_'"
-                " || to_char(current_date + 31, 'YYYY_MM'); END $$"
+                " || to_char(current_date + interval '1 month', 'YYYY_MM'); END $$"
             ),
             "partitions",
             "warn",

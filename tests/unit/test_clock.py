@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -118,6 +119,33 @@ def test_all_days_are_run_whatever_one_of_them_shows() -> None:
         "Failed: make test CLOCK=2028-02-29T10:00",
         "2 of 3 days passed",
     ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_tests_may_put_away_what_they_have_when_they_are_ended(number: signal.Signals) -> None:
+    slow = (
+        "import signal, sys, time\n"
+        "def end(*_): time.sleep(0.5); print('put away', flush=True); sys.exit(2)\n"
+        "signal.signal(signal.SIGINT, end); signal.signal(signal.SIGTERM, end)\n"
+        "print('begun', flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "tests.clock", "--all", "--", sys.executable, "-c", slow]
+    with subprocess.Popen(  # noqa: S603 - fixed program, no shell
+        command,
+        cwd=ROOT,
+        env={**os.environ, "CLOCK": "real"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            process.send_signal(number)
+        assert process.stdout.read() == "put away\n"
+        assert process.wait() == 2
 
 
 def moment(text: str) -> datetime:

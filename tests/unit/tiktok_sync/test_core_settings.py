@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.settings import Settings
-from include.tiktok_sync.snapshot import SnapshotDay
+from include.tiktok_sync.snapshot import SnapshotDay, next_month
 from include.tiktok_sync.token_store import split_scope, status_for_scope
 from include.tiktok_sync.vault import TokenVault
 from tests.unit.tiktok_sync.scripted import examples
@@ -130,6 +130,19 @@ def test_an_observation_is_late_exactly_from_the_next_midnight_on(naive: datetim
     midnight = datetime.combine(day.date + timedelta(days=1), datetime.min.time(), BERLIN)
     assert day.is_late(midnight)
     assert not day.is_late(midnight.astimezone(UTC) - timedelta(microseconds=1))
+
+
+@pytest.mark.parametrize(
+    ("day", "found"),
+    [
+        (date(2027, 1, 1), date(2027, 2, 1)),
+        (date(2027, 1, 31), date(2027, 2, 1)),  # not March, 31 days later
+        (date(2028, 2, 29), date(2028, 3, 1)),
+        (date(2026, 12, 31), date(2027, 1, 1)),
+    ],
+)
+def test_the_month_that_follows_is_left_out_by_no_short_one(day: date, found: date) -> None:
+    assert next_month(day) == found
 
 
 def test_a_vault_without_a_key_or_with_a_wrong_one_refuses_to_start() -> None:
