@@ -66,7 +66,7 @@ with DAG(
         doc_md="Refresh one batch of stores, one after the other.",
         pool="tiktok_users",
         map_index_template=STORES_LABEL,
-        execution_timeout=timedelta(minutes=3),
+        execution_timeout=timedelta(minutes=10),
     )
 
     stores = refresh_store_tokens.expand(store_codes=list_stores(BATCH))

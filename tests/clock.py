@@ -7,7 +7,7 @@ stack (``e2e``), whose time zone follows the day, stay on the machine's own cloc
     python -m tests.clock -- python -m pytest …     begin at one of MOMENTS at random, or at CLOCK
     python -m tests.clock --all -- python -m pytest …     at each of MOMENTS, or of CLOCK's
 
-Decision record: docs/decisions/0017-tests-on-other-days.md.
+Decision record: docs/decisions/0018-tests-on-other-days.md.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class Timeouts:
 
     @property
     def longest_call_s(self) -> float:
-        """What a call without more patience can take: the last read may begin just in time."""
-        return self.connect_s + 3 * self.read_s
+        """What a call that may not be patient takes at most: its last read begins just in time."""
+        return self.connect_s + 2 * self.read_s
 
 
 class NoAnswerInTimeError(TikTokUnavailableError):
@@ -127,7 +127,7 @@ class HttpTransport:
             form: Body as a form.
             within_s: The call may be patient: where an answer did not come in time, this and
                 every later such call waits longer, up to ``longest_s``, but never more than these
-                seconds. ``None`` = ``read_s``, always.
+                seconds. ``None`` = ``read_s``, always, and ``Timeouts.longest_call_s`` at most.
 
         Raises:
             NoAnswerInTimeError: No answer in time, or not all of it.
@@ -138,6 +138,7 @@ class HttpTransport:
         if within_s is not None:
             patience_s = min(self._patience_s, max(within_s, 0.001))
         detail = f"{method} {path}"
+        sent_at = time.monotonic()
         try:
             with self._session.request(
                 method,
@@ -150,7 +151,10 @@ class HttpTransport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                raw = _read(response, time.monotonic() + patience_s)
+                begun_at = (
+                    sent_at + self._timeouts.connect_s if within_s is None else time.monotonic()
+                )
+                raw = _read(response, begun_at + patience_s)
         except exceptions.ReadTimeout as error:
             raise self._not_in_time(error, detail, patience_s, within_s) from None
         except requests.RequestException as error:

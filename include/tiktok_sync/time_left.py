@@ -8,8 +8,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from include.tiktok_sync.errors import OutOfTimeError
+from include.tiktok_sync.http import Timeouts
+from include.tiktok_sync.oauth import longest_refresh
 
-LONGEST_REFRESH = timedelta(seconds=90)
+LONGEST_REFRESH = longest_refresh(Timeouts())
 """Kept free at the end of a task: a token refresh begun at the last moment must not be cut off, as
 TikTok may have replaced the token already."""
 

@@ -215,7 +215,7 @@ def test_a_row_that_is_held_for_too_long_is_trouble_that_passes(
 def test_claims_and_those_who_wait_for_them_outlast_the_longest_refresh() -> None:
     default = Timeouts()
     assert oauth.longest_refresh(default) >= timedelta(
-        seconds=oauth.ATTEMPTS * (default.connect_s + 3 * default.read_s)
+        seconds=oauth.ATTEMPTS * (default.connect_s + 2 * default.read_s)
     )
     assert oauth.longest_refresh(default) + token_store.CLAIM_MARGIN < token_store.LOCK_TIMEOUT
     assert timedelta(seconds=5) <= token_store.CLAIM_MARGIN
