@@ -84,7 +84,7 @@ TRIED = (
     "2027-06-01T03:55",
     "2028-02-29T00:01",
 )
-"""Those on which the tests that know of dates have been seen to pass: ``make test`` draws from them.
+"""Those on which the tests that know of dates have passed: ``make test`` draws from them.
 
 A day nobody has tried must not turn CI red. ``make test-days`` runs all of :data:`MOMENTS`.
 """
