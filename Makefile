@@ -77,7 +77,7 @@ test: lint test-tools ## Everything that CI runs: lint, types, tests on a day dr
 	$(RUN) -m mypy
 	$(RUN) -m tests.clock -- $(RUN) -m pytest -n 2 --no-loadscope-reorder
 
-test-days: test-tools $(INSTALLED) ## Run the tests, the stack's apart, on every day that `make test` draws from (5 h)
+test-days: test-tools $(INSTALLED) ## Run the tests, the stack's apart, on 51 telling days (hours; CLOCK, ARGS: fewer)
 	$(RUN) -m tests.clock --all -- $(RUN) -m pytest -n 2 $(or $(ARGS),tests/database tests/dags tests/unit)
 
 # What Python's registry does not have. Without root the tests that need it are skipped, and say so.
