@@ -19,8 +19,8 @@ TEST_DAEMONS := pgbouncer:pgbouncer prometheus:prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help sync up down status db-url stores-import stores-link doctor dictionary meanings dags-doc \
-  metrics-doc lifecycle test test-days lint audit bench bench-growth chaos compose-test constraints \
-  test-tools
+  metrics-doc lifecycle rooms-doc test test-days lint audit bench bench-growth chaos compose-test \
+  constraints test-tools
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -52,26 +52,32 @@ stores-link: $(INSTALLED) ## Print a link to connect a store's account: make sto
 	@$(LOCAL) run -- python -m include.tiktok_sync stores link "$$CODE"
 
 dictionary: $(INSTALLED) ## Write docs/data-dictionary.md anew, from the running stack
-	@$(LOCAL) run -- python -m include.tiktok_sync db dictionary > docs/.data-dictionary.md
+	@$(LOCAL) run -- python -m tools.pages dictionary > docs/.data-dictionary.md
 	@mv docs/.data-dictionary.md docs/data-dictionary.md
 
 meanings: $(INSTALLED) ## Write docs/meanings.md anew
-	@$(RUN) -m include.tiktok_sync meanings > docs/.meanings.md
+	@PYTHONPATH=.:plugins $(RUN) -m tools.pages meanings > docs/.meanings.md
 	@mv docs/.meanings.md docs/meanings.md
 
 dags-doc: $(INSTALLED) ## Write docs/dags.md anew
-	@PYTHONPATH=.:plugins $(RUN) -m tests.pages dags > docs/.dags.md
+	@PYTHONPATH=.:plugins $(RUN) -m tools.pages dags > docs/.dags.md
 	@mv docs/.dags.md docs/dags.md
 
 metrics-doc: $(INSTALLED) ## Write docs/metrics.md anew
-	@PYTHONPATH=.:plugins $(RUN) -m tests.pages metrics > docs/.metrics.md
+	@PYTHONPATH=.:plugins $(RUN) -m tools.pages metrics > docs/.metrics.md
 	@mv docs/.metrics.md docs/metrics.md
 
 lifecycle: $(INSTALLED) ## Write the table of moves in docs/lifecycle.md anew
-	@$(RUN) -m include.tiktok_sync stores lifecycle > docs/.moves.md
+	@PYTHONPATH=.:plugins $(RUN) -m tools.pages lifecycle > docs/.moves.md
 	@sed -i -e '/^<!-- moves:/r docs/.moves.md' -e '/^<!-- moves:/,/^<!-- end of moves/{/^<!--/!d}' \
 	  docs/lifecycle.md
 	@rm docs/.moves.md
+
+rooms-doc: $(INSTALLED) ## Write the packages' drawing and table in docs/architecture.md
+	@PYTHONPATH=.:plugins $(RUN) -m tools.pages rooms > docs/.rooms.md
+	@sed -i -e '/^<!-- rooms:/r docs/.rooms.md' -e '/^<!-- rooms:/,/^<!-- end of rooms/{/^<!--/!d}' \
+	  docs/architecture.md
+	@rm docs/.rooms.md
 
 test: lint test-tools ## Everything that CI runs: lint, types, tests on a day drawn at random (CLOCK=real: today)
 	$(RUN) -m mypy
@@ -95,13 +101,14 @@ test-tools: ## Install what tests need of Debian's packages, where that is possi
 lint: $(INSTALLED) ## Check style and formatting, the image, the shell scripts, CI's workflow
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	PYTHONPATH=.:plugins $(VENV)/bin/lint-imports --no-logo
 	$(VENV)/bin/hadolint Dockerfile
 	$(VENV)/bin/shellcheck deploy/*.sh .ci/run
 	$(RUN) -m check_jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 
 # Needs a network beside the package registry, so neither the tests nor CI's run of them do it.
 audit: $(AUDIT)/.installed ## Is a pinned package known to be vulnerable? With ARGS="-s osv" osv.dev is asked
-	@$(AUDIT)/bin/python -m tests.dependency_audit $(ARGS)
+	@$(AUDIT)/bin/python -m tools.dependency_audit $(ARGS)
 
 $(AUDIT)/.installed: requirements-audit.txt | $(RUN)
 	@"$(RUN)" -m venv $(AUDIT) >&2
@@ -110,12 +117,12 @@ $(AUDIT)/.installed: requirements-audit.txt | $(RUN)
 	@touch $@
 
 bench: $(INSTALLED) ## Compare the sync with other ways to do it; write docs/performance.md (40 min)
-	$(RUN) -m tests.benchmarks compare
-	$(RUN) -m tests.benchmarks page
+	$(RUN) -m benchmarks compare
+	$(RUN) -m benchmarks page
 
 bench-growth: $(INSTALLED) ## Measure 300 to 10,000 stores; write docs/performance.md (40 min)
-	$(RUN) -m tests.benchmarks growth
-	$(RUN) -m tests.benchmarks page
+	$(RUN) -m benchmarks growth
+	$(RUN) -m benchmarks page
 
 chaos: $(INSTALLED) ## Kill every kind of process during syncs; show how each was got over (20 min)
 	$(RUN) -m pytest tests/chaos -s

@@ -23,7 +23,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from sync_dag import DEFAULT_ARGS, MAX_ACTIVE_TASKS, RUN_TIMEOUT, nightly, on_run_failure
+from tiktok_airflow.dag import DEFAULT_ARGS, MAX_ACTIVE_TASKS, RUN_TIMEOUT, nightly, on_run_failure
 
 SUNDAY_NOON = "0 12 * * 0"
 """Far from the night, in which the figures are written."""
@@ -55,7 +55,7 @@ with DAG(
     )
     def thin_and_drop() -> None:
         """Thin old days, drop old months; or say what would go."""
-        import retention_tasks  # noqa: PLC0415 - heavy; not paid at parse
+        from tiktok_airflow.tasks import retention as retention_tasks  # noqa: PLC0415 - heavy; not paid at parse
 
         retention_tasks.thin_and_drop(get_current_context())
 

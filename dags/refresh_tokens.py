@@ -30,8 +30,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
-from store_sync_operator import STORES_LABEL, StoreSyncOperator
-from sync_dag import (
+from tiktok_airflow.dag import (
     BEFORE_THE_NIGHT,
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
@@ -44,6 +43,7 @@ from sync_dag import (
     params,
     record_summary,
 )
+from tiktok_airflow.operators.store_sync import STORES_LABEL, StoreSyncOperator
 
 BATCH = 50
 """A refresh is a call of a fraction of a second; 50 of them are worth one task."""

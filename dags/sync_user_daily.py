@@ -37,8 +37,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from store_sync_operator import STORES_LABEL, StoreSyncOperator
-from sync_dag import (
+from tiktok_airflow.dag import (
     DEFAULT_ARGS,
     MAX_ACTIVE_TASKS,
     RUN_TIMEOUT,
@@ -51,7 +50,8 @@ from sync_dag import (
     params,
     record_summary,
 )
-from sync_deadline import deadline
+from tiktok_airflow.deadline import deadline
+from tiktok_airflow.operators.store_sync import STORES_LABEL, StoreSyncOperator
 
 with SyncDag(
     "sync_user_daily",

@@ -10,7 +10,7 @@ import sys
 
 # The callback of a run that failed is a fork of the Dag processor, and has 50 seconds.
 if sys.argv[1:2] == ["dag-processor"]:
-    import hooks.store_db_hook  # noqa: F401 - see above
+    import tiktok_airflow.hooks.store_db_hook  # noqa: F401 - see above
 
 # Other commands (`airflow dags list`, the api-server) must not pay for it.
 if {"scheduler", "celery"} & set(sys.argv[1:3]):
@@ -32,8 +32,8 @@ if {"scheduler", "celery"} & set(sys.argv[1:3]):
     import airflow.sdk.serde
 
     # Our own: what the Dag files and their tasks import.
-    import sync_dag
-    import sync_tasks  # noqa: F401 - see above
+    from tiktok_airflow import dag as sync_dag
+    from tiktok_airflow.tasks import sync as sync_tasks  # noqa: F401 - see above
 
     # What the first task of a process would build for itself and keep.
     airflow.sdk.listener.get_listener_manager()  # scans the plugins

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
-from sync_deadline import QueuedUnlessBackfill
+import sync_deadline
+from tiktok_airflow.deadline import QueuedUnlessBackfill
 
 PREFIX = "/tiktok-sync"
 
@@ -39,12 +40,15 @@ class TikTokSyncPlugin(AirflowPlugin):
     """What a run's deadline counts from, for those who make runs; and the status page."""
 
     name = "tiktok_sync"
-    deadline_references: list[Any] = [QueuedUnlessBackfill]  # noqa: RUF012 - as the base class has it
+    deadline_references: list[Any] = [  # noqa: RUF012 - as the base class has it
+        QueuedUnlessBackfill,
+        sync_deadline.QueuedUnlessBackfill,
+    ]
     external_views = VIEWS
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # read, never written
         """The app; made when the API server asks, so that no other process imports FastAPI."""
-        from status_page.app import build_app  # noqa: PLC0415 - see above
+        from tiktok_airflow.status_page.app import build_app  # noqa: PLC0415 - see above
 
         return [{"app": build_app(), "url_prefix": PREFIX, "name": "TikTok sync"}]

@@ -20,9 +20,9 @@ from include.connect.server import make_server
 from include.connect.settings import ConnectSettings
 from include.local.ports import HOST
 from include.sandbox.settings import AUTHORIZE_PATH
-from include.tiktok_sync.connect_links import LinkMaker
-from include.tiktok_sync.connect_role import ensure_connect_role
-from include.tiktok_sync.database import Connection
+from include.tiktok_sync.links.connect_links import LinkMaker
+from include.tiktok_sync.store_db.connect_role import ensure_connect_role
+from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import Bench
 
 RETAILER = "Nordlicht"

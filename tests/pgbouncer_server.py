@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psycopg
 
+from include.local.parts.postgres import system_user
 from include.local.ports import HOST, choose_port
-from include.local.postgres import system_user
 
 SCRIPT = Path(__file__).resolve().parents[1] / "deploy" / "pgbouncer.sh"
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from include.local.parts.postgres import create_cluster, server_command, system_user
 from include.local.ports import HOST, choose_port
-from include.local.postgres import create_cluster, server_command, system_user
 from include.local.workspace import Workspace
 
 _PATIENCE_SECONDS = 120.0

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     import uvicorn
 
-    from include.sandbox.runtime import Sandbox
+    from include.sandbox.faults.switch import FaultSwitch
+    from include.sandbox.state import Sandbox
 
 _PATIENCE_SECONDS = 60.0
 _DEFAULTS: dict[str, Any] = {
@@ -43,10 +44,12 @@ class SandboxServer:
 
     Attributes:
         url: Base URL, once it runs.
-        sandbox: The state behind it, once it runs, for what has no endpoint (the fault plan).
+        sandbox: The state behind it, once it runs.
+        faults: Its fault plan, once it runs; a test may put one of its own in force.
     """
 
     sandbox: Sandbox
+    faults: FaultSwitch
 
     def __init__(self, **overrides: Any) -> None:
         self.settings = SandboxSettings(**{**_DEFAULTS, **overrides})
@@ -67,7 +70,7 @@ class SandboxServer:
             listener.close()
             raise
         server = make_server(app)
-        self.sandbox = app.state.sandbox
+        self.sandbox, self.faults = app.state.sandbox, app.state.faults
         self._socket, self._server, self.url = listener, server, url_of(listener)
         self._thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         self._thread.start()

@@ -11,12 +11,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from include.local.ports import HOST, choose_port
-from include.tiktok_sync.database import Connection, connect
-from status_page.access import Viewer, viewer
-from status_page.app import build_app
-from status_page.database import errors_of_a_page, store_db
-from status_page.look import PREFIX
-from status_page.runs import ActiveRun, active_runs, paused_dags
+from include.tiktok_sync.store_db.database import Connection, connect
+from tiktok_airflow.status_page.access import Viewer, viewer
+from tiktok_airflow.status_page.app import build_app
+from tiktok_airflow.status_page.database import errors_of_a_page, store_db
+from tiktok_airflow.status_page.look import PREFIX
+from tiktok_airflow.status_page.runs import ActiveRun, active_runs, paused_dags
 
 ADMIN = Viewer("admin", "admin", may_sync=True, may_retry=True, may_manage=True)
 READER = Viewer("reader", "reader", may_sync=False, may_retry=False, may_manage=False)

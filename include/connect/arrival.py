@@ -9,13 +9,13 @@ import structlog
 
 from include.connect.desk import Desk
 from include.connect.ledger import Account, Attempt, Outcome, Return, Verdict
-from include.connect.tiktok import Consent, NoAccessError
-from include.tiktok_sync.connect_links import hash_of
+from include.connect.tiktok import ConsentRequest, NoAccessError
 from include.tiktok_sync.errors import (
     DatabaseUnavailableError,
     SyncError,
     TikTokUnavailableError,
 )
+from include.tiktok_sync.links.connect_links import hash_of
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,9 @@ class Arrivals:
             self._desk.consent.give_back(token, attempt.store_code)
         log.info("connect.declined", store_code=attempt.store_code)
 
-    def _take(self, arrived: Return, browser_hash: bytes, consent: Consent) -> Account | None:
+    def _take(
+        self, arrived: Return, browser_hash: bytes, consent: ConsentRequest
+    ) -> Account | None:
         """Connect, ask or refuse; the account, where another one is expected."""
         with self._desk.ledger() as ledger:
             verdict = ledger.hold(arrived.attempt_id, browser_hash, consent.account, consent.sealed)

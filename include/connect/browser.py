@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from include.connect.settings import ConnectSettings
-from include.tiktok_sync.connect_links import hash_of
+from include.tiktok_sync.links.connect_links import hash_of
 
 ATTEMPT_SECONDS = 1_800
 """From leaving for TikTok to the last answer; a manager may have to look for the password."""

@@ -10,10 +10,10 @@ from include.connect.ledger import Ledger
 from include.connect.pages import Pages
 from include.connect.settings import ConnectSettings
 from include.connect.tiktok import TikTokConsent
-from include.tiktok_sync import schema
-from include.tiktok_sync.connect_links import LinkSigner
-from include.tiktok_sync.connect_role import check_rights
-from include.tiktok_sync.database import Connection, connect, database_errors
+from include.tiktok_sync.links.connect_links import LinkSigner
+from include.tiktok_sync.store_db import schema
+from include.tiktok_sync.store_db.connect_role import check_rights
+from include.tiktok_sync.store_db.database import Connection, connect, database_errors
 
 _LOCK_SECONDS = 15
 """How long a person waits for a store's row, which a token refresh may hold."""

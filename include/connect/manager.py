@@ -17,8 +17,8 @@ from include.connect.desk import Desk
 from include.connect.ledger import Attempt, Link, Verdict
 from include.connect.pages import account_names, scope_lines
 from include.connect.settings import CALLBACK_PATH
-from include.tiktok_sync.connect_links import hash_of
-from include.tiktok_sync.token_store import split_scope
+from include.tiktok_sync.links.connect_links import hash_of
+from include.tiktok_sync.tokens.store import split_scope
 
 log = structlog.get_logger(__name__)
 

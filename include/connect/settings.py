@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from include.tiktok_sync.connect_links import check_secret
 from include.tiktok_sync.errors import ConfigurationError
-from include.tiktok_sync.models import BASIC_SCOPE, KNOWN_SCOPES
+from include.tiktok_sync.links.connect_links import check_secret
 from include.tiktok_sync.settings import DEFAULT_API_URL
-from include.tiktok_sync.token_store import split_scope
-from include.tiktok_sync.vault import TokenVault
+from include.tiktok_sync.tiktok.models import BASIC_SCOPE, KNOWN_SCOPES
+from include.tiktok_sync.tokens.store import split_scope
+from include.tiktok_sync.tokens.vault import TokenVault
 
 DEFAULT_AUTHORIZE_URL = "https://www.tiktok.com/v2/auth/authorize/"
 DEFAULT_HOST = "127.0.0.1"

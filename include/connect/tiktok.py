@@ -15,13 +15,13 @@ from include.connect.browser import code_challenge
 from include.connect.ledger import Account, SealedTokens
 from include.connect.settings import ConnectSettings
 from include.tiktok_sync.app import TikTokApp
+from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import SyncError, TikTokUnavailableError
-from include.tiktok_sync.http import HttpTransport, Timeouts
-from include.tiktok_sync.models import BASIC_SCOPE, USER_FIELD_SCOPES, UserProfile
-from include.tiktok_sync.oauth import OAuthClient, TokenGrant
-from include.tiktok_sync.snapshot import utc_now
-from include.tiktok_sync.token_store import split_scope
-from include.tiktok_sync.vault import TokenVault
+from include.tiktok_sync.tiktok.http import HttpTransport, Timeouts
+from include.tiktok_sync.tiktok.models import BASIC_SCOPE, USER_FIELD_SCOPES, UserProfile
+from include.tiktok_sync.tiktok.oauth import OAuthClient, TokenGrant
+from include.tiktok_sync.tokens.store import split_scope
+from include.tiktok_sync.tokens.vault import TokenVault
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class NoAccessError(SyncError):
 
 
 @dataclass(frozen=True)
-class Consent:
+class ConsentRequest:
     """What a code was worth. ``access_token`` is for giving it back; else use ``sealed``."""
 
     account: Account
@@ -72,7 +72,7 @@ class TikTokConsent:
         }
         return f"{self._settings.authorize_url}?{urlencode(query)}"
 
-    def exchange(self, code: str, verifier: str, store_code: str) -> Consent:
+    def exchange(self, code: str, verifier: str, store_code: str) -> ConsentRequest:
         """Exchange a code, ask whose account it is, and encrypt the tokens for one store.
 
         Raises:
@@ -89,7 +89,7 @@ class TikTokConsent:
                 message = "TikTok's tokens are no use: no basic permission, or no refresh token."
                 raise NoAccessError(message)
             account = _account(http, grant, scope)
-        return Consent(account, self._sealed(grant, store_code), grant.access_token)
+        return ConsentRequest(account, self._sealed(grant, store_code), grant.access_token)
 
     def give_back(self, access_token: bytes, store_code: str) -> None:
         """End at TikTok a grant that was not wanted; only logged if TikTok does not play along."""

@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, Response
 
 from include.connect.desk import Desk
 from include.connect.settings import WEBHOOK_PATH
+from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import DataError
-from include.tiktok_sync.snapshot import utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Event:
+class WebhookEvent:
     """One event of TikTok."""
 
     client_key: str
@@ -77,7 +77,7 @@ def webhook_routes(desk: Desk) -> APIRouter:
     router = APIRouter()
     secret, client_key = desk.settings.client_secret, desk.settings.client_key
 
-    def record(event: Event) -> str:
+    def record(event: WebhookEvent) -> str:
         with desk.ledger() as ledger:
             return ledger.webhook(
                 event.key,
@@ -128,7 +128,7 @@ def is_signed(header: str, body: bytes, secret: str, now: datetime) -> bool:
     return -_AHEAD <= age <= TOLERANCE
 
 
-def parse_event(body: bytes) -> Event:
+def parse_event(body: bytes) -> WebhookEvent:
     """Read an event.
 
     Raises:
@@ -137,7 +137,7 @@ def parse_event(body: bytes) -> Event:
     try:
         told = json.loads(body)
         content = told.get("content") or ""
-        return Event(
+        return WebhookEvent(
             client_key=_text(told, "client_key"),
             event=_text(told, "event"),
             open_id=_text(told, "user_openid"),

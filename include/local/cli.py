@@ -14,13 +14,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from include.local.airflow_env import command_env, product_env
 from include.local.console import result, say
+from include.local.environment import base_env
 from include.local.errors import ConfigError, LocalStackError
-from include.local.programs import programs
+from include.local.parts.airflow_env import command_env, product_env
+from include.local.processes.programs import programs
+from include.local.processes.supervisor import RUNNING
+from include.local.run.sync import sync as run_sync
 from include.local.stack import Stack
-from include.local.supervisor import RUNNING, base_env
-from include.local.sync import sync as run_sync
 
 app = typer.Typer(
     help="The local stack: Postgres, a local TikTok and Airflow, all on 127.0.0.1.",

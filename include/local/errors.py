@@ -27,7 +27,7 @@ class AirflowApiError(LocalStackError):
     """Airflow's REST API did not answer, or refused."""
 
 
-class SyncError(LocalStackError):
+class LocalSyncError(LocalStackError):
     """The stack is up, but the sync could not be followed to its end."""
 
 

@@ -28,7 +28,7 @@ while the scheduler writes to the workers, both wait for ever (Airflow issue 705
 
 
 @dataclass(frozen=True)
-class Settings:
+class LocalSettings:
     """One checked set of wishes for the stack.
 
     Attributes:
@@ -51,7 +51,7 @@ class Settings:
     faults: str | None
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Settings:
+    def from_env(cls, env: Mapping[str, str]) -> LocalSettings:
         """Check the variables.
 
         Raises:

@@ -9,16 +9,19 @@ from contextlib import contextmanager
 
 from typing_extensions import Self
 
-from include.local import health, migrate, postgres, processes
-from include.local.airflow_api import AirflowApi
-from include.local.airflow_env import write_password_file
 from include.local.console import say, waiting
 from include.local.envfile import load
 from include.local.errors import PortInUseError
+from include.local.parts import migrations as migrate
+from include.local.parts import postgres
+from include.local.parts.airflow_api import AirflowApi
+from include.local.parts.airflow_env import write_password_file
 from include.local.ports import HOST, holder, is_free
-from include.local.programs import AIRFLOW, CONNECT, POSTGRES, SANDBOX, Program, programs
-from include.local.settings import Settings
-from include.local.supervisor import NAME, RUNNING, ProgramState, Supervisor, write_conf
+from include.local.processes import health
+from include.local.processes import leftovers as processes
+from include.local.processes.programs import AIRFLOW, CONNECT, POSTGRES, SANDBOX, Program, programs
+from include.local.processes.supervisor import NAME, RUNNING, ProgramState, Supervisor, write_conf
+from include.local.settings import LocalSettings
 from include.local.workspace import Workspace
 
 _POSTGRES_SECONDS = 60.0
@@ -35,7 +38,7 @@ class Stack:
         settings: Its ports, keys and sizes.
     """
 
-    def __init__(self, workspace: Workspace, settings: Settings) -> None:
+    def __init__(self, workspace: Workspace, settings: LocalSettings) -> None:
         self.workspace = workspace
         self.settings = settings
         self.api = AirflowApi(settings)
@@ -50,7 +53,7 @@ class Stack:
             ConfigError: A variable cannot be used.
         """
         workspace = Workspace.locate(environ)
-        return cls(workspace, Settings.from_env(load(workspace, environ)))
+        return cls(workspace, LocalSettings.from_env(load(workspace, environ)))
 
     def up(self) -> None:
         """Start what does not run, restart what changed, and wait until all is ready.

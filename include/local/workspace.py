@@ -80,7 +80,7 @@ class Workspace:
         return self.state / "supervisord.conf"
 
     def launch_file(self, program: str) -> Path:
-        """What ``include.local.launch`` runs for a program: arguments and environment."""
+        """What ``include.local.processes.launch`` runs for a program: arguments and environment."""
         return self.state / "launch" / f"{program}.json"
 
     def log_file(self, program: str) -> Path:

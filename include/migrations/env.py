@@ -6,7 +6,7 @@ import psycopg
 import sqlalchemy as sa
 from alembic import context
 
-from include.tiktok_sync.schema import LOCK_SECONDS
+from include.tiktok_sync.store_db.schema import LOCK_SECONDS
 
 # "tiktok_sync" in the advisory-lock space of this database.
 _LOCK_KEY = 7_436_991_207

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from include.sandbox.app import build_app
-from include.sandbox.fault_rules import FAULT_TEXTS
+from include.sandbox.faults.rules import FAULT_TEXTS
 from include.sandbox.server import listen, make_server, url_of
 from include.sandbox.setting_checks import SettingsError
 from include.sandbox.settings import VARIABLES, SandboxSettings

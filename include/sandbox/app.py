@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from include.sandbox.admin import admin_routes
-from include.sandbox.api import display_routes
-from include.sandbox.authorize import authorize_routes
-from include.sandbox.oauth import oauth_routes
-from include.sandbox.runtime import Sandbox
+from include.sandbox.admin.routes import admin_routes
+from include.sandbox.endpoints.authorize import authorize_routes
+from include.sandbox.endpoints.display import display_routes
+from include.sandbox.endpoints.oauth import oauth_routes
+from include.sandbox.faults.switch import FaultSwitch
+from include.sandbox.state import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def build_app(settings: SandboxSettings) -> FastAPI:
-    """The sandbox as an ASGI application; `app.state.sandbox` is its `Sandbox`.
+    """The sandbox as an ASGI application; `app.state` has its `sandbox` and its `faults`.
 
     The state file opens here and closes at the application's shutdown. Paths without their trailing
     slash are 404, as on TikTok's Business API; TikTok does not say for this one.
@@ -32,6 +33,7 @@ def build_app(settings: SandboxSettings) -> FastAPI:
         SettingsError: The state file cannot be used.
     """
     sandbox = Sandbox(settings)
+    faults = FaultSwitch(sandbox)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -43,10 +45,10 @@ def build_app(settings: SandboxSettings) -> FastAPI:
     app = FastAPI(
         title="TikTok sandbox",
         routes=[
-            *display_routes(sandbox),
-            *oauth_routes(sandbox),
+            *display_routes(sandbox, faults),
+            *oauth_routes(sandbox, faults),
             *authorize_routes(sandbox),
-            *admin_routes(sandbox),
+            *admin_routes(sandbox, faults),
         ],
         lifespan=lifespan,
         redirect_slashes=False,
@@ -54,5 +56,5 @@ def build_app(settings: SandboxSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.sandbox = sandbox
+    app.state.sandbox, app.state.faults = sandbox, faults
     return app

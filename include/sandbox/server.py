@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from include.sandbox.connection import OpenConnection
+from include.sandbox.wire.connection import OpenConnection
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -54,6 +54,13 @@ def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
     check(value in tuple(choices), field, f"must be {' or '.join(choices)}")
 
 
+def check_texts(field: str, value: object) -> tuple[str, ...]:
+    """The texts in a list of them."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise SettingsError(field, "must be a list of texts")
+    return tuple(value)
+
+
 def is_loopback(host: str) -> bool:
     """Whether nobody but this machine reaches the address."""
     if host == "localhost":

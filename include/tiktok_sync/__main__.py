@@ -1,5 +1,5 @@
 """``python -m include.tiktok_sync``."""
 
-from include.tiktok_sync.cli import app
+from include.tiktok_sync.cli.app import app
 
 app(prog_name="python -m include.tiktok_sync")

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from include.tiktok_sync.client import TikTokClient
-from include.tiktok_sync.database import Connection
 from include.tiktok_sync.errors import ConfigurationError
-from include.tiktok_sync.grant_app import fingerprint_of
-from include.tiktok_sync.http import HttpTransport, Timeouts
-from include.tiktok_sync.oauth import OAuthClient
-from include.tiktok_sync.rate_limit import PostgresRateLimiter
 from include.tiktok_sync.settings import Settings
-from include.tiktok_sync.time_left import TimeLeft
-from include.tiktok_sync.token_store import TokenStore
-from include.tiktok_sync.tokens import TokenSource
-from include.tiktok_sync.vault import TokenVault
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tiktok.client import TikTokClient
+from include.tiktok_sync.tiktok.grant_app import fingerprint_of
+from include.tiktok_sync.tiktok.http import HttpTransport, Timeouts
+from include.tiktok_sync.tiktok.oauth import OAuthClient
+from include.tiktok_sync.tiktok.rate_limit import PostgresRateLimiter
+from include.tiktok_sync.tiktok.time_left import TimeLeft
+from include.tiktok_sync.tokens.source import TokenSource
+from include.tiktok_sync.tokens.store import TokenStore
+from include.tiktok_sync.tokens.vault import TokenVault
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class TikTokApp:
 
     @property
     def fingerprint(self) -> str:
-        """Names the app, see :mod:`include.tiktok_sync.grant_app`."""
+        """Names the app, see :mod:`include.tiktok_sync.tiktok.grant_app`."""
         return fingerprint_of(self.client_key)
 
     def client(

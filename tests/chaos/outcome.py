@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from include.local import processes
+from include.local.processes import leftovers as processes
 from include.local.stack import Stack
-from include.tiktok_sync.vault import TokenVault
+from include.tiktok_sync.tokens.vault import TokenVault
 from tests.chaos.conftest import STORES
 from tests.chaos.rounds import Round
 from tests.truth import ask, differences

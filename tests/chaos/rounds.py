@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
-from include.local.health import DAGS
+from include.tiktok_sync.jobs import SYNC_JOBS
 from tests.chaos.conftest import ChaosStack
 from tests.chaos.victims import AWAY, Strike, strike
 
@@ -120,7 +120,7 @@ def play(
 def _running(stack: ChaosStack) -> dict[str, str]:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
-        runs = {dag_id: stack.local.api.active_runs(dag_id) for dag_id in DAGS}
+        runs = {dag_id: stack.local.api.active_runs(dag_id) for dag_id in SYNC_JOBS}
         if all(runs.values()):
             return {dag_id: found[0] for dag_id, found in runs.items()}
         time.sleep(_POLL_S)

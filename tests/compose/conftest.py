@@ -12,9 +12,9 @@ from typing import Any, Protocol, cast
 
 import pytest
 
-from include.local.airflow_api import AirflowApi
+from include.local.parts.airflow_api import AirflowApi
 from include.local.ports import HOST
-from include.local.settings import Settings
+from include.local.settings import LocalSettings
 from tests.compose.compose_file import new_env
 from tests.compose.native_stack import NativeStack
 from tests.compose.night import await_end, one
@@ -92,4 +92,4 @@ def api(stack: NativeStack) -> AirflowApi:
     settings: Any = SimpleNamespace(
         airflow_url=f"http://{HOST}:{stack.port('api-server', 8080)}", env=stack.env
     )
-    return AirflowApi(cast("Settings", settings))
+    return AirflowApi(cast("LocalSettings", settings))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from airflow.utils.net import get_hostname
 
+from include.local.parts.postgres import binary, system_user
 from include.local.ports import HOST, choose_port
-from include.local.postgres import binary, system_user
 from tests.compose.compose_file import ROOT, Service
 
 AS_NOBODY = ("pgbouncer",)

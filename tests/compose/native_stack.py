@@ -25,8 +25,8 @@ from psycopg import sql
 from typing_extensions import Self
 
 from include.airflow_settings import SETTINGS_FILE, connection_variables, read_settings
+from include.local.parts.postgres import binary, system_user
 from include.local.ports import HOST
-from include.local.postgres import binary, system_user
 from tests.compose.compose_file import ROOT, Service, read_services
 from tests.compose.containers import AS_NOBODY, Containers
 from tests.compose.worker_host import WorkerHost

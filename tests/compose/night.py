@@ -12,7 +12,7 @@ import psycopg
 import requests
 from rich.console import Console
 
-from include.local.airflow_api import AirflowApi
+from include.local.parts.airflow_api import AirflowApi
 from include.local.ports import HOST
 from tests.compose.native_stack import NativeStack
 from tests.truth import ask, differences

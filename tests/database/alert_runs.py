@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-import alerting
-from include.tiktok_sync.alert_rules import EndedRun, alerts_of
-from include.tiktok_sync.alerts import Alert, AlertLog, NewAlert
-from include.tiktok_sync.database import Connection
-from include.tiktok_sync.store_run import USER_JOB
-from include.tiktok_sync.summary import RunSummary
-from include.tiktok_sync.sync_log import RunKey, StoreStatus, SyncLog
+from include.tiktok_sync.alerts.log import Alert, AlertLog, NewAlert
+from include.tiktok_sync.alerts.rules import EndedRun, alerts_of
+from include.tiktok_sync.jobs import USER_JOB, RunKey
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.sync.summary import RunSummary
+from include.tiktok_sync.sync.sync_log import StoreStatus, SyncLog
 from tests.database.bench import DAY
+from tiktok_airflow import alerting
 
 RUN: Any = {"job_name": USER_JOB, "run_id": "night-1"}
 OK = RunSummary("success", "2 of 2 stores synced", {})

@@ -16,17 +16,17 @@ import psycopg
 from psycopg.rows import dict_row
 
 from include.tiktok_sync.app import TikTokApp
-from include.tiktok_sync.client import TikTokClient
-from include.tiktok_sync.database import Connection
-from include.tiktok_sync.repository import DryRunRepository, StoreRepository
-from include.tiktok_sync.run import StoreRun
+from include.tiktok_sync.days import SnapshotDay
+from include.tiktok_sync.jobs import VIDEO_JOB, StoreRun
 from include.tiktok_sync.settings import Settings
-from include.tiktok_sync.snapshot import SnapshotDay
-from include.tiktok_sync.store_job import StoreOutcome
-from include.tiktok_sync.store_run import VIDEO_JOB, run_store
-from include.tiktok_sync.stores_import import import_stores
-from include.tiktok_sync.time_left import TimeLeft
-from include.tiktok_sync.vault import TokenVault
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.stores.csv_import import import_stores
+from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepository
+from include.tiktok_sync.sync.store_job import StoreOutcome
+from include.tiktok_sync.sync.store_run import run_store
+from include.tiktok_sync.tiktok.client import TikTokClient
+from include.tiktok_sync.tiktok.time_left import TimeLeft
+from include.tiktok_sync.tokens.vault import TokenVault
 from tests.sandbox_server import SandboxServer
 
 T = TypeVar("T")

@@ -11,11 +11,10 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
-from include.tiktok_sync.database import Connection
-from include.tiktok_sync.lifecycle import Lifecycle
-from include.tiktok_sync.schema import upgrade
 from include.tiktok_sync.settings import Settings
-from status_page.access import Viewer
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.store_db.schema import upgrade
+from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tests.alert_receiver import Receiver, alert_receiver
 from tests.database.bench import Bench
 from tests.database.metadata import migrated
@@ -25,6 +24,7 @@ from tests.database.token_pairs import TOKEN_LIVES
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.sandbox_server import SandboxServer, running_sandbox
 from tests.status_site import ADMIN, served, status_site
+from tiktok_airflow.status_page.access import Viewer
 
 _TEMPLATE = "migrated"
 _SETTINGS = (
@@ -188,7 +188,7 @@ def receiver(conn: Connection, db_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     del conn
     monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", connections(db_url)["AIRFLOW_CONN_STORE_DB"])
     monkeypatch.setenv("AIRFLOW_VAR_TIKTOK_MIN_SUCCESS_RATE", "0.9")
-    monkeypatch.setattr("alerting.WAIT_SECONDS", 0)
+    monkeypatch.setattr("tiktok_airflow.alerting.WAIT_SECONDS", 0)
     with alert_receiver() as found:
         monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_ALERTS", found.connection())
         yield found

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psycopg
 
-from include.local.postgres import binary
-from include.tiktok_sync.roles import prepare
+from include.local.parts.postgres import binary
+from include.tiktok_sync.store_db.roles import prepare
 from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]

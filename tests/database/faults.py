@@ -1,4 +1,4 @@
-"""Plans for the sandbox's fault seam: what goes wrong between a call and its answer."""
+"""Plans for the sandbox's pipeline: what goes wrong between a call and its answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from include.sandbox.wire import Answer
+from include.sandbox.wire.envelopes import SandboxAnswer
 
 if TYPE_CHECKING:
-    from include.sandbox.pipeline import Call
+    from include.sandbox.endpoints.pipeline import Call
 
 
 class Edit:
@@ -20,13 +20,13 @@ class Edit:
         self.endpoint = endpoint
         self.change = change
 
-    async def around(self, call: Call, proceed: Callable[[], Answer]) -> Answer:
+    async def around(self, call: Call, proceed: Callable[[], SandboxAnswer]) -> SandboxAnswer:
         answer = proceed()
         if call.endpoint != self.endpoint:
             return answer
         body = json.loads(json.dumps(answer.body))
         self.change(body["data"])
-        return Answer(answer.status, answer.code, body)
+        return SandboxAnswer(answer.status, answer.code, body)
 
 
 class Refuse:
@@ -35,11 +35,11 @@ class Refuse:
     def __init__(self, endpoint: str, status: int, code: str) -> None:
         self.endpoint, self.status, self.code = endpoint, status, code
 
-    async def around(self, call: Call, proceed: Callable[[], Answer]) -> Answer:
+    async def around(self, call: Call, proceed: Callable[[], SandboxAnswer]) -> SandboxAnswer:
         if call.endpoint != self.endpoint:
             return proceed()
         error = {"code": self.code, "message": "why", "log_id": "LOG7"}
-        return Answer(self.status, self.code, {"data": {}, "error": error})
+        return SandboxAnswer(self.status, self.code, {"data": {}, "error": error})
 
 
 class Broken:
@@ -50,13 +50,13 @@ class Broken:
         self.times = times
         self.lost_answer = lost_answer
 
-    async def around(self, call: Call, proceed: Callable[[], Answer]) -> Answer:
+    async def around(self, call: Call, proceed: Callable[[], SandboxAnswer]) -> SandboxAnswer:
         if call.endpoint != self.endpoint or not self.times:
             return proceed()
         self.times -= 1
         if self.lost_answer:
             proceed()
-        return Answer(500, "trouble", {"error": "server_error"})
+        return SandboxAnswer(500, "trouble", {"error": "server_error"})
 
 
 class Meanwhile:
@@ -72,7 +72,7 @@ class Meanwhile:
         self.endpoint, self.act, self.before = endpoint, act, before
         self.happened = False
 
-    async def around(self, call: Call, proceed: Callable[[], Answer]) -> Answer:
+    async def around(self, call: Call, proceed: Callable[[], SandboxAnswer]) -> SandboxAnswer:
         if call.endpoint != self.endpoint or self.happened:
             return proceed()
         self.happened = True

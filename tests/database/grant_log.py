@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from include.tiktok_sync.database import Connection
+from include.tiktok_sync.store_db.database import Connection
 
 _RECORD = """
 CREATE TABLE grant_log (

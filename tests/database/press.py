@@ -8,9 +8,9 @@ from typing import Any
 
 import requests
 
-from include.tiktok_sync.database import Connection
-from status_page.look import HEADERS
+from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import rows
+from tiktok_airflow.status_page.look import HEADERS
 
 SECRET = secrets.token_urlsafe(32)
 BASE = "https://connect.example.com"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-# The log_line_prefix of include.local.postgres; a statement's further lines begin with a tab.
+# The log_line_prefix of include.local.parts.postgres; a statement's further lines begin with a tab.
 _RECORD = re.compile(
     r"^\S+ \S+ \S+ \[(?P<pid>\d+)\] \S+@(?P<database>\S+) .*?LOG:  (?P<text>.*(?:\n\t.*)*)",
     re.MULTILINE,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from include.tiktok_sync.database import Connection
-from include.tiktok_sync.repository import StoreRepository
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.sync.repository import StoreRepository
 
 STORES = 300
 VIDEOS_EACH = 20

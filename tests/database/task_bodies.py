@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from include.airflow_settings import SETTINGS_FILE, connection_variables, read_settings
-from include.tiktok_sync.repository import StoreRepository
-from include.tiktok_sync.store_run import USER_JOB
+from include.tiktok_sync.jobs import USER_JOB
+from include.tiktok_sync.sync.repository import StoreRepository
 from tests.database.bench import UTC, Bench, today
 from tests.sandbox_server import SandboxServer
 

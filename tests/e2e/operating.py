@@ -19,7 +19,7 @@ from urllib.parse import quote
 import psycopg
 import requests
 
-from include.local.airflow_api import AirflowApi
+from include.local.parts.airflow_api import AirflowApi
 from include.local.stack import Stack
 from tests.e2e.conftest import ROOT, RunningStack
 

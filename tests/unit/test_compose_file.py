@@ -219,13 +219,13 @@ READERS = {
     "include/connect": {"connect"},
     # The loader of the settings and the commands; Airflow's services find the connections it made.
     "include/airflow_settings.py": {"init", "cli"},
-    "include/tiktok_sync/retention.py": {"worker", "dag-processor"},
+    "include/tiktok_sync/store_db/retention.py": {"worker", "dag-processor"},
     "include/tiktok_sync/settings.py": {"worker", "cli"},
-    "include/tiktok_sync/connect_links.py": HOLD_LINK_SECRET - {"connect"},
-    "include/tiktok_sync/cli_operations.py": HOLD_ADMIN_URL,
-    "include/tiktok_sync/doctor_airflow.py": {"cli"},
-    "plugins/sync_deadline.py": {"worker", "dag-processor"},
-    "plugins/sync_dag.py": {"worker", "dag-processor"},
+    "include/tiktok_sync/links/connect_links.py": HOLD_LINK_SECRET - {"connect"},
+    "include/tiktok_sync/cli/operations.py": HOLD_ADMIN_URL,
+    "include/tiktok_sync/doctor/airflow.py": {"cli"},
+    "plugins/tiktok_airflow/deadline.py": {"worker", "dag-processor"},
+    "plugins/tiktok_airflow/dag.py": {"worker", "dag-processor"},
 }
 """Part of the product -> services that run it."""
 
@@ -290,7 +290,7 @@ def test_image_has_all_that_its_programs_import(tmp_path: Path) -> None:
     for removed in re.findall(r"/opt/airflow/(include/\w+)", dockerfile):
         shutil.rmtree(tmp_path / removed)
     shutil.copy(ROOT / "airflow_settings.yaml", tmp_path)
-    program = "import include.tiktok_sync.cli, sync_dag, sync_tasks, load_airflow_settings"
+    program = "import include.tiktok_sync.cli.app, load_airflow_settings, tiktok_airflow.tasks.sync"
 
     done = subprocess.run(  # noqa: S603 - fixed arguments
         [sys.executable, "-c", program],

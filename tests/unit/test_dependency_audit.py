@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.dependency_audit import (
+from tools.dependency_audit import (
     ACCEPTED,
     CLEAN,
     CONSTRAINTS,

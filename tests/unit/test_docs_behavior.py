@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from include.sandbox.fault_rules import FAULT_TEXTS
-from include.tiktok_sync.meanings import (
+from include.sandbox.faults.rules import FAULT_TEXTS
+from include.tiktok_sync.tiktok.meanings import (
     API_CODES,
     EXCEPTIONS,
     OAUTH_ERRORS,
     meaning_of_api_answer,
     meaning_of_oauth_answer,
 )
-from include.tiktok_sync.meanings_page import NOT_TIKTOKS, OTHER_STATUSES, meanings_page
+from tools.pages.meanings_page import NOT_TIKTOKS, OTHER_STATUSES, meanings_page
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "behavior.md").read_text(encoding="utf-8")
@@ -25,9 +25,9 @@ ANY = re.compile(r"\bany\b")
 
 
 def _tests() -> set[str]:
-    """`file.py::name` of every test function."""
+    """`folder/file.py::name` of every test function."""
     return {
-        f"{file.name}::{node.name}"
+        f"{file.parent.name}/{file.name}::{node.name}"
         for file in ROOT.glob("tests/**/test_*.py")
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
@@ -42,7 +42,7 @@ def _rows() -> list[list[str]]:
 
 
 def test_every_named_test_exists() -> None:
-    named = set(re.findall(r"`(test_\w+\.py::\w+)`", PAGE))
+    named = set(re.findall(r"`(\w+/test_\w+\.py::\w+)`", PAGE))
     assert len(named) > 50
     assert sorted(named - _tests()) == []
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.benchmarks import results
-from tests.benchmarks.page import DOCS, pages
-from tests.benchmarks.tuning import README, with_table
+from benchmarks import results
+from benchmarks.page import DOCS, pages
+from benchmarks.tuning import README, with_table
 
 PREFIX = "performance"
 
 
 def test_the_committed_page_is_the_figures_own() -> None:
-    # When this fails: python -m tests.benchmarks page, and commit the files.
+    # When this fails: python -m benchmarks page, and commit the files.
     growth = results.read(results.GROWTH) if results.GROWTH.exists() else None
     found = pages(results.read(results.COMPARE), growth)
     committed = {file.name: file for file in Path(DOCS).glob(f"{PREFIX}*")}

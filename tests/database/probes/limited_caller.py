@@ -12,7 +12,7 @@ from datetime import timedelta
 
 import psycopg
 
-from include.tiktok_sync import rate_limit
+from include.tiktok_sync.tiktok import rate_limit
 
 calls, limit, window_s = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 rate_limit.WINDOW, rate_limit.MARGIN = timedelta(seconds=window_s), timedelta(0)

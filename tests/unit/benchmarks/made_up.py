@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.benchmarks.meter import PLAIN
-from tests.benchmarks.variants import SPREAD, VARIANTS, Variant
-from tests.benchmarks.workload import barrier_floor_seconds, floor_seconds
+from benchmarks.meter import PLAIN
+from benchmarks.variants import SPREAD, VARIANTS, Variant
+from benchmarks.workload import barrier_floor_seconds, floor_seconds
 
 MACHINE = {
     "cpu": "Some Processor",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.local.envfile import load
-from include.local.settings import Settings
+from include.local.settings import LocalSettings
 from include.local.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[3]
 class Bench:
     workspace: Workspace
 
-    def settings(self, environ: Mapping[str, str] | None = None) -> Settings:
-        return Settings.from_env(load(self.workspace, environ or {}))
+    def settings(self, environ: Mapping[str, str] | None = None) -> LocalSettings:
+        return LocalSettings.from_env(load(self.workspace, environ or {}))
 
 
 @pytest.fixture

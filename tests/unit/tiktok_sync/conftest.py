@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from include.tiktok_sync.client import TikTokClient
-from include.tiktok_sync.http import HttpTransport, Timeouts
+from include.tiktok_sync.tiktok.client import TikTokClient
+from include.tiktok_sync.tiktok.http import HttpTransport, Timeouts
 from tests.unit.tiktok_sync.scripted import Limiter, ScriptedServer, Tokens
 
 

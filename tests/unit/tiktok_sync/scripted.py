@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-from include.tiktok_sync.tokens import TokenSource
+from include.tiktok_sync.tokens.source import TokenSource
 
 examples = settings(
     database=None,

@@ -1,0 +1,121 @@
+"""What can be measured? ``python -m benchmarks --help``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks import compare as comparison
+from benchmarks import growth as growing
+from benchmarks import results, tuning, variants
+from benchmarks.errors import BenchError
+from include.local.console import say
+from include.local.errors import LocalStackError
+from include.local.settings import DEFAULT_STORES
+
+app = typer.Typer(
+    help="Measure the sync on a local stack of its own. The machine should do nothing else.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a rich traceback prints local variables: secrets
+)
+
+
+def _explained(command: Callable[..., None]) -> Callable[..., None]:
+    """Print an expected failure as its message alone, and exit 1."""
+
+    @wraps(command)
+    def run(*args: object, **kwargs: object) -> None:
+        try:
+            command(*args, **kwargs)
+        except (BenchError, LocalStackError) as error:
+            say(f"Error: {error}")
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def _kept(states: Iterable[dict[str, Any]], file: Path) -> dict[str, Any]:
+    """The last state, in its file; those before are kept aside, should it be broken off."""
+    found: dict[str, Any] = {}
+    for found in states:
+        results.write(results.PARTIAL, found)
+    results.write(file, found)
+    say(f"Figures: {file}")
+    return found
+
+
+@app.command()
+@_explained
+def compare(
+    *,
+    stores: Annotated[int, typer.Option(min=1, help="Stores to sync.")] = DEFAULT_STORES,
+    only: Annotated[
+        str, typer.Option(help="Variants, such as a-user,c-both; empty = all. See variants.py.")
+    ] = "",
+    latency: Annotated[str, typer.Option(help="constant or lognormal; empty = both.")] = "",
+    timeout: Annotated[int, typer.Option(min=1, help="Minutes after which one is given up.")] = 30,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where the figures go; default: the results, if nothing is left out."),
+    ] = None,
+) -> None:
+    """Compare this package with the first Dag, with batches and with a loop (about 40 minutes)."""
+    try:
+        chosen = variants.chosen([name for name in only.split(",") if name], latency or None)
+    except ValueError as error:
+        raise BenchError(str(error)) from None
+    if not chosen:
+        message = f"None of {only} is measured with {latency} latency."
+        raise BenchError(message)
+    is_whole = stores == DEFAULT_STORES and len(chosen) == len(variants.VARIANTS)
+    file = output or (results.COMPARE if is_whole else results.PARTIAL)
+    comparison.show(_kept(comparison.compare(chosen, stores, timeout * 60), file))
+
+
+@app.command()
+@_explained
+def growth(
+    *,
+    stores: Annotated[str, typer.Option(help="Numbers of stores.")] = ",".join(
+        map(str, growing.SIZES)
+    ),
+    timeout: Annotated[int, typer.Option(min=1, help="Minutes after which one is given up.")] = 30,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where the figures go; default: the results, if nothing is left out."),
+    ] = None,
+) -> None:
+    """Sync ever more stores from a TikTok that answers at once (about 40 minutes)."""
+    try:
+        sizes = tuple(int(number) for number in stores.split(","))
+    except ValueError:
+        message = f"--stores is a list of numbers such as 300,1000, not {stores}."
+        raise BenchError(message) from None
+    file = output or (results.GROWTH if sizes == growing.SIZES else results.PARTIAL)
+    growing.show(_kept(growing.grow(sizes, timeout * 60), file))
+
+
+@app.command()
+@_explained
+def page() -> None:
+    """Write docs/performance.md, its charts and README's tuning table from the stored figures."""
+    # matplotlib takes a second to import, and only this needs it.
+    from benchmarks.page import DOCS, pages  # noqa: PLC0415
+
+    if not results.COMPARE.exists():
+        message = f"There are no figures in {results.COMPARE} yet: make bench"
+        raise BenchError(message)
+    compared = results.read(results.COMPARE)
+    grown = results.read(results.GROWTH) if results.GROWTH.exists() else None
+    for name, text in pages(compared, grown).items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+        say(f"Wrote docs/{name}")
+    tuning.README.write_text(
+        tuning.with_table(tuning.README.read_text(encoding="utf-8"), compared), encoding="utf-8"
+    )
+    say("Wrote the tuning table of README.md")

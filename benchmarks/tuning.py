@@ -1,0 +1,120 @@
+"""How long would a night take elsewhere? README's table: one cell measured, the rest computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import BenchError
+from benchmarks.figures import busy, per_store_ms
+from benchmarks.workload import USER, VIDEO, Job
+from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL, LOCAL_SLOTS
+from include.sandbox.settings import DEFAULT_LATENCY
+from include.tiktok_sync.sync.store_batch import cut
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+_BEGIN = "<!-- tuning: written by `python -m benchmarks page` -->\n"
+_END = "<!-- end of tuning -->\n"
+
+_STORES = (300, 500, 1_000, 3_000)
+_LIMIT = 600
+"""Calls a minute that TikTok documents for each endpoint."""
+_POOLS = {2: (DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL), 4: (45, 30), 8: (70, LOCAL_SLOTS - 70)}
+"""Cores -> slots for users, for videos."""
+_SEVERAL = 5
+
+
+class Cost:
+    """Processor seconds of a store in one sync, split by a run with 1 and one with several a task.
+
+    Args:
+        one: Figures with one store a task.
+        several: Figures with several.
+    """
+
+    def __init__(self, one: Mapping[str, Any], several: Mapping[str, Any]) -> None:
+        each, shared = per_store_ms(one) / 1000, per_store_ms(several) / 1000
+        saved = 1 - 1 / int(several["stores_per_task"])
+        self.task_s = max(0.0, each - shared) / saved
+        self.work_s = each - self.task_s
+
+    def store_s(self, per_task: int) -> float:
+        """Seconds of a store where so many share a task."""
+        return self.work_s + self.task_s / per_task
+
+
+def with_table(readme: str, compare: Mapping[str, Any]) -> str:
+    """README with the table for these figures.
+
+    Raises:
+        BenchError: README has lost the marks around the table.
+    """
+    before, begin, rest = readme.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        message = f"README.md lacks the lines {_BEGIN.strip()} and {_END.strip()}"
+        raise BenchError(message)
+    return before + begin + table(compare) + end + after
+
+
+def table(compare: Mapping[str, Any]) -> str:
+    """Markdown: rows are numbers of stores, columns are cores.
+
+    Raises:
+        BenchError: A measurement that it is computed from failed.
+    """
+    valid = {one["key"]: one for one in compare["variants"] if not one["problem"]}
+    missing = {"a-both", "a-user", "a-user-5", "a-video", "a-video-5"} - set(valid)
+    if missing:
+        message = f"The tuning table needs the variants {', '.join(sorted(missing))}."
+        raise BenchError(message)
+    measured = valid["a-both"]
+    costs = {
+        job: Cost(valid[f"a-{job.name}"], valid[f"a-{job.name}-{_SEVERAL}"])
+        for job in (USER, VIDEO)
+    }
+    cores_here = int(compare["machine"]["cores"])
+    used = busy(measured, cores_here)
+    lines = [
+        "| both syncs, started together | " + " | ".join(f"{n} cores" for n in _POOLS) + " |",
+        "| --- | " + " | ".join("---:" for _ in _POOLS) + " |",
+        "| `SYNC_CONCURRENCY` / `VIDEO_SYNC_CONCURRENCY` | "
+        + " | ".join(f"{users} / {videos}" for users, videos in _POOLS.values())
+        + " |",
+    ]
+    for stores in _STORES:
+        auto = len(cut([""] * stores)[0])
+        for limit in (_LIMIT, 0):
+            cells = []
+            for cores in _POOLS:
+                found = [
+                    _clock(_seconds(stores, cores, per_task, limit, costs, used))
+                    for per_task in sorted({auto, max(auto, _SEVERAL)})
+                ]
+                if (stores, cores, limit) == (compare["stores"], cores_here, 0):
+                    found[0] = f"**{_clock(measured['wall_s'])}**"
+                cells.append(" → ".join(found))
+            name = f"{limit} calls a minute" if limit else "limit lifted"
+            lines.append(f"| {stores:,} stores, {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _seconds(
+    stores: int,
+    cores: int,
+    per_task: int,
+    limit: int,
+    costs: Mapping[Job, Cost],
+    used: float,
+) -> float:
+    pools = dict(zip(costs, _POOLS[cores], strict=True))
+    waiting = max(stores * job.calls * DEFAULT_LATENCY[job.endpoint] / pools[job] for job in costs)
+    working = stores * sum(cost.store_s(per_task) for cost in costs.values()) / (cores * used)
+    allowed = max(stores * job.calls for job in costs) * 60 / limit if limit else 0.0
+    return max(waiting, working, allowed)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds + 0.5) // 60}:{int(seconds + 0.5) % 60:02}"

@@ -1,0 +1,1 @@
+"""Which grants and tokens are there?"""

@@ -1,0 +1,1 @@
+"""How is the sandbox looked at and changed while it runs?"""

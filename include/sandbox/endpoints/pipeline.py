@@ -1,0 +1,160 @@
+"""What happens to every API call: log, limit, fault, answer, latency."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.routing import Route
+
+from include.sandbox.wire.envelopes import DisplayError, SandboxAnswer, WireError
+from include.sandbox.wire.latency import pause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.datastructures import Headers
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from include.sandbox.state import Sandbox
+    from include.sandbox.wire.request_log import Entry
+
+    Handler = Callable[["Sandbox", "Call"], SandboxAnswer]
+
+#: Endpoints with a documented limit; TikTok names none for OAuth.
+LIMITED = frozenset({"user_info", "video_list", "video_query"})
+
+
+@dataclasses.dataclass(slots=True)
+class Call:
+    """One call as it arrived.
+
+    Attributes:
+        sandbox: The sandbox it came to.
+        endpoint: Name of the endpoint.
+        headers: Request headers.
+        query: Raw query string.
+        body: Raw body.
+        at: Arrival, epoch seconds.
+        entry: Its line in the request log; handlers add store, generation and cursor.
+        log_id: The id its answer carries.
+        page_size: `max_count` in force, once the listing has read it.
+    """
+
+    sandbox: Sandbox
+    endpoint: str
+    headers: Headers
+    query: bytes
+    body: bytes
+    at: float
+    entry: Entry
+    log_id: str
+    page_size: int = 0
+
+    @property
+    def bearer(self) -> str:
+        """The token in `Authorization: Bearer …`, empty if there is none."""
+        scheme, _, value = self.headers.get("authorization", "").partition(" ")
+        return value if scheme == "Bearer" else ""
+
+    def has_media_type(self, media_type: str, *, exactly: bool = False) -> bool:
+        """Whether the body is declared as a media type, parameters ignored unless `exactly`."""
+        declared = self.headers.get("content-type", "")
+        return (declared if exactly else declared.partition(";")[0].strip()) == media_type
+
+
+class FaultPlan(Protocol):
+    """What goes wrong on purpose: it is asked about every call that the rate limit let through."""
+
+    async def around(self, call: Call, proceed: Callable[[], SandboxAnswer]) -> SandboxAnswer:
+        """Answers a call.
+
+        Args:
+            call: The call, with its endpoint, body and (if recognised) store.
+            proceed: Does what was asked, once, tokens rotated and committed, and gives the true
+                answer. A plan may leave it out, wait before or after, or change what it gives.
+        """
+
+
+def api_route(
+    sandbox: Sandbox,
+    endpoint: str,
+    method: str,
+    path: str,
+    handler: Handler,
+    *,
+    faults: FaultPlan,
+) -> Route:
+    """A route whose calls go through the whole pipeline.
+
+    Args:
+        sandbox: State to work on.
+        endpoint: Name for latency, limit and log.
+        method: HTTP method.
+        path: Path with its trailing slash.
+        handler: Gives the answer, or raises `WireError`. It runs at the call's arrival, in one
+            piece; the latency follows.
+        faults: What can get between the call and its answer.
+    """
+
+    async def respond(request: Request) -> Response:
+        body = await request.body()
+        now, at = time.monotonic(), time.time()
+        arrival = sandbox.log.arrive(endpoint, at, now)
+        call = Call(
+            sandbox,
+            endpoint,
+            request.headers,
+            request.scope["query_string"],
+            body,
+            at,
+            arrival.entry,
+            sandbox.log_ids.make(at),
+        )
+        try:
+            try:
+                answer = await _answer(sandbox, faults, call, now, handler)
+            except asyncio.CancelledError:
+                # Only the end of the server cancels a call; its client should hear so.
+                error = DisplayError("internal_error", "The sandbox is shutting down.")
+                answer = SandboxAnswer(error.status, error.code, error.body(call.log_id))
+            arrival.entry.status, arrival.entry.code = answer.status, answer.code
+            answer.headers.setdefault("x-tt-logid", call.log_id)
+            return answer.response()
+        finally:
+            arrival.leave(time.monotonic())
+
+    return Route(path, respond, methods=[method])
+
+
+async def _answer(
+    sandbox: Sandbox, faults: FaultPlan, call: Call, now: float, handler: Handler
+) -> SandboxAnswer:
+    def proceed() -> SandboxAnswer:
+        try:
+            return handler(sandbox, call)
+        except WireError as error:
+            return SandboxAnswer(error.status, error.code, error.body(call.log_id))
+
+    wait = sandbox.limiter.admit(call.endpoint, now) if call.endpoint in LIMITED else 0.0
+    if wait:
+        # A limiter stands in front of the service: it answers at once.
+        return _too_many(sandbox, call, wait)
+    answer = await faults.around(call, proceed)
+    latency = sandbox.latencies.draw(call.endpoint, call.entry.store_code)
+    if latency:
+        await pause(latency)
+    return answer
+
+
+def _too_many(sandbox: Sandbox, call: Call, wait: float) -> SandboxAnswer:
+    message = "The API rate limit was exceeded. Please try again later."
+    error = DisplayError("rate_limit_exceeded", message)
+    answer = SandboxAnswer(error.status, error.code, error.body(call.log_id))
+    if sandbox.settings.retry_after:
+        answer.headers["Retry-After"] = str(math.ceil(wait))
+    return answer

@@ -1,0 +1,1 @@
+"""Which stores and videos are there, and how do they change?"""

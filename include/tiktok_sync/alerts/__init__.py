@@ -1,0 +1,1 @@
+"""What must an operator be told?"""

@@ -1,0 +1,194 @@
+"""What of a run must an operator be told of?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from include.tiktok_sync.alerts.log import NewAlert
+from include.tiktok_sync.days import utc_now
+from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB, RunKey
+from include.tiktok_sync.settings import DEFAULT_CONSENT_WARNING_DAYS
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.sync.data_checks.check import EXAMPLES, CheckedRun, DataCheck
+from include.tiktok_sync.sync.summary import REFUSALS_DOUBTED, RunSummary
+from include.tiktok_sync.sync.sync_log import SyncLog
+from include.tiktok_sync.tokens.store import why_in_state
+
+MISSING_CHECKS = {USER_JOB: "user_rows_missing", VIDEO_JOB: "video_syncs_missing"}
+"""Dag id -> the data check that finds stores without figures. These Dags have a deadline, too."""
+
+ENDING_CHECK = "grants_end_soon"
+ENDING_DAYS = (14, 3)
+"""A store is warned of again so many days before its grant ends (first: CONSENT_WARNING_DAYS)."""
+
+# A refresh moves the end by its own seconds, so the month stands for the grant; a new one lasts at
+# least 180 days.
+_ENDING = """
+SELECT store_code, warning.days,
+    to_char(refresh_expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS ends_on,
+    to_char(refresh_expires_at AT TIME ZONE 'UTC', 'YYYY-MM') AS ends_in
+FROM store_tokens
+JOIN LATERAL (
+    SELECT min(days) AS days FROM unnest(%(days)s::integer[]) AS days
+    WHERE refresh_expires_at < now() + make_interval(days => days)
+) AS warning ON warning.days IS NOT NULL
+WHERE store_code = ANY (%(stores)s::text[]) AND status <> 'needs_consent'
+ORDER BY refresh_expires_at, store_code
+"""
+
+_DEAD = """
+SELECT store_code, status, status_reason, status_since, scope
+FROM store_tokens
+WHERE store_code = ANY (%(stores)s::text[]) AND status IN ('needs_consent', 'missing_scope')
+ORDER BY store_code
+"""
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run that has its summary.
+
+    Attributes:
+        key: Which run, and its day.
+        stores: Codes of its stores; none if they could not be listed.
+        summary: What came of it.
+        duration: How long it took.
+        sla: How long it may take; ``None`` = as long as it likes, as a backfill.
+        is_backfill: Somebody asked for past days, and looks at what comes of them.
+        consent_warning_days: First warning of a grant that ends; 0 = none.
+    """
+
+    key: RunKey
+    stores: Sequence[str]
+    summary: RunSummary
+    duration: timedelta
+    sla: timedelta | None = None
+    is_backfill: bool = False
+    consent_warning_days: int = DEFAULT_CONSENT_WARNING_DAYS
+    warnings: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+
+def alerts_of(conn: Connection, run: EndedRun) -> list[NewAlert]:
+    """Everything to be told; what was told before is left to the table's own keys."""
+    return [
+        *_failure(run),
+        *_lateness(run),
+        *_missing_figures(conn, run),
+        *_doubts(run),
+        *_dead_grants(conn, run.stores),
+        *_ending_grants(conn, run),
+    ]
+
+
+def late_message(minutes: float, came: str) -> str:
+    """What is said of a run beyond its time; ``came`` = how far it has come."""
+    return (
+        f"It takes longer than {minutes:g} minutes (SLA_MINUTES): {came}. Look at its longest and"
+        " its failing tasks in Airflow; README, Tuning, names the usual causes."
+    )
+
+
+def _failure(run: EndedRun) -> list[NewAlert]:
+    if run.summary.status != "failed":
+        return []
+    counts: dict[str, Any] = {
+        name: run.summary.details[name]
+        for name in ("stores", "success", "failed", "skipped")
+        if name in run.summary.details
+    }
+    return [NewAlert("run_failed", run.summary.message, details=counts)]
+
+
+def _lateness(run: EndedRun) -> list[NewAlert]:
+    if run.sla is None or run.duration <= run.sla:
+        return []
+    minutes = run.sla / timedelta(minutes=1)
+    took = run.duration / timedelta(minutes=1)
+    message = late_message(minutes, f"it ended after {took:.1f} minutes")
+    return [NewAlert("sla_missed", message, details={"minutes": round(took, 1)})]
+
+
+def _missing_figures(conn: Connection, run: EndedRun) -> list[NewAlert]:
+    name = MISSING_CHECKS.get(run.key.job_name)
+    if name is None or run.is_backfill:
+        return []
+    # Of a store that failed, the videos' check says no more.
+    missing = set(run.summary.failed_stores if name == "video_syncs_missing" else ())
+    if any(warning["check"] == name and warning["found"] for warning in run.warnings):
+        # Skipped stores have an alert of their own, once and not every night.
+        results = SyncLog(conn).results(run.key, run.stores)
+        skipped = {result.store_code for result in results if result.status == "skipped"}
+        others = [code for code in run.stores if code not in skipped]
+        found = DataCheck.read(name).stores(conn, CheckedRun(run.key, others, utc_now()))
+        missing.update(found)
+    if not missing:
+        return []
+    more = f" and {len(missing) - EXAMPLES} more" if len(missing) > EXAMPLES else ""
+    named = ", ".join(sorted(missing)[:EXAMPLES]) + more
+    count = "1 store has" if len(missing) == 1 else f"{len(missing)} stores have"
+    message = (
+        f"{count} no complete figures of the day: {named}. TikTok keeps no history: clear the"
+        " failed tasks before the day is over; each says in its log what is wrong."
+    )
+    return [NewAlert("data_missing", message, details={"stores": sorted(missing)})]
+
+
+def _doubts(run: EndedRun) -> list[NewAlert]:
+    counts = run.summary.details.get(REFUSALS_DOUBTED)
+    if not counts:
+        return []
+    message = (
+        f"TikTok refused the grants of {counts['refused']} of {counts['tried']} stores whose tokens"
+        " were refreshed. So many managers hardly withdrew at once, so no store was marked. Check"
+        " that tiktok_default has the client key and secret of the app that they connected"
+        " (doctor), and TikTok's status page; then clear the failed tasks. Stores marked before:"
+        " tokens recheck."
+    )
+    return [NewAlert("refusals_doubted", message, details=counts)]
+
+
+def _dead_grants(conn: Connection, stores: Sequence[str]) -> list[NewAlert]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_DEAD, {"stores": list(stores)}).fetchall()
+    return [
+        NewAlert(
+            "needs_consent",
+            why_in_state(row["status"], row["status_reason"], row["scope"])
+            or "Its manager must connect the account again.",
+            row["store_code"],
+            subject=f"{row['status']} since {since}",
+            details={"status": row["status"], "since": since},
+        )
+        for row, since in ((row, _utc(row["status_since"])) for row in rows)
+    ]
+
+
+def _utc(moment: datetime) -> str:
+    # A session's time zone, or its summer time, must not make another subject of the same moment.
+    return moment.astimezone(timezone.utc).isoformat()
+
+
+def _ending_grants(conn: Connection, run: EndedRun) -> list[NewAlert]:
+    first = run.consent_warning_days
+    # A check that could not run does not keep the alert back.
+    if not any(warning["check"] == ENDING_CHECK for warning in run.warnings) or not first:
+        return []
+    days = [first, *(number for number in ENDING_DAYS if number < first)]
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_ENDING, {"stores": list(run.stores), "days": days}).fetchall()
+    return [
+        NewAlert(
+            "grant_ends",
+            f"The consent ends on {row['ends_on']}. Ask the store's manager to connect the account"
+            " again before; a refresh does not prolong it.",
+            row["store_code"],
+            subject=f"{row['ends_in']}: {row['days']} days before",
+            details={"ends_on": row["ends_on"], "days": row["days"]},
+        )
+        for row in rows
+    ]

@@ -1,0 +1,71 @@
+"""The command that does one store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+
+from include.tiktok_sync.app import TikTokApp
+from include.tiktok_sync.cli.common import EXIT_CODES, errors_for_people, store_database
+from include.tiktok_sync.days import SnapshotDay, utc_now
+from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, VIDEO_JOB, StoreRun
+from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepository
+from include.tiktok_sync.sync.store_run import run_store
+from include.tiktok_sync.tiktok.grant_app import check_app_of_grants
+
+app = typer.Typer()
+
+
+@app.command("sync-store", epilog=EXIT_CODES)
+def sync_store(
+    store_code: Annotated[str, typer.Argument(help="Code of one store, as in the table stores.")],
+    *,
+    job: Annotated[str, typer.Option(help="What to do: user, video or refresh.")] = "user",
+    date: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Snapshot day, none to come; today when left out."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Call TikTok, write nothing, say what would be.")
+    ] = False,
+) -> None:
+    """Sync one store now and record it in sync_logs."""
+    jobs = {"user": USER_JOB, "video": VIDEO_JOB, "refresh": REFRESH_JOB}
+    with errors_for_people():
+        if job not in jobs:
+            message = f"--job must be user, video or refresh, not {job!r}."
+            raise ConfigurationError(message)
+        settings = Settings.from_env()
+        tiktok = TikTokApp.from_settings(settings)
+        day = (
+            SnapshotDay.asked_for(date.date(), settings.timezone, utc_now())
+            if date
+            else SnapshotDay.of(utc_now(), settings.timezone)
+        )
+        with store_database(settings) as conn, tiktok.transport() as http:
+            repository = DryRunRepository(conn) if dry_run else StoreRepository(conn)
+            if repository.unknown_store_codes([store_code]):
+                message = f"There is no store {store_code} in the table stores."
+                raise ConfigurationError(message)
+            if repository.removed_store_codes([store_code]):
+                message = (
+                    f"Store {store_code} has left (stores disconnect). To take it back in: stores"
+                    f" resume {store_code}"
+                )
+                raise ConfigurationError(message)
+            check_app_of_grants(conn, tiktok.fingerprint, [store_code])
+            repository.ensure_partitions(day.date)
+            run = StoreRun(jobs[job], f"cli__{uuid4()}", store_code, day, stores_in_run=1)
+            outcome = run_store(
+                run,
+                open_client=lambda: tiktok.client(
+                    store_code, http=http, conn=conn, settings=settings
+                ),
+                repository=repository,
+            )
+    typer.echo(f"{store_code}: {outcome.message}" + (" (dry run)" if dry_run else ""))

@@ -1,0 +1,197 @@
+"""The doctor's checks of Airflow, over its REST API: no import of Airflow, from any host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+
+from include.tiktok_sync.doctor.finding import Finding
+from include.tiktok_sync.jobs import NIGHTLY_JOBS
+
+POOLS = {"tiktok_users": ("SYNC_CONCURRENCY", 30), "tiktok_videos": ("VIDEO_SYNC_CONCURRENCY", 20)}
+"""Pool -> the variable that sets its slots, and the default."""
+
+CONNECTIONS = ("store_db", "tiktok_default")
+ALERTS_CONNECTION = "tiktok_alerts"
+DAGS = ("apply_retention", *NIGHTLY_JOBS)
+"""All there are; those that the night does not need may stay paused."""
+
+PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+
+LOAD_SETTINGS = "python plugins/load_airflow_settings.py"
+
+_HEADROOM = 4  # list, checks and summary beside the stores
+_TIMEOUT_S = (5, 30)
+_NOT_FOUND = 404
+
+
+def check_capacity(env: Mapping[str, str]) -> Iterator[Finding]:
+    """Can the pools fill, as far as the environment says?"""
+    text = env.get("AIRFLOW__CORE__PARALLELISM", "")
+    if not text.isdecimal():
+        return
+    slots = sum(_slots(env, pool) for pool in POOLS)
+    if int(text) >= slots + _HEADROOM:
+        yield Finding("parallelism", "ok", f"{text}, for {slots} stores at once")
+        return
+    yield Finding(
+        "parallelism",
+        "warn",
+        f"AIRFLOW__CORE__PARALLELISM is {text}, the pools have {slots} slots: they never fill",
+        f"Set it (AIRFLOW_PARALLELISM of the compose file) to {slots + _HEADROOM} or more.",
+    )
+
+
+def check(env: Mapping[str, str]) -> list[Finding]:
+    """Ask Airflow itself: parts, pools, connections, Dags."""
+    url, password = env.get("AIRFLOW_API_URL", ""), env.get("AIRFLOW_ADMIN_PASSWORD", "")
+    if not url:
+        return [
+            Finding("Airflow", "skip", "AIRFLOW_API_URL is not set"),
+            alerts_finding(env, loaded=None),
+        ]
+    with requests.Session() as session:
+        session.trust_env = False  # Airflow is ours: no proxy leads to it
+        api = _Api(session, url.rstrip("/"))
+        try:
+            found = list(_parts(api))
+            api.log_in(password)
+            return [*found, *_pools(api, env), *_connections(api), *_alerts(api, env), *_dags(api)]
+        except requests.HTTPError as error:
+            text = f"{error.response.url} answered with HTTP {error.response.status_code}"
+            todo = "Check AIRFLOW_ADMIN_PASSWORD; the api-server's log says more."
+            return [Finding("Airflow", "fail", text, todo)]
+        except (requests.RequestException, ValueError) as error:
+            text = f"{url} does not answer ({type(error).__name__})"
+            todo = "Start the api-server, or correct AIRFLOW_API_URL; see its log."
+            return [Finding("Airflow", "fail", text, todo)]
+
+
+class _Api:
+    """Airflow's ``/api/v2`` as user admin."""
+
+    def __init__(self, session: requests.Session, url: str) -> None:
+        self._session, self._url = session, url
+
+    def log_in(self, password: str) -> None:
+        answer = self._session.post(
+            f"{self._url}/auth/token",
+            json={"username": "admin", "password": password},
+            timeout=_TIMEOUT_S,
+        )
+        answer.raise_for_status()
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def get(self, path: str) -> Any:
+        """The answer's JSON; ``None`` if there is no such thing."""
+        answer = self._session.get(f"{self._url}/api/v2{path}", timeout=_TIMEOUT_S)
+        if answer.status_code == _NOT_FOUND:
+            return None
+        answer.raise_for_status()
+        return answer.json()
+
+
+def _parts(api: _Api) -> Iterator[Finding]:
+    health = api.get("/monitor/health")
+    for part in PARTS:
+        state = (health.get(part) or {}).get("status") or "not there"
+        if state == "healthy":
+            yield Finding(f"Airflow's {part}", "ok", "healthy")
+        else:
+            name = part.replace("_", "-")
+            text = f"{state}: no heartbeat in time"
+            yield Finding(f"Airflow's {part}", "fail", text, f"Start {name}; its log says why.")
+
+
+def _pools(api: _Api, env: Mapping[str, str]) -> Iterator[Finding]:
+    for name, (variable, _) in POOLS.items():
+        pool, wanted = api.get(f"/pools/{name}"), _slots(env, name)
+        if pool is None:
+            text = "does not exist: its tasks stay scheduled for ever"
+            yield Finding(f"pool {name}", "fail", text, LOAD_SETTINGS)
+        elif pool["slots"] != wanted:
+            text = f"has {pool['slots']} slots, {variable} says {wanted}"
+            todo = f"{LOAD_SETTINGS}, or set {variable} to what was meant"
+            yield Finding(f"pool {name}", "warn", text, todo)
+        else:
+            yield Finding(f"pool {name}", "ok", f"{wanted} slots")
+
+
+def _connections(api: _Api) -> Iterator[Finding]:
+    for name in CONNECTIONS:
+        connection = api.get(f"/connections/{name}")
+        if connection is None:
+            text = "does not exist (variables AIRFLOW_CONN_… of workers are not seen from here)"
+            yield Finding(f"connection {name}", "fail", text, LOAD_SETTINGS)
+        else:
+            yield Finding(f"connection {name}", "ok", f"to {connection['host']}")
+
+
+def _alerts(api: _Api, env: Mapping[str, str]) -> Iterator[Finding]:
+    connection = api.get(f"/connections/{ALERTS_CONNECTION}") or {}
+    extra = str(connection.get("extra") or "")
+    try:
+        loaded = bool(json.loads(extra or "{}").get("config"))
+    except (ValueError, AttributeError):  # what a person typed; alerting says what is wrong with it
+        loaded = bool(extra)
+    yield alerts_finding(env, loaded=loaded)
+
+
+def alerts_finding(env: Mapping[str, str], *, loaded: bool | None) -> Finding:
+    """Is anybody told when a night fails?
+
+    Args:
+        env: Variables, as the sync reads them.
+        loaded: Whether Airflow's connection has a channel; ``None`` = Airflow was not asked.
+    """
+    if env.get(f"AIRFLOW_CONN_{ALERTS_CONNECTION.upper()}"):  # wins over what is stored
+        return Finding("alerts", "ok", f"AIRFLOW_CONN_{ALERTS_CONNECTION.upper()} is set")
+    if loaded:
+        return Finding("alerts", "ok", f"the connection {ALERTS_CONNECTION} has a channel")
+    if env.get("ALERTS_URL") and loaded is None:
+        return Finding("alerts", "ok", "ALERTS_URL is set")
+    if env.get("ALERTS_URL"):
+        text = f"ALERTS_URL is set, but the connection {ALERTS_CONNECTION} has no channel"
+        return Finding("alerts", "warn", f"{text}: nobody is told", LOAD_SETTINGS)
+    return Finding(
+        "alerts",
+        "warn",
+        "nobody is told when a night fails or is late: ALERTS_URL is not set"
+        + ("" if loaded is None else f", and the connection {ALERTS_CONNECTION} has no channel"),
+        f"Set ALERTS_URL (README, Alerts), then {LOAD_SETTINGS}",
+    )
+
+
+def _dags(api: _Api) -> Iterator[Finding]:
+    errors = api.get("/importErrors")["import_errors"]
+    if errors:
+        files = ", ".join(sorted(error["filename"] or "?" for error in errors))
+        todo = "airflow dags list-import-errors shows the lines; deploy code that imports."
+        yield Finding("Dags", "fail", f"cannot be imported: {files}", todo)
+        return
+    dags = {name: api.get(f"/dags/{name}") for name in DAGS}
+    yield dags_finding({name: dag and dag["is_paused"] for name, dag in dags.items()})
+
+
+def dags_finding(is_paused: Mapping[str, bool | None]) -> Finding:
+    """Are all Dags there, and those of the night switched on? ``None`` = Airflow knows none."""
+    missing = [name for name, paused in is_paused.items() if paused is None]
+    if missing:
+        todo = "See the dag-processor's log, and whether its Dags folder is the right one."
+        return Finding("Dags", "fail", f"not parsed: {', '.join(missing)}", todo)
+    paused = [name for name, paused in is_paused.items() if paused]
+    asleep = [name for name in paused if name in NIGHTLY_JOBS]
+    if asleep:
+        todo = "airflow dags unpause NAME, or the switch in the UI, once the nights shall begin."
+        return Finding("Dags", "warn", f"paused: {', '.join(asleep)}", todo)
+    rest = f"; paused, and not of the night: {', '.join(paused)}" if paused else ", none paused"
+    return Finding("Dags", "ok", f"{len(is_paused)} parsed{rest}")
+
+
+def _slots(env: Mapping[str, str], pool: str) -> int:
+    variable, default = POOLS[pool]
+    text = env.get(variable, "")
+    return int(text) if text.isdecimal() else default

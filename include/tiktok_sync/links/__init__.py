@@ -1,0 +1,1 @@
+"""Which links do store managers connect their accounts with?"""

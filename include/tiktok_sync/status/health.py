@@ -1,0 +1,113 @@
+"""How near are the limits, and what was the operator told of? Rate limit, connections, alerts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tiktok.rate_limit import MAX_PAUSE
+
+ALERTS = 10
+_ENDPOINTS = 20
+
+_RATE_LIMITS = """
+SELECT r.endpoint, r.grants, r.refusals,
+    CASE WHEN r.paused_until > clock_timestamp()
+        AND r.paused_until <= clock_timestamp() + %(max_pause)s THEN r.paused_until
+    END AS paused_until,
+    recent.used, recent.waiting
+FROM rate_limits AS r
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE g.granted_at BETWEEN clock_timestamp() - interval '60 seconds'
+            AND clock_timestamp()) AS used,
+        count(*) FILTER (WHERE g.granted_at > clock_timestamp()
+            AND g.granted_at <= clock_timestamp() + g.wait + interval '1 second') AS waiting
+    FROM rate_limit_grants AS g WHERE g.endpoint = r.endpoint
+) AS recent
+ORDER BY r.endpoint
+LIMIT %(endpoints)s
+"""
+
+# pg_stat_database is open to every role; pg_stat_activity hides other roles' sessions.
+_CONNECTIONS = """
+SELECT coalesce(sum(numbackends), 0)::bigint AS used,
+    coalesce(sum(numbackends) FILTER (WHERE datname = current_database()), 0)::bigint AS ours,
+    current_setting('max_connections')::bigint AS most
+FROM pg_stat_database
+"""
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """Use of one endpoint of TikTok.
+
+    Attributes:
+        endpoint: Its path.
+        used: Calls of the last 60 seconds.
+        waiting: Calls that have a place ahead and wait for it.
+        grants: Calls since ever.
+        refusals: Answers 429 since ever.
+        paused_until: No call before; ``None`` = no pause.
+    """
+
+    endpoint: str
+    used: int
+    waiting: int
+    grants: int
+    refusals: int
+    paused_until: datetime | None
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Connections of the database server: all, those of the store database, and the most."""
+
+    used: int
+    ours: int
+    most: int
+
+    @property
+    def percent(self) -> float:
+        """Share in use."""
+        return 100 * self.used / self.most
+
+
+@dataclass(frozen=True)
+class RaisedAlert:
+    """A row of ``alerts``; ``notified_at`` ``None`` = nobody was told, ``notify_error`` why."""
+
+    kind: str
+    job_name: str
+    run_id: str
+    store_code: str | None
+    message: str
+    raised_at: datetime
+    notified_at: datetime | None
+    notify_error: str | None
+
+
+def rate_limits(conn: Connection) -> list[RateLimit]:
+    """Each endpoint's use; empty while no call was ever made under a limit."""
+    with conn.cursor(row_factory=class_row(RateLimit)) as cursor:
+        return cursor.execute(
+            _RATE_LIMITS.encode(), {"endpoints": _ENDPOINTS, "max_pause": MAX_PAUSE}
+        ).fetchall()
+
+
+def connections(conn: Connection) -> Connections:
+    """How many of the server's connections are in use now."""
+    with conn.cursor(row_factory=class_row(Connections)) as cursor:
+        return cursor.execute(_CONNECTIONS.encode()).fetchall()[0]
+
+
+def last_alerts(conn: Connection) -> list[RaisedAlert]:
+    """The newest alerts, newest first."""
+    with conn.cursor(row_factory=class_row(RaisedAlert)) as cursor:
+        return cursor.execute(
+            "SELECT kind, job_name, run_id, store_code, message, raised_at, notified_at,"
+            " notify_error FROM alerts ORDER BY raised_at DESC, id DESC LIMIT %s",
+            [ALERTS],
+        ).fetchall()

@@ -1,0 +1,93 @@
+"""Who did what to a store, and when? The rows of ``store_audit``: never the data, never a token."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from include.tiktok_sync.errors import StoreTokenStatus
+from include.tiktok_sync.store_db.database import Connection
+
+TIKTOK = "TikTok"
+"""The actor of what an answer or a notice of TikTok did to a store."""
+
+GRANT_MOVES: Mapping[StoreTokenStatus, str] = {
+    "active": "regain_scope",
+    "missing_scope": "lose_scope",
+    "needs_consent": "grant_ended",
+}
+"""What TikTok made of a grant -> the move in :mod:`include.tiktok_sync.stores.lifecycle`."""
+
+_RECORD = """
+INSERT INTO store_audit (store_code, action, actor, details)
+SELECT code, %(action)s, %(actor)s, %(details)s FROM unnest(%(codes)s::text[]) AS code
+"""
+
+
+def record(
+    conn: Connection,
+    action: str,
+    store_codes: Sequence[str],
+    *,
+    actor: str,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a row for each store; call it in the transaction of the change itself.
+
+    Args:
+        conn: The connection that makes the change.
+        action: What was done: a move of :data:`include.tiktok_sync.stores.lifecycle.MOVES`, or
+            similar.
+        store_codes: To which stores.
+        actor: Who did it.
+        details: Counts and states only: the row outlives the store's data.
+    """
+    values = {
+        "action": action,
+        "actor": actor,
+        "details": Jsonb(dict(details or {})),
+        "codes": list(store_codes),
+    }
+    conn.execute(_RECORD, values)
+
+
+def record_grant_move(
+    conn: Connection,
+    code: str,
+    before: StoreTokenStatus,
+    after: StoreTokenStatus,
+    reason: str | None = None,
+    *,
+    actor: str = TIKTOK,
+) -> None:
+    """Write down what an answer of TikTok made of a store's grant; nothing where nothing changed.
+
+    Call it in the transaction of the change. Of a paused or removed store it moves the grant alone.
+
+    Args:
+        conn: The connection that makes the change.
+        code: Which store.
+        before: The grant's state so far.
+        after: Its state now.
+        reason: The cause, for people; never a secret.
+        actor: Who made TikTok answer, where that was a person.
+    """
+    if before == after:
+        return
+    action = "grant_restored" if before == "needs_consent" else GRANT_MOVES[after]
+    details = {"from": before, "to": after, **({"reason": reason} if reason else {})}
+    record(conn, action, [code], actor=actor, details=details)
+
+
+def operating_system_user() -> str:
+    """``user@host`` of this process; a container's user may have a number only."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid-{os.getuid()}"
+    return f"{name}@{socket.gethostname()}"

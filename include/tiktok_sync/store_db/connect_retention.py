@@ -1,0 +1,118 @@
+"""How long is it kept what the connect app wrote down? Old attempts, links and webhook events go.
+
+Gone after ``RETENTION_CONNECT_DAYS``: attempts that are decided, events of TikTok, links that no
+longer open anything. Kept whatever their age, because something still needs them:
+
+* attempts on a link that is still open, and attempts under way (the connect app ends those);
+* the newest attempt that connected a store: it says which account the store had
+  (``connect_known_account``), if no reading of the profile does;
+* links of attempts that are kept.
+
+TikTok repeats an event for 72 hours until it is answered ("Webhooks overview"), and the app refuses
+a signature older than 73 (:data:`include.connect.webhook.TOLERANCE`): no event comes again after
+that, so its row has done what it is for. ``store_audit`` and ``alerts`` have no such rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from psycopg import sql
+from typing_extensions import LiteralString
+
+from include.tiktok_sync.store_db.database import Connection
+
+BATCH = 5_000
+"""Rows that go in one transaction."""
+
+_DECIDED: LiteralString = """
+a.finished_at < %(before)s AND NOT EXISTS (
+    SELECT FROM connect_links AS o
+    WHERE o.link_hash = a.link_hash AND o.used_at IS NULL AND o.revoked_at IS NULL
+        AND o.expires_at > %(now)s)
+AND (a.outcome NOT IN ('connected', 'missing_scope') OR EXISTS (
+    SELECT FROM connect_attempts AS n
+    WHERE n.store_code = a.store_code AND n.outcome IN ('connected', 'missing_scope')
+        AND (n.finished_at, n.attempt_id) > (a.finished_at, a.attempt_id)))
+"""
+_OVER: LiteralString = f"""
+least(l.used_at, l.revoked_at, l.expires_at) < %(before)s AND NOT EXISTS (
+    SELECT FROM connect_attempts AS a
+    WHERE a.link_hash = l.link_hash AND ({_DECIDED}) IS NOT TRUE)
+"""
+
+# Table, its key, its name in the rule. Attempts first: a link goes with the last of its attempts.
+_RULES: tuple[tuple[str, str, str, LiteralString], ...] = (
+    ("connect_attempts", "attempt_id", "a", _DECIDED),
+    ("connect_links", "link_hash", "l", _OVER),
+    ("webhook_events", "event_hash", "e", "e.received_at < %(before)s"),
+)
+
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What went of one table, or would."""
+
+    table: str
+    rows: int
+
+
+def forget_connecting(
+    conn: Connection, days: int, *, now: datetime, dry_run: bool, batch: int = BATCH
+) -> list[Forgotten]:
+    """Remove what is older than so many days and needed by nothing.
+
+    Doing it again finds nothing more to do. Rows that somebody else has locked are left for the
+    next time, so nobody waits for it.
+
+    Args:
+        conn: Autocommit, as the owner of the tables.
+        days: How long it is kept; 0 = for ever.
+        now: From which the days are counted.
+        dry_run: Change nothing, count what would go.
+        batch: Rows in one transaction, at most.
+
+    Returns:
+        The tables of which rows go.
+    """
+    if not days:
+        return []
+    moments = {"now": now, "before": now - timedelta(days=days)}
+    found = []
+    for table, key, alias, rule in _RULES:
+        old = sql.SQL("FROM {} AS {} WHERE ").format(
+            sql.Identifier(table), sql.Identifier(alias)
+        ) + sql.SQL(rule)
+        rows = (
+            _count(conn, old, moments)
+            if dry_run
+            else _delete(conn, table, key, old, {**moments, "batch": batch})
+        )
+        if rows:
+            log.info("Would go" if dry_run else "Gone", table=table, rows=rows)
+            found.append(Forgotten(table, rows))
+    return found
+
+
+def _count(conn: Connection, old: sql.Composed, values: Mapping[str, object]) -> int:
+    row = conn.execute(sql.SQL("SELECT count(*) ") + old, values).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _delete(
+    conn: Connection, table: str, key: str, old: sql.Composed, values: Mapping[str, object]
+) -> int:
+    begin = sql.SQL("DELETE FROM {} WHERE {} IN (SELECT {} ").format(
+        sql.Identifier(table), sql.Identifier(key), sql.Identifier(key)
+    )
+    statement = begin + old + sql.SQL(" LIMIT %(batch)s FOR UPDATE SKIP LOCKED)")
+    gone = 0
+    while rows := conn.execute(statement, values).rowcount:
+        gone += rows
+    return gone

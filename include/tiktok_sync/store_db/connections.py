@@ -1,0 +1,58 @@
+"""How many connections to the store database are in use?
+
+The earlier system told so of its pool once a minute. Here each store in flight has a connection of
+its own, in whatever process it runs, so the server is asked.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from psycopg.rows import class_row
+
+from include.tiktok_sync.store_db.database import Connection
+
+_ASK = """
+SELECT count(*) AS total, count(*) FILTER (WHERE state = 'idle') AS idle,
+    count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting,
+    current_setting('max_connections')::int AS most
+FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend'
+    AND (starts_with(application_name, 'airflow:')
+        OR starts_with(application_name, 'tiktok_sync'))
+"""
+
+
+@dataclass(frozen=True)
+class ConnectionUse:
+    """The product's connections, by the names it gives them.
+
+    Attributes:
+        total: All of them.
+        idle: Those whose process waits for TikTok or computes, and asks nothing.
+        waiting: Those that wait for a lock.
+        most: How many the server takes, of all its users together.
+    """
+
+    total: int
+    idle: int
+    waiting: int
+    most: int
+
+    def line(self) -> str:
+        """The earlier system's log line, which its users' tools look for."""
+        told = {
+            "totalCount": self.total,
+            "idleCount": self.idle,
+            "waitingCount": self.waiting,
+            "msg": "Database pool statistics",
+            "maxConnections": self.most,
+        }
+        return json.dumps(told, separators=(",", ":"))
+
+
+def connection_use(conn: Connection) -> ConnectionUse:
+    """Count them; those of other logins show no name and are left out."""
+    with conn.cursor(row_factory=class_row(ConnectionUse)) as cursor:
+        return cursor.execute(_ASK).fetchall()[0]

@@ -1,0 +1,212 @@
+"""How long are a video's figures of each day kept? Thin old days, drop old months; or only say so.
+
+The table ``video_daily_stats`` is what grows: a row a video and day. Days older
+than ``RETENTION_DAILY_DAYS`` are thinned to one a week: the newest that each video has in it, and a
+late one only where none was observed in time. Whole months older than ``RETENTION_WEEKLY_DAYS`` are
+dropped. Profiles, videos and logs stay. What the connect app wrote down:
+:mod:`include.tiktok_sync.store_db.connect_retention`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from include.tiktok_sync.days import next_month
+from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableError
+from include.tiktok_sync.store_db.database import Connection
+
+DEFAULT_DAILY_DAYS = 400
+"""More than a year, so that every day can be compared with the same one of the year before."""
+
+LEAST_DAYS = 62
+"""The views look 30 days back, and a backfill may write the month before."""
+
+DEFAULT_CONNECT_DAYS = 180
+"""Half a year: long enough to ask who connected a store, and how often it went wrong."""
+
+LEAST_CONNECT_DAYS = 7
+"""TikTok repeats an event for three days, and its row is what makes it count once."""
+
+_PARENT = "video_daily_stats"
+_LOCK_TIMEOUT = "10s"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class RetentionSettings:
+    """How long figures are kept.
+
+    Attributes:
+        daily_days: Days for which every day is kept; 0 = all of them, for ever.
+        weekly_days: Days for which one day a week is kept; 0 = for ever.
+        connect_days: Days for which the connect app's attempts, links and events are kept; 0 = for
+            ever.
+        apply: Whether the weekly run does it, instead of saying what it would do
+            (``RETENTION_APPLY=yes``).
+    """
+
+    daily_days: int = DEFAULT_DAILY_DAYS
+    weekly_days: int = 0
+    connect_days: int = DEFAULT_CONNECT_DAYS
+    apply: bool = False
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> RetentionSettings:
+        """Read and check the variables ``RETENTION_…``.
+
+        Raises:
+            ConfigurationError: A value cannot be used; the message names the variable.
+        """
+        daily = _days(env, "RETENTION_DAILY_DAYS", DEFAULT_DAILY_DAYS)
+        weekly = _days(env, "RETENTION_WEEKLY_DAYS", 0)
+        connect = _days(env, "RETENTION_CONNECT_DAYS", DEFAULT_CONNECT_DAYS, LEAST_CONNECT_DAYS)
+        if weekly and daily and weekly < daily:
+            message = (
+                f"RETENTION_WEEKLY_DAYS ({weekly}) is smaller than RETENTION_DAILY_DAYS ({daily}):"
+                " days would be dropped that are to be kept. Raise it, or set it to 0 (for ever)."
+            )
+            raise ConfigurationError(message)
+        text = env.get("RETENTION_APPLY") or "no"
+        if text not in {"yes", "no"}:
+            message = f"RETENTION_APPLY must be yes or no, not {text!r}."
+            raise ConfigurationError(message)
+        return cls(daily, weekly, connect, apply=text == "yes")
+
+
+@dataclass(frozen=True)
+class Month:
+    """What is done, or would be, to one month.
+
+    Attributes:
+        partition: Its table.
+        action: ``thin`` or ``drop``.
+        rows: Rows that go.
+    """
+
+    partition: str
+    action: Literal["thin", "drop"]
+    rows: int
+
+
+def apply_retention(
+    conn: Connection, settings: RetentionSettings, *, today: date, dry_run: bool
+) -> list[Month]:
+    """Thin and drop; each month is a transaction of its own, so a broken run loses nothing.
+
+    Doing it again finds nothing more to do. A reader or writer is never waited for longer than ten
+    seconds while others wait behind us: then it gives up, and the next run goes on.
+
+    Args:
+        conn: Autocommit, as the owner of the tables.
+        settings: How long figures are kept.
+        today: From which the days are counted.
+        dry_run: Change nothing, count what would go.
+
+    Returns:
+        The months of which rows go, the oldest first.
+
+    Raises:
+        DatabaseUnavailableError: A table was in use for too long.
+    """
+    done = []
+    for month in _plan(conn, settings, today):
+        try:
+            found = _treat(conn, *month, dry_run=dry_run)
+        except psycopg.errors.LockNotAvailable as error:
+            message = f"{month[1]} was in use for too long. It is tried again."
+            raise DatabaseUnavailableError(message, retry_after_s=300) from error
+        if found.rows or found.action == "drop":
+            log.info(
+                "Would go" if dry_run else "Gone",
+                partition=found.partition,
+                action=found.action,
+                rows=found.rows,
+            )
+            done.append(found)
+    return done
+
+
+def _plan(
+    conn: Connection, settings: RetentionSettings, today: date
+) -> Iterator[tuple[Literal["thin", "drop"], str, date]]:
+    """Months to look at: action, partition, the first day that is left alone."""
+    # Whole weeks only: a week that is thinned in two parts would keep two days.
+    keep_all = _monday(today - timedelta(days=settings.daily_days))
+    keep_any = today - timedelta(days=settings.weekly_days)
+    for partition, first in _partitions(conn):
+        following = next_month(first)
+        if settings.weekly_days and following <= keep_any:
+            yield "drop", partition, following
+        elif settings.daily_days and first < keep_all:
+            yield "thin", partition, keep_all
+
+
+def _partitions(conn: Connection) -> list[tuple[str, date]]:
+    """Every monthly partition with its first day, the oldest first."""
+    rows = conn.execute(
+        "SELECT c.relname, to_date(right(c.relname, 7), 'YYYY_MM') FROM pg_inherits i"
+        " JOIN pg_class c ON c.oid = i.inhrelid"
+        " WHERE i.inhparent = %s::regclass AND c.relname ~ '_\\d{4}_\\d{2}$' ORDER BY 2",
+        [_PARENT],
+    )
+    return [(name, first) for name, first in rows]
+
+
+def _treat(
+    conn: Connection,
+    action: Literal["thin", "drop"],
+    partition: str,
+    before: date,
+    *,
+    dry_run: bool,
+) -> Month:
+    table = sql.Identifier(partition)
+    with conn.transaction():
+        conn.execute("SELECT set_config('lock_timeout', %s, true)", [_LOCK_TIMEOUT])
+        if action == "drop":
+            rows = _count(conn, sql.SQL("SELECT count(*) FROM {}").format(table), {})
+            if not dry_run:
+                conn.execute(sql.SQL("DROP TABLE {}").format(table))
+            return Month(partition, action, rows)
+        if dry_run:
+            query = sql.SQL("SELECT count(*) FROM {} d WHERE ").format(table) + _OLDER_OF_A_WEEK
+            return Month(partition, action, _count(conn, query, {"before": before}))
+        query = sql.SQL("DELETE FROM {} d WHERE ").format(table) + _OLDER_OF_A_WEEK
+        return Month(partition, action, conn.execute(query, {"before": before}).rowcount)
+
+
+# The week may begin in the month before, or end in the next; the row that stays is looked up by
+# primary key: the newest in time, and the newest late one only where the week has no other.
+_OLDER_OF_A_WEEK = sql.SQL(
+    "d.snapshot_date < %(before)s AND EXISTS (SELECT FROM video_daily_stats n"
+    " WHERE n.video_id = d.video_id"
+    " AND n.snapshot_date >= date_trunc('week', d.snapshot_date)::date"
+    " AND n.snapshot_date < date_trunc('week', d.snapshot_date)::date + 7"
+    " AND (NOT n.is_late, n.snapshot_date) > (NOT d.is_late, d.snapshot_date))"
+)
+
+
+def _count(conn: Connection, query: sql.Composed, values: Mapping[str, object]) -> int:
+    row = conn.execute(query, values).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _monday(day: date) -> date:
+    return day - timedelta(days=day.weekday())
+
+
+def _days(env: Mapping[str, str], name: str, default: int, least: int = LEAST_DAYS) -> int:
+    text = env.get(name, "").strip() or str(default)
+    if not text.isdecimal() or 0 < int(text) < least:
+        message = f"{name} must be 0 (for ever) or at least {least} days, not {text!r}."
+        raise ConfigurationError(message)
+    return int(text)

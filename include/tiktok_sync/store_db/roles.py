@@ -1,0 +1,288 @@
+"""Who may do what in the product's database? Its roles, made and kept up to date.
+
+``tiktok_sync``  owns the product's objects and nothing else: the sync and its commands.
+``analyst``      reads the views, read-only: no table, so no token, not even as ciphertext.
+``monitor``      the same, and the tables of runs and rate limit: what Grafana shows.
+``tiktok_connect``  the connect app's, see :mod:`include.tiktok_sync.store_db.connect_role`.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from typing_extensions import LiteralString
+
+from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.store_db.connect_role import DEFAULT_ROLE, ensure_connect_role
+from include.tiktok_sync.store_db.database import Connection, connect, database_errors
+from include.tiktok_sync.store_db.schema import upgrade
+
+ANALYST = "analyst"
+MONITOR = "monitor"
+READERS = (ANALYST, MONITOR)
+MONITORED = ("sync_logs", "rate_limits", "rate_limit_grants")
+"""Tables that ``monitor`` reads beside the views."""
+
+CONNECTION_LIMITS = {ANALYST: 10, MONITOR: 10, DEFAULT_ROLE: 40}
+"""Connections at most, of the 100 that ``store-db`` takes; 40 are the connect app's threads."""
+
+_OPEN_TO_ALL = """
+SELECT oid::regprocedure::text, proname ~ 'advisory' FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace
+    AND (proname = ANY ('{lo_creat,lo_create,lo_from_bytea,lo_import,lo_open,lo_put,lo_truncate,
+        lo_truncate64,lo_unlink,lowrite}') OR proname ~ '^pg_(try_)?advisory_(xact_)?lock')
+ORDER BY 1
+"""
+# Postgres lets every login call these, also one that may not write: a large object of another role
+# stops each pg_dump that includes them, and an advisory lock stops each migration.
+
+_OWNED_BY_ADMIN = """
+WITH object AS (
+    SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+        relname AS name, 'pg_class'::regclass AS catalog, oid, relowner AS owner
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'S')
+    UNION ALL
+    SELECT 'TYPE', typname, 'pg_type'::regclass, oid, typowner
+    FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'
+)
+SELECT format('ALTER %%s public.%%I OWNER TO %%I', kind, name, %s::text) FROM object
+WHERE owner = current_user::regrole AND NOT EXISTS (
+    SELECT FROM pg_depend AS d
+    WHERE d.classid = object.catalog AND d.objid = object.oid AND d.deptype IN ('a', 'i', 'e'))
+ORDER BY kind, name
+"""
+# A sequence of a column goes with its table, and what belongs to an extension stays.
+
+_OF_VIEWS = """
+SELECT DISTINCT p.oid::regprocedure::text FROM pg_proc AS p
+JOIN pg_depend AS d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
+    AND d.classid = 'pg_rewrite'::regclass
+WHERE p.pronamespace = 'public'::regnamespace AND NOT p.prosecdef
+ORDER BY 1
+"""
+# Whoever reads a view calls its functions with rights of their own.
+
+_APPLICATION = "tiktok_sync:db-prepare"
+
+
+def prepare(
+    admin_url: str,
+    url: str,
+    *,
+    analyst_password: str = "",
+    monitor_password: str = "",
+    connect_password: str = "",
+) -> str:
+    """Make roles and database where they are missing, upgrade the schema, grant what is granted.
+
+    Doing it again changes nothing, except that passwords become the given ones, new views are
+    granted too, and rights beyond the declared ones are taken back. It never takes a login away:
+    that is ``ALTER ROLE … NOLOGIN``.
+
+    Args:
+        admin_url: libpq URL of a role that may make roles and databases.
+        url: libpq URL of the product's database, past any pooler; its user and password become
+            the sync's.
+        analyst_password: Of the role ``analyst``; empty = it stays as it is, and a new one cannot
+            log in.
+        monitor_password: Of the role ``monitor``; likewise.
+        connect_password: Of the role ``tiktok_connect``; likewise.
+
+    Returns:
+        The schema's revision.
+
+    Raises:
+        ConfigurationError: A URL is none, or the product's has no user, password or database; the
+            database is newer than this code; the admin may not make roles.
+        DatabaseUnavailableError: The server cannot be reached.
+    """
+    user, password, database = _parts(url)
+    with connect(admin_url, application_name=_APPLICATION) as admin, database_errors():
+        try:
+            _create_role(admin, user, password)
+            _create_role(admin, ANALYST, analyst_password)
+            _create_role(admin, MONITOR, monitor_password)
+            _create_role(admin, DEFAULT_ROLE, connect_password)
+            _create_database(admin, database, owner=user)
+        except psycopg.errors.InsufficientPrivilege as error:
+            message = (
+                "The role of STORE_DB_ADMIN_URL may not make roles or databases:"
+                f" {error.diag.message_primary}. Give it CREATEROLE and CREATEDB."
+            )
+            raise ConfigurationError(message) from error
+        for role, most in CONNECTION_LIMITS.items():
+            limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}")
+            admin.execute(limit.format(sql.Identifier(role), sql.Literal(most)))
+        for reader in READERS:
+            _run(admin, "ALTER ROLE {} SET default_transaction_read_only = on", reader)
+            _run(admin, "ALTER ROLE {} SET statement_timeout = '5min'", reader)
+            _run(admin, "ALTER ROLE {} SET idle_in_transaction_session_timeout = '5min'", reader)
+            _run(admin, "GRANT CONNECT ON DATABASE {} TO {}", database, reader)
+    revision = upgrade(url)
+    with (
+        connect(make_conninfo(admin_url, dbname=database), application_name=_APPLICATION) as admin,
+        database_errors(),
+    ):
+        close_builtins(admin, user)
+    with connect(url, application_name=_APPLICATION) as conn, database_errors():
+        grant_reading(conn)
+        ensure_connect_role(conn)
+    return revision
+
+
+def prepare_airflow(admin_url: str, metadata_url: str, results_url: str) -> None:
+    """Make the roles of Airflow's own server, each with one database, and neither a superuser.
+
+    A database that the superuser owns, as all before this did, is handed over with its contents.
+
+    Args:
+        admin_url: libpq URL of the server's superuser.
+        metadata_url: SQLAlchemy URL of Airflow's database, with the role and password to make.
+        results_url: The same for the database of Celery's results, all that a worker may reach.
+
+    Raises:
+        ConfigurationError: A URL is none, or has no user, password or database; or names the
+            superuser itself.
+        DatabaseUnavailableError: The server cannot be reached.
+    """
+    setting = "AIRFLOW_DB_ADMIN_URL"
+    for url in (metadata_url, results_url):
+        user, password, database = _parts(_libpq(url))
+        with (
+            connect(admin_url, application_name=_APPLICATION, setting=setting) as admin,
+            database_errors(),
+        ):
+            if _exists(admin, "SELECT FROM pg_roles WHERE rolname = %s AND rolsuper", user):
+                message = (
+                    f"The role {user} of Airflow's database is a superuser. Name another one in"
+                    " AIRFLOW__DATABASE__SQL_ALCHEMY_CONN and AIRFLOW__CELERY__RESULT_BACKEND."
+                )
+                raise ConfigurationError(message)
+            _create_role(admin, user, password)
+            _create_database(admin, database, owner=user)
+            _run(admin, "ALTER DATABASE {} OWNER TO {}", database, user)
+        with (
+            connect(
+                make_conninfo(admin_url, dbname=database),
+                application_name=_APPLICATION,
+                setting=setting,
+            ) as admin,
+            database_errors(),
+            admin.transaction(),
+        ):
+            for (statement,) in admin.execute(_OWNED_BY_ADMIN, [user]).fetchall():
+                admin.execute(statement)
+
+
+def _libpq(url: str) -> str:
+    """A URL of SQLAlchemy or Celery (``db+postgresql+psycopg2://…``) as libpq reads it."""
+    return re.sub(r"^(?:db\+)?postgresql\+\w+://", "postgresql://", url)
+
+
+def close_builtins(admin: Connection, owner: str) -> None:
+    """Take large objects and advisory locks away from every login but the owner and superusers.
+
+    Only a superuser can: elsewhere (a managed Postgres) they stay open to all, and what protects is
+    that backups leave large objects out and that migrations wait for a bounded time.
+
+    Args:
+        admin: In the product's database.
+        owner: The sync's role: migrations and the connect app's functions take advisory locks.
+    """
+    if admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() != (
+        True,
+    ):
+        return
+    with admin.transaction():
+        for name, is_lock in admin.execute(_OPEN_TO_ALL).fetchall():
+            function = sql.SQL(name)  # quoted by Postgres itself (regprocedure)
+            admin.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(function))
+            if is_lock:
+                admin.execute(
+                    sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(
+                        function, sql.Identifier(owner)
+                    )
+                )
+
+
+def grant_reading(conn: Connection) -> None:
+    """Let the readers read every view of the schema ``public``, and let nobody do more.
+
+    Also takes back what a restore leaves open: without its own privileges a dump comes back with
+    Postgres's defaults, and by these everyone may call every function.
+
+    Args:
+        conn: As the owner of the views.
+    """
+    views = [
+        name
+        for (name,) in conn.execute(
+            "SELECT viewname FROM pg_views WHERE schemaname = 'public' AND viewowner = current_user"
+            " ORDER BY 1"
+        )
+    ]
+    with conn.transaction():
+        conn.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        conn.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC")
+        conn.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC")
+        # Of functions to come: from a migration, or from a restore.
+        conn.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+        functions = [name for (name,) in conn.execute(_OF_VIEWS).fetchall()]
+        for reader in READERS:
+            _run(conn, "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}", reader)
+            _run(conn, "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM {}", reader)
+            for function in functions:
+                grant = sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}")
+                conn.execute(grant.format(sql.SQL(function), sql.Identifier(reader)))
+            _run(conn, "GRANT USAGE ON SCHEMA public TO {}", reader)
+            for name in (*views, *(MONITORED if reader == MONITOR else ())):
+                _run(conn, "GRANT SELECT ON {} TO {}", name, reader)
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        parts = {}  # libpq's text can hold a part of the password
+    found = [str(parts.get(name) or "") for name in ("user", "password", "dbname")]
+    if not all(found):
+        message = (
+            "The URL of the product's database must name user, password and database"
+            " (postgresql://user:password@host:port/database)."
+        )
+        raise ConfigurationError(message)
+    return found[0], found[1], found[2]
+
+
+def _create_role(admin: Connection, name: str, password: str) -> None:
+    if not _exists(admin, "SELECT FROM pg_roles WHERE rolname = %s", name):
+        _run(admin, "CREATE ROLE {}", name)
+    if not password:  # a role that logs in already got its password elsewhere, and keeps it
+        return
+    # Hashed here, so that the server never sees (or logs) the password itself.
+    secret = admin.pgconn.encrypt_password(
+        password.encode(), name.encode(), b"scram-sha-256"
+    ).decode()
+    admin.execute(
+        sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(secret))
+    )
+
+
+def _create_database(admin: Connection, name: str, *, owner: str) -> None:
+    if not _exists(admin, "SELECT FROM pg_database WHERE datname = %s", name):
+        # Whoever is no superuser may give a database only to a role it belongs to.
+        _run(admin, "GRANT {} TO CURRENT_USER", owner)
+        _run(admin, "CREATE DATABASE {} OWNER {}", name, owner)
+    _run(admin, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+
+
+def _exists(conn: Connection, query: LiteralString, name: str) -> bool:
+    return conn.execute(query, [name]).fetchone() is not None
+
+
+def _run(conn: Connection, statement: LiteralString, *names: str) -> None:
+    """Execute a statement; each ``{}`` of it stands for one of the names."""
+    conn.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

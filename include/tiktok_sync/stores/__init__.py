@@ -1,0 +1,1 @@
+"""Which stores are there, how do they come and go?"""

@@ -1,0 +1,59 @@
+"""Which store holds a TikTok account? One at a time: two would refresh each other to death.
+
+A store holds its account until it is removed; the database says so in one place,
+``held_accounts()``, and refuses a second holder whoever writes (migration 0009).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from include.tiktok_sync.store_db.database import Connection
+
+_OTHERS = """
+SELECT wanted.store_code, (
+    SELECT min(held.store_code) FROM held_accounts() AS held
+    WHERE held.open_id = wanted.open_id AND held.store_code <> wanted.store_code)
+FROM unnest(%s::text[], %s::text[]) AS wanted (store_code, open_id)
+"""
+_OTHER_THAN = """
+SELECT min(held.store_code) FROM store_tokens AS own JOIN held_accounts() AS held USING (open_id)
+WHERE own.store_code = %s AND held.store_code <> own.store_code
+"""
+_DOUBLES = """
+SELECT array_agg(store_code ORDER BY store_code) FROM held_accounts()
+GROUP BY open_id HAVING count(*) > 1 ORDER BY 1
+"""
+
+
+def lock(conn: Connection) -> None:
+    """Let no account change hands until the surrounding transaction ends.
+
+    Take it before any row: the connect app does too.
+    """
+    conn.execute("SELECT lock_accounts()")
+
+
+def other_holders(conn: Connection, wanted: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Which store already holds the account that another one is to get.
+
+    Args:
+        conn: The database.
+        wanted: Pairs of store code and ``open_id``.
+
+    Returns:
+        Store code -> another store that holds its account; without those that are free.
+    """
+    codes, open_ids = [code for code, _ in wanted], [account for _, account in wanted]
+    return {code: other for code, other in conn.execute(_OTHERS, [codes, open_ids]) if other}
+
+
+def other_holder(conn: Connection, store_code: str) -> str | None:
+    """Another store that holds this one's account; ``None`` = none does."""
+    row = conn.execute(_OTHER_THAN, [store_code]).fetchone()
+    return row[0] if row else None
+
+
+def doubles(conn: Connection) -> list[list[str]]:
+    """Stores that hold one account together, from before it was refused."""
+    return [row[0] for row in conn.execute(_DOUBLES)]

@@ -1,0 +1,136 @@
+"""Everything known of a store, to files: one table after the other, memory flat, never a token."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from psycopg import sql
+
+from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.store_db import store_tables
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.store_db.store_tables import StoreTable
+from include.tiktok_sync.stores.csv_cells import csv_lines
+
+Format = Literal["csv", "jsonl"]
+OnTable = Callable[[str, int], None]
+"""Told of each table and its exported rows."""
+
+
+def export_to_folder(
+    conn: Connection, code: str, folder: Path, kind: Format, *, on_table: OnTable | None = None
+) -> dict[str, int]:
+    """Write a file for each table, as of one moment; the folder appears when all is written.
+
+    CSV is for spreadsheets (:mod:`include.tiktok_sync.stores.csv_cells`): texts that begin like a
+    formula have an apostrophe in front, and NULL is an empty unquoted cell. JSON lines are for
+    programs: an object each, every value as it is.
+
+    Args:
+        conn: Autocommit connection.
+        code: Which store.
+        folder: Must not exist; readable by its owner only.
+        kind: Format and file name extension.
+        on_table: For a progress display.
+
+    Returns:
+        Rows by table.
+
+    Raises:
+        ConfigurationError: The folder exists or cannot be written.
+    """
+    if folder.exists():
+        message = f"{folder} exists already. Move it away, or choose another with --to."
+        raise ConfigurationError(message)
+    half = folder.with_name(f".{folder.name}.half")
+    rows: dict[str, int] = {}
+    try:
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(mode=0o700, parents=True)
+        with _one_moment(conn):
+            for table in store_tables.tables(conn, with_kept=True):
+                with (half / f"{table.name}.{kind}").open("wb") as file:
+                    rows[table.name] = _COPY[kind](conn, table, code, file)
+                if on_table:
+                    on_table(table.name, rows[table.name])
+        half.rename(folder)
+    except OSError as error:
+        message = f"{folder} cannot be written: {error.strerror}."
+        raise ConfigurationError(message) from error
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return rows
+
+
+def export_as_stream(
+    conn: Connection, code: str, file: BinaryIO, *, on_table: OnTable | None = None
+) -> dict[str, int]:
+    """Write JSON lines of all tables, each with its table: ``{"table": …, "row": {…}}``.
+
+    Args:
+        conn: Autocommit connection.
+        code: Which store.
+        file: Where to.
+        on_table: For a progress display.
+
+    Returns:
+        Rows by table.
+    """
+    rows: dict[str, int] = {}
+    with _one_moment(conn):
+        for table in store_tables.tables(conn, with_kept=True):
+            rows[table.name] = _copy_jsonl(conn, table, code, file, named=True)
+            if on_table:
+                on_table(table.name, rows[table.name])
+    return rows
+
+
+@contextmanager
+def _one_moment(conn: Connection) -> Iterator[None]:
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
+
+
+def _selection(table: StoreTable) -> sql.Composed:
+    return sql.SQL("SELECT {} FROM {} WHERE store_code = %s ORDER BY {}").format(
+        sql.SQL(", ").join(map(sql.Identifier, table.columns)),
+        sql.Identifier(table.name),
+        sql.SQL(", ").join(map(sql.Identifier, table.key)) if table.key else sql.SQL("1"),
+    )
+
+
+def _copy_csv(conn: Connection, table: StoreTable, code: str, file: BinaryIO) -> int:
+    query = sql.SQL("COPY ({}) TO STDOUT").format(_selection(table))
+    with conn.cursor() as cursor:
+        with cursor.copy(query, [code]) as copy:
+            copy.set_types(["text"] * len(table.columns))
+            lines = csv_lines(table.columns, copy.rows(), numbers=table.numbers)
+            file.writelines(line.encode() for line in lines)
+        return cursor.rowcount
+
+
+def _copy_jsonl(
+    conn: Connection, table: StoreTable, code: str, file: BinaryIO, *, named: bool = False
+) -> int:
+    shape = (
+        sql.SQL("json_build_object('table', {}::text, 'row', row_to_json(r))")
+        if named
+        else sql.SQL("row_to_json(r)")
+    )
+    query = sql.SQL("COPY (SELECT {}::text FROM ({}) AS r) TO STDOUT").format(
+        shape.format(sql.Literal(table.name)), _selection(table)
+    )
+    with conn.cursor() as cursor:
+        with cursor.copy(query, [code]) as copy:
+            copy.set_types(["text"])
+            file.writelines(f"{line}{os.linesep}".encode() for (line,) in copy.rows())
+        return cursor.rowcount
+
+
+_COPY = {"csv": _copy_csv, "jsonl": _copy_jsonl}

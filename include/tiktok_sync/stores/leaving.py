@@ -1,0 +1,137 @@
+"""A store leaves: take its access back at TikTok, and erase what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from include.tiktok_sync.days import utc_now
+from include.tiktok_sync.errors import DataError, NeedsConsentError, RetriableError
+from include.tiktok_sync.store_db import audit, store_tables
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.stores import accounts
+from include.tiktok_sync.stores.lifecycle import Lifecycle
+from include.tiktok_sync.tiktok.oauth import OAuthClient
+from include.tiktok_sync.tokens.source import TokenSource
+from include.tiktok_sync.tokens.store import TokenStore
+
+ENDED_BEFORE = "removed; TikTok had ended its grant before"
+
+
+def disconnect(
+    code: str, lifecycle: Lifecycle, *, source: TokenSource | None, oauth: OAuthClient | None
+) -> str:
+    """Remove a store from the syncs, then revoke its grant at TikTok.
+
+    In this order, so that TikTok's trouble never keeps a store in. Doing it again goes on where it
+    stopped.
+
+    Args:
+        code: Which store.
+        lifecycle: Moves it.
+        source: Its tokens; ``None`` = leave the grant at TikTok alone.
+        oauth: Revokes; with ``source``.
+
+    Returns:
+        What came of it, for people.
+
+    Raises:
+        SyncError: The store is removed, but its grant could not be revoked.
+    """
+    lifecycle.remove(code)
+    conn = lifecycle.conn
+    if not _has_living_grant(conn, code):
+        return "removed; it had no living grant"
+    if other := accounts.other_holder(conn, code):
+        # TikTok takes an account's access back as a whole, whichever token it is shown.
+        outcome = f"removed; its grant was left alone: store {other} has the same account"
+        left_alone = True
+    elif source is None or oauth is None:
+        outcome, left_alone = "removed; its grant at TikTok was left alone", True
+    else:
+        revoked = _revoke(source, oauth)
+        outcome = "removed and its grant revoked at TikTok" if revoked else ENDED_BEFORE
+        left_alone = False
+    with conn.transaction():
+        reason = f"Disconnected on {utc_now():%Y-%m-%d}" + (", not revoked" if left_alone else "")
+        TokenStore(conn).mark(code, "needs_consent", f"{reason}. Connect the account again.")
+        details = {"at_tiktok": not left_alone}
+        audit.record(conn, "revoke", [code], actor=lifecycle.actor, details=details)
+    return outcome
+
+
+def _revoke(source: TokenSource, oauth: OAuthClient) -> bool:
+    """Revoke with a token that lives for sure; False = the grant was dead already.
+
+    Raises:
+        OtherAppError: Only the app that the grant was given to can end it.
+    """
+    source.require_own_app()
+    try:
+        token = source.access_token()
+        try:
+            oauth.revoke(token)
+        except NeedsConsentError:
+            # "invalid_grant" is said of an ended token too: only a fresh one proves anything.
+            token = source.replace_rejected(token)
+        else:
+            return True
+    except NeedsConsentError:
+        return False
+    try:
+        oauth.revoke(token)
+    except NeedsConsentError as error:
+        message = "TikTok does not revoke a grant whose token it has just renewed. Try again."
+        raise RetriableError(message, detail=error.detail, log_id=error.log_id) from error
+    return True
+
+
+def erase(
+    code: str, lifecycle: Lifecycle, *, on_table: Callable[[str, int], None] | None = None
+) -> dict[str, int]:
+    """Delete every row of a removed store, in one transaction; its audit rows stay.
+
+    Args:
+        code: Which store.
+        lifecycle: Allows it, and says who.
+        on_table: Told of each table and its deleted rows, for a progress display.
+
+    Returns:
+        Deleted rows by table.
+
+    Raises:
+        DataError: The store was not disconnected, or its grant is not revoked yet.
+        ConfigurationError: There is no such store.
+    """
+    conn = lifecycle.conn
+    with conn.transaction():
+        check_erasable(code, lifecycle)
+        # From here on nothing can be written for it: a row that refers to it needs this lock.
+        conn.execute("SELECT FROM stores WHERE store_code = %s FOR UPDATE", [code])
+        deleted = {}
+        for table in store_tables.tables(conn):
+            deleted[table.name] = store_tables.delete(conn, table, code)
+            if on_table:
+                on_table(table.name, deleted[table.name])
+        audit.record(conn, "erase", [code], actor=lifecycle.actor, details={"rows": deleted})
+    return deleted
+
+
+def check_erasable(code: str, lifecycle: Lifecycle) -> None:
+    """Refuse unless the store was disconnected and its grant has ended; hold its row.
+
+    Raises:
+        DataError: It was not.
+        ConfigurationError: There is no such store.
+    """
+    lifecycle.locked_for("erase", code)
+    if _has_living_grant(lifecycle.conn, code):
+        message = (
+            f"Store {code} is removed, but its grant is not revoked yet, and without its tokens it"
+            " never could be. Run stores disconnect again first."
+        )
+        raise DataError(message)
+
+
+def _has_living_grant(conn: Connection, code: str) -> bool:
+    query = "SELECT FROM store_tokens WHERE store_code = %s AND status <> 'needs_consent'"
+    return conn.execute(query, [code]).fetchone() is not None

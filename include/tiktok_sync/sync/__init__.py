@@ -1,0 +1,1 @@
+"""How is one store, and one run, done?"""

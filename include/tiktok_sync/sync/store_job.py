@@ -1,0 +1,49 @@
+"""What a job does with one store, and what comes of it when all goes well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from include.tiktok_sync.jobs import StoreRun
+from include.tiktok_sync.sync.repository import StoreRepository
+from include.tiktok_sync.sync.sync_log import StoreResult
+from include.tiktok_sync.tiktok.client import CallCounts, TikTokClient
+
+
+@dataclass(frozen=True)
+class StoreOutcome:
+    """Success of one store in one run.
+
+    Attributes:
+        message: One line for the person.
+        details: Counts for ``sync_logs.details``.
+    """
+
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoreReport:
+    """What came of one store in one run, as it is recorded, for those who tell of it elsewhere.
+
+    Attributes:
+        result: Its row in ``sync_logs``; of a dry run, the row it would have had.
+        calls: What its calls cost, by endpoint.
+        dry_run: Nothing was written; its rows are those that would have been.
+    """
+
+    result: StoreResult
+    calls: Mapping[str, CallCounts] = field(default_factory=dict)
+    dry_run: bool = False
+
+
+class StoreJob(Protocol):
+    """The work of one job on one store."""
+
+    def __call__(
+        self, run: StoreRun, *, client: TikTokClient, repository: StoreRepository
+    ) -> StoreOutcome:
+        """Do it."""

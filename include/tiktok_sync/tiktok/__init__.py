@@ -1,0 +1,1 @@
+"""What does TikTok say, and may I ask?"""

@@ -1,0 +1,231 @@
+"""One HTTP exchange with TikTok: time-outs, a size cap, and failures as our errors."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from requests import exceptions
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
+
+from include.tiktok_sync.errors import TikTokUnavailableError, bounded_wait
+from include.tiktok_sync.tiktok.meanings import meaning_of_exception
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""A page of 20 videos is some 60 KB; far above that something other than TikTok answers."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds of patience with a call.
+
+    Attributes:
+        connect_s: For a connection.
+        read_s: For an answer: to begin, and to be complete. One that begins just before the end
+            has so long once more.
+        longest_s: What ``read_s`` grows to where a call may be patient, doubling each time.
+    """
+
+    connect_s: float = 5.0
+    read_s: float = 30.0
+    longest_s: float = 120.0
+
+    @property
+    def longest_call_s(self) -> float:
+        """What a call that may not be patient takes at most: its last read begins just in time."""
+        return self.connect_s + 2 * self.read_s
+
+
+class NoAnswerInTimeError(TikTokUnavailableError):
+    """TikTok took the call and did not answer in time.
+
+    Attributes:
+        is_last: More patience is not to be expected.
+    """
+
+    is_last = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        status: HTTP status.
+        body: The JSON object, or ``None`` when the body is anything else.
+        retry_after_s: ``Retry-After``, bounded; ``None`` = none that can be read, or over.
+        observed_at: When the answer was complete (UTC).
+    """
+
+    status: int
+    body: Mapping[str, Any] | None = field(repr=False)
+    retry_after_s: float | None
+    observed_at: datetime
+
+
+class BearerAuth(AuthBase):
+    """Bearer header set by ``requests`` itself, so that a ``.netrc`` cannot replace it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign the request."""
+        r.headers["Authorization"] = f"Bearer {self._token}"
+        return r
+
+
+class HttpTransport:
+    """One ``requests.Session`` to one host, kept for a task's whole life.
+
+    Args:
+        base_url: Scheme, host and port, without a trailing slash.
+        timeouts: See :class:`Timeouts`.
+    """
+
+    def __init__(self, base_url: str, timeouts: Timeouts | None = None) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._timeouts = timeouts or Timeouts()
+        self._patience_s = self._timeouts.read_s
+        self._session = requests.Session()
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        params: Mapping[str, str] | None = None,
+        json_body: Mapping[str, Any] | None = None,
+        form: Mapping[str, str] | None = None,
+        within_s: float | None = None,
+    ) -> Answer:
+        """Send one request and read the whole answer.
+
+        Args:
+            method: HTTP method.
+            path: Path below the base URL.
+            token: Bearer token.
+            params: Query.
+            json_body: Body as JSON.
+            form: Body as a form.
+            within_s: The call may be patient: where an answer did not come in time, this and
+                every later such call waits longer, up to ``longest_s``, but never more than these
+                seconds. ``None`` = ``read_s``, always, and ``Timeouts.longest_call_s`` at most.
+
+        Raises:
+            NoAnswerInTimeError: No answer in time, or not all of it.
+            TikTokUnavailableError: No answer, an answer cut short, or one over the size cap.
+            ConfigurationError: The base URL is none.
+        """
+        patience_s = self._timeouts.read_s
+        if within_s is not None:
+            patience_s = min(self._patience_s, max(within_s, 0.001))
+        detail = f"{method} {path}"
+        sent_at = time.monotonic()
+        try:
+            with self._session.request(
+                method,
+                self._base_url + path,
+                params=params,
+                json=json_body,
+                data=form,
+                auth=BearerAuth(token) if token else None,
+                timeout=(self._timeouts.connect_s, patience_s),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                begun_at = (
+                    sent_at + self._timeouts.connect_s if within_s is None else time.monotonic()
+                )
+                raw = _read(response, begun_at + patience_s)
+        except exceptions.ReadTimeout as error:
+            raise self._not_in_time(error, detail, patience_s, within_s) from None
+        except requests.RequestException as error:
+            # The exception's text can hold the URL with its query; the class says enough.
+            detail = f"{detail}: {type(error).__name__}"
+            raise meaning_of_exception(error, self._base_url).as_error(detail=detail) from None
+        return Answer(
+            status=response.status_code,
+            body=_json_object(raw),
+            retry_after_s=_retry_after(response.headers),
+            observed_at=datetime.now(timezone.utc),
+        )
+
+    def _not_in_time(
+        self, error: exceptions.ReadTimeout, detail: str, patience_s: float, within_s: float | None
+    ) -> NoAnswerInTimeError:
+        meaning = meaning_of_exception(error, self._base_url)
+        found = NoAnswerInTimeError(
+            meaning.message, detail=f"{detail}: nothing, or not all of it, in {patience_s:g} s"
+        )
+        if within_s is not None:
+            found.is_last = patience_s >= min(self._timeouts.longest_s, within_s)
+            self._patience_s = max(self._patience_s, min(2 * patience_s, self._timeouts.longest_s))
+        return found
+
+
+def _read(response: requests.Response, until: float) -> bytes:
+    """The whole body; ``until`` (monotonic) also bounds one that comes in drops."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while chunk := response.raw.read1(64 * 1024, decode_content=True):
+            size += len(chunk)
+            if size > MAX_BODY_BYTES:
+                message = f"TikTok's answer is larger than {MAX_BODY_BYTES} bytes."
+                raise TikTokUnavailableError(message)
+            if time.monotonic() > until:
+                raise exceptions.ReadTimeout
+            chunks.append(chunk)
+    except ReadTimeoutError:
+        raise exceptions.ReadTimeout from None
+    except DecodeError:
+        raise exceptions.ContentDecodingError from None
+    except HTTPError:
+        raise exceptions.ChunkedEncodingError from None
+    return b"".join(chunks)
+
+
+def _json_object(raw: bytes) -> Mapping[str, Any] | None:
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, as RFC 9110 (10.2.3) has them: a number, or a date by the clock of who answers."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
+        return bounded_wait(float(text))
+    at = _http_date(text)
+    if at is None:
+        return None
+    sent = _http_date(headers.get("Date", "")) or datetime.now(timezone.utc)
+    return bounded_wait((at - sent).total_seconds())
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=timezone.utc)

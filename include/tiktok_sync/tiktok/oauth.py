@@ -1,0 +1,231 @@
+"""TikTok's OAuth endpoints: exchange a code, refresh or end a grant, check the app's credentials.
+
+Sources: developers.tiktok.com "Refresh a user access token", "Revoke a user access token", "OAuth
+Error Handling". Answers are decided by their body, never by their status: errors have been seen
+with 200.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from include.tiktok_sync.days import utc_now
+from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
+from include.tiktok_sync.tiktok.grant_app import fingerprint_of
+from include.tiktok_sync.tiktok.http import Answer, HttpTransport, Timeouts
+from include.tiktok_sync.tiktok.meanings import HTTP_OK, meaning_of_oauth_answer, oauth_error
+
+TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
+REVOKE_PATH = "/v2/oauth/revoke/"
+
+ATTEMPTS = 2
+PAUSE_S = 1.0
+"""A refresh, or a check of the app, that got no answer is sent once more, this long after."""
+
+
+def longest_refresh(timeouts: Timeouts) -> timedelta:
+    """How long a refresh may take, all its attempts and the pauses between them together.
+
+    A claim on a store's refresh lasts longer than this (:mod:`include.tiktok_sync.tokens.store`).
+    """
+    pauses_s = (ATTEMPTS - 1) * PAUSE_S
+    return timedelta(seconds=ATTEMPTS * timeouts.longest_call_s + pauses_s)
+
+
+GRANT_TYPE_REFUSALS = frozenset(
+    {"access_denied", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+)
+"""``error`` values that refuse a kind of grant to an app whose key and secret are right."""
+
+
+@dataclass(frozen=True)
+class TokenGrant:
+    """A successful refresh or exchange.
+
+    Attributes:
+        access_token: The new access token.
+        expires_in_s: Its life in seconds; never assumed, TikTok has changed it before. 0 =
+            TikTok did not say: it is used now and refreshed before the next use.
+        refresh_token: The new refresh token; ``None`` = TikTok sent none, the old one stays.
+        refresh_expires_in_s: Its remaining life in seconds, if sent.
+        open_id: The account, if sent.
+        scope: Granted scopes, comma-separated, if sent.
+    """
+
+    access_token: str = field(repr=False)
+    expires_in_s: int
+    refresh_token: str | None = field(repr=False)
+    refresh_expires_in_s: int | None
+    open_id: str | None
+    scope: str | None
+
+
+class OAuthClient:
+    """Calls of the token endpoint with the app's credentials.
+
+    Args:
+        http: Transport to TikTok's API host.
+        client_key: The app's key.
+        client_secret: The app's secret.
+        timeouts: Those of ``http``.
+
+    Attributes:
+        app_fingerprint: Names the app, see :mod:`include.tiktok_sync.tiktok.grant_app`.
+        longest_refresh: How long :meth:`refresh` may take.
+    """
+
+    def __init__(
+        self,
+        http: HttpTransport,
+        client_key: str,
+        client_secret: str,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self.app_fingerprint = fingerprint_of(client_key)
+        self.longest_refresh = longest_refresh(timeouts or Timeouts())
+        self._http = http
+        self._credentials = {"client_key": client_key, "client_secret": client_secret}
+
+    def refresh(self, refresh_token: str) -> TokenGrant:
+        """Exchange a refresh token for a new pair. The old one is dead from then on.
+
+        A lost answer is tried once more with the same token: only TikTok's ``invalid_grant``
+        proves that it was used up.
+
+        Raises:
+            NeedsConsentError: ``invalid_grant``; to the repetition it is explained.
+            ConfigurationError: The app's credentials are wrong.
+            TikTokUnavailableError: No proof either way.
+        """
+        retry = _once_more()
+        try:
+            body = retry(self._token, grant_type="refresh_token", refresh_token=refresh_token)
+        except NeedsConsentError as error:
+            if retry.statistics.get("attempt_number", 1) > 1:
+                raise answer_lost(error, utc_now()) from None
+            raise
+        return _grant(body)
+
+    def exchange(self, code: str, *, redirect_uri: str, code_verifier: str) -> TokenGrant:
+        """Turn the code of a consent into a pair of tokens. A code works once, so never repeated.
+
+        Args:
+            code: As decoded from the callback's query (``*`` and ``!`` in it).
+            redirect_uri: The one that was sent to the authorize page, to the letter.
+            code_verifier: What the code challenge was made from.
+
+        Raises:
+            NeedsConsentError: The code is expired, used, or none of ours.
+            ConfigurationError: The app's credentials are wrong.
+            TikTokUnavailableError: TikTok did not answer; the manager must consent again.
+        """
+        return _grant(
+            self._token(
+                grant_type="authorization_code",
+                code=code,
+                redirect_uri=redirect_uri,
+                code_verifier=code_verifier,
+            )
+        )
+
+    def revoke(self, access_token: str) -> None:
+        """End the whole grant that a living access token belongs to.
+
+        Success is an empty object. A failure can come with status 200 too, and a token that has
+        ended is refused like one that never was, so refresh it before.
+
+        Raises:
+            NeedsConsentError: ``invalid_grant``: TikTok knows no such living token.
+            ConfigurationError: The app's credentials are wrong.
+            RetriableError: No proof either way.
+        """
+        answer = self._post(REVOKE_PATH, token=access_token)
+        if answer.status != HTTP_OK or answer.body is None or answer.body.get("error"):
+            raise _error(answer, REVOKE_PATH)
+
+    def check_app(self) -> None:
+        """Ask for a client token, which proves key and secret without touching any store.
+
+        Passing trouble is tried once more: a whole night hangs on this call.
+
+        An app that may not have one (TikTok documents them for other products) still shows by the
+        kind of refusal that TikTok knows it.
+
+        Raises:
+            ConfigurationError: The app's credentials are wrong.
+            TikTokUnavailableError: TikTok did not answer.
+        """
+        _once_more()(self._check_app)
+
+    def _check_app(self) -> None:
+        answer = self._post(TOKEN_PATH, grant_type="client_credentials")
+        body = answer.body or {}
+        if not body.get("access_token") and body.get("error") not in GRANT_TYPE_REFUSALS:
+            raise _error(answer)
+
+    def _token(self, **form: str) -> Mapping[str, Any]:
+        answer = self._post(TOKEN_PATH, **form)
+        body = answer.body or {}
+        if not body.get("access_token"):
+            raise _error(answer)
+        return body
+
+    def _post(self, path: str, **form: str) -> Answer:
+        return self._http.send("POST", path, form={**self._credentials, **form})
+
+
+def _once_more() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(TikTokUnavailableError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_fixed(PAUSE_S),
+        reraise=True,
+    )
+
+
+def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentError:
+    """The death of a grant whose last refresh, begun then, got an answer that nobody stored."""
+    begun = begun_at.astimezone(timezone.utc)
+    message = (
+        f"The answer to a token refresh of {begun:%Y-%m-%d %H:%M} UTC was lost (the connection"
+        " broke, or the process was killed), and TikTok has since replaced the token. The store's"
+        " manager must connect the account again."
+    )
+    lost = NeedsConsentError(message, detail=error.detail, log_id=error.log_id)
+    lost.explained = True
+    return lost
+
+
+def _grant(body: Mapping[str, Any]) -> TokenGrant:
+    return TokenGrant(
+        access_token=str(body["access_token"]),
+        expires_in_s=_seconds(body.get("expires_in")) or 0,
+        refresh_token=body.get("refresh_token") or None,
+        refresh_expires_in_s=_seconds(body.get("refresh_expires_in")),
+        open_id=body.get("open_id") or None,
+        scope=body.get("scope") or None,
+    )
+
+
+def _error(answer: Answer, path: str = TOKEN_PATH) -> SyncError:
+    body = answer.body or {}
+    name = body.get("error")
+    meaning = meaning_of_oauth_answer(answer.status, oauth_error(body))
+    endpoint = path.removeprefix("/v2/").rstrip("/")
+    detail = f"{endpoint}: HTTP {answer.status}, {name}: {body.get('error_description')}"
+    return meaning.as_error(
+        detail=detail, log_id=body.get("log_id"), retry_after_s=answer.retry_after_s
+    )
+
+
+def _seconds(value: Any) -> int | None:
+    # The old token is dead by now: an odd number must not cost the new one.
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,208 @@
+"""May I call now? One limit per endpoint for all processes, hosts and Dags, kept in Postgres.
+
+TikTok counts calls of an endpoint in a sliding minute (developers.tiktok.com, "Rate limits").
+A ring of the last N grants is that window exactly: call number k takes place k modulo N and may
+go when that place's last call is a minute old. The grants of one place lie a minute apart and
+there are N places, so no 60 s span holds more than N calls, in whatever order they are granted;
+a burst up to the limit passes at once. A worker that dies with a grant costs one unused place and
+blocks nobody.
+
+The same holds while the limit changes, and while workers with the old and the new one overlap:
+the places in use are those below the larger one, so no span holds more than that many, and once a
+window has passed without the larger one, no more than the smaller.
+
+A database clock that was ahead and is put right leaves places that lie hours away. Each place
+therefore says how long its call had to wait when it was granted: the call goes no later than that
+from now on, as it was granted before now. So a place is never further away than a window and the
+queue that was there before it, and no place is ever given back too early. A clock that was behind
+leaves places that look over: in the minute in which it is put right, twice the limit may pass.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from include.tiktok_sync.days import utc_now
+from include.tiktok_sync.errors import MAX_RETRY_AFTER_S
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tiktok.time_left import TimeLeft
+
+log = structlog.get_logger(__name__)
+
+WINDOW = timedelta(seconds=60)
+"""TikTok's window."""
+
+MARGIN = timedelta(seconds=1)
+"""Added to the window: a call reaches TikTok a little after its grant, the next one sooner."""
+
+JITTER = timedelta(seconds=1)
+"""Those whom a pause held back set off spread over this time after its end."""
+
+MAX_PAUSE = timedelta(seconds=MAX_RETRY_AFTER_S)
+
+LONG_WAIT_S = 60.0
+"""A wait that is longer is logged."""
+
+# One that is longer than any can be is left over from a clock that was ahead.
+_IS_PAUSED = """
+paused_until > clock_timestamp() AND paused_until <= clock_timestamp() + %(max_pause)s
+"""
+
+# The waiting is part of the grant (jitter too), so that the ring knows when the call really goes.
+_GRANT = """
+INSERT INTO rate_limit_grants AS g (endpoint, place, granted_at, wait)
+SELECT %(endpoint)s, turn.grants %% %(limit)s, clock_timestamp() + turn.wait, turn.wait
+FROM turn
+ON CONFLICT (endpoint, place) DO UPDATE SET
+    granted_at = greatest(
+        excluded.granted_at, least(g.granted_at, clock_timestamp() + g.wait) + %(window)s),
+    wait = greatest(
+        excluded.wait, least(g.granted_at - clock_timestamp(), g.wait) + %(window)s)
+RETURNING extract(epoch FROM granted_at - clock_timestamp())::float8
+"""
+
+_REST = "paused_until - clock_timestamp() + random() * %(jitter)s"
+
+_TAKE_PLACE = f"""
+WITH turn AS (
+    INSERT INTO rate_limits AS r (endpoint, grants) VALUES (%(endpoint)s, 1)
+    ON CONFLICT (endpoint) DO UPDATE SET grants = r.grants + 1
+    RETURNING grants, CASE WHEN {_IS_PAUSED} THEN {_REST} ELSE interval '0' END AS wait
+)
+{_GRANT}
+"""  # noqa: S608 - constants of this file
+
+# Nothing to update, so neither a lock nor a write, unless there is a pause.
+_TAKE_ANOTHER_IF_PAUSED = f"""
+WITH turn AS (
+    UPDATE rate_limits SET grants = grants + 1
+    WHERE endpoint = %(endpoint)s AND {_IS_PAUSED}
+    RETURNING grants, {_REST} AS wait
+)
+{_GRANT}
+"""  # noqa: S608 - constants of this file
+
+_REST_OF_PAUSE = f"""
+SELECT extract(epoch FROM {_REST})::float8
+FROM rate_limits WHERE endpoint = %(endpoint)s AND {_IS_PAUSED}
+"""  # noqa: S608 - constants of this file
+
+_PAUSE = """
+INSERT INTO rate_limits AS r (endpoint, grants, paused_until, refusals)
+VALUES (%(endpoint)s, 0, clock_timestamp() + %(pause)s, 1)
+ON CONFLICT (endpoint) DO UPDATE
+    SET paused_until = CASE WHEN r.paused_until <= clock_timestamp() + %(max_pause)s
+            THEN greatest(r.paused_until, excluded.paused_until) ELSE excluded.paused_until END,
+        refusals = r.refusals + 1
+"""
+
+
+class RateLimiter(Protocol):
+    """What the client needs of a limiter."""
+
+    def acquire(self, endpoint: str) -> float:
+        """Wait for a place; returns the seconds waited."""
+
+    def pause(self, endpoint: str, seconds: float) -> None:
+        """TikTok answered 429: nobody calls this endpoint for so long."""
+
+
+class PostgresRateLimiter:
+    """The shared limiter. All times are the database server's; no host's clock is read.
+
+    Args:
+        conn: Autocommit connection; no transaction stays open while waiting.
+        per_minute: Calls a minute for each endpoint; 0 = no limit, and no call is counted then,
+            but a pause still holds for everyone.
+        time_left: Of the try that asks; a wait that goes beyond it fails at once.
+        sleep: For tests.
+    """
+
+    def __init__(
+        self,
+        conn: Connection,
+        per_minute: int,
+        *,
+        time_left: TimeLeft | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._conn = conn
+        self._per_minute = per_minute
+        self._time_left = time_left or TimeLeft()
+        self._sleep = sleep
+
+    def acquire(self, endpoint: str) -> float:
+        """Take the next place of the endpoint's ring and wait until it opens.
+
+        One round trip for a call that may go at once. One that had to wait looks again before it
+        goes: a pause may have begun meanwhile, and then it takes a new place behind it; the old
+        one stays unused.
+
+        A wait of more than a minute is logged once, with its reason.
+
+        Returns:
+            Seconds waited.
+
+        Raises:
+            OutOfTimeError: The place opens too late for this try; it stays unused.
+        """
+        waited_s, is_said = 0.0, False
+        wait_s = self._ask(_TAKE_PLACE if self._per_minute else _REST_OF_PAUSE, endpoint)
+        while wait_s > 0:
+            self._time_left.spend(
+                wait_s, f"waiting for its turn under the rate limit of {endpoint}"
+            )
+            if wait_s > LONG_WAIT_S and not is_said:
+                self._say_why(endpoint, wait_s)
+                is_said = True
+            self._sleep(wait_s)
+            waited_s += wait_s
+            wait_s = self._ask(
+                _TAKE_ANOTHER_IF_PAUSED if self._per_minute else _REST_OF_PAUSE, endpoint
+            )
+        return waited_s
+
+    def pause(self, endpoint: str, seconds: float) -> None:
+        """Close the endpoint for everyone for ``seconds``, and count the refusal.
+
+        A longer pause that is under way stays as it is; none is longer than ``MAX_PAUSE``.
+        """
+        pause = min(timedelta(seconds=seconds), MAX_PAUSE)
+        self._conn.execute(_PAUSE, {"endpoint": endpoint, "pause": pause, "max_pause": MAX_PAUSE})
+
+    def _ask(self, statement: str, endpoint: str) -> float:
+        """Seconds until the call may go; 0 or less = now."""
+        row = self._conn.execute(
+            statement.encode(),
+            {
+                "endpoint": endpoint,
+                "limit": self._per_minute,
+                "window": WINDOW + MARGIN,
+                "jitter": JITTER,
+                "max_pause": MAX_PAUSE,
+            },
+        ).fetchone()
+        return row[0] if row else 0.0
+
+    def _say_why(self, endpoint: str, wait_s: float) -> None:
+        row = self._conn.execute(
+            _REST_OF_PAUSE.encode(),
+            {"endpoint": endpoint, "jitter": timedelta(0), "max_pause": MAX_PAUSE},
+        ).fetchone()
+        reason = (
+            "TikTok answered 429 (too many calls), so this endpoint is paused for everyone"
+            if row
+            else f"{self._per_minute} calls a minute are allowed, and others are before this one"
+        )
+        log.warning(
+            "Waiting for the rate limit",
+            endpoint=endpoint,
+            seconds=round(wait_s),
+            until_about=f"{utc_now() + timedelta(seconds=wait_s):%H:%M:%S} UTC",
+            reason=reason,
+        )

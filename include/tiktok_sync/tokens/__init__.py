@@ -1,0 +1,1 @@
+"""Who am I at TikTok, and how is that kept secret?"""

@@ -1,0 +1,154 @@
+"""Put every token under the first key, while syncs run.
+
+A row is locked for the milliseconds of its batch only; a row that a refresh has claimed is passed
+over and come back to. What is left is read off the rows themselves, so a
+rotation that was cut off is simply run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from psycopg import sql
+
+from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tokens.sealed_rows import (
+    SEALED_TABLES,
+    SealedRow,
+    SealedTable,
+    lock_free_ones,
+    read_pages,
+)
+from include.tiktok_sync.tokens.store import LOCK_TIMEOUT
+from include.tiktok_sync.tokens.vault import TokenVault
+
+BATCH = 20
+"""Rows locked together: some 3 ms."""
+
+PAUSE_S = 0.2
+"""Between two rounds for rows that a refresh holds."""
+
+
+@dataclass
+class Rotation:
+    """What came of it.
+
+    Attributes:
+        renewed: Rows that were put under the first key.
+        unreadable: Store -> why its row was left as it is.
+        busy: Stores whose row somebody held until the end of patience.
+    """
+
+    renewed: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
+    busy: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether no row is left on another key."""
+        return not self.unreadable and not self.busy
+
+
+def rotate_keys(
+    conn: Connection,
+    vault: TokenVault,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+    patience_s: float = LOCK_TIMEOUT.total_seconds(),
+) -> Rotation:
+    """Re-encrypt every row that is not under the first key.
+
+    Args:
+        conn: Autocommit connection.
+        vault: The first of its keys encrypts.
+        on_progress: Told of how many more rows are looked at and done.
+        patience_s: How long to come back to rows that others hold.
+    """
+    done = Rotation()
+    tell = on_progress or (lambda _: None)
+    busy: dict[SealedTable, list[object]] = {}
+    for table in SEALED_TABLES:
+        for page in read_pages(conn, table):
+            due = [row.key for row in page if row.place(vault) != 0]
+            tell(len(page) - len(due))
+            left = _renew(conn, table, due, vault, done)
+            tell(len(due) - len(left))
+            if left:
+                busy[table] = busy.get(table, []) + left
+    _come_back(conn, busy, vault, done, tell=tell, patience_s=patience_s)
+    return done
+
+
+def _come_back(
+    conn: Connection,
+    busy: dict[SealedTable, list[object]],
+    vault: TokenVault,
+    done: Rotation,
+    *,
+    tell: Callable[[int], None],
+    patience_s: float,
+) -> None:
+    deadline = time.monotonic() + patience_s
+    while busy and time.monotonic() < deadline:
+        time.sleep(PAUSE_S)
+        for table, keys in list(busy.items()):
+            left = _renew(conn, table, keys, vault, done)
+            tell(len(keys) - len(left))
+            busy[table] = left
+        busy = {table: keys for table, keys in busy.items() if keys}
+    done.busy = tuple(str(key) for keys in busy.values() for key in keys)
+
+
+def _renew(
+    conn: Connection, table: SealedTable, keys: list[object], vault: TokenVault, done: Rotation
+) -> list[object]:
+    """Renew some rows; gives the keys of those that somebody holds."""
+    left: list[object] = []
+    for start in range(0, len(keys), BATCH):
+        batch = keys[start : start + BATCH]
+        with conn.transaction():
+            rows = lock_free_ones(conn, table, batch)
+            for row in rows:
+                _renew_row(conn, table, row, vault, done)
+        free = {row.key for row in rows}
+        left += [key for key in batch if key not in free]
+    # A row that is gone by now is not held by anybody.
+    return [key for key in left if _exists(conn, table, key)]
+
+
+def _renew_row(
+    conn: Connection, table: SealedTable, row: SealedRow, vault: TokenVault, done: Rotation
+) -> None:
+    if row.place(vault) == 0:
+        return  # refreshed in the meantime, by a process that has the new key
+    try:
+        fresh = {
+            column: vault.renew(sealed, store_code=row.store_code, kind=table.columns[column])
+            for column, sealed in row.sealed.items()
+        }
+    except ConfigurationError as error:
+        done.unreadable[row.store_code] = str(error)
+        return
+    # updated_at stays: what the store's manager granted has not changed.
+    conn.execute(
+        sql.SQL("UPDATE {} SET {} WHERE {} = %(row_key)s").format(
+            sql.Identifier(table.name),
+            sql.SQL(", ").join(
+                sql.SQL("{} = {}").format(sql.Identifier(column), sql.Placeholder(column))
+                for column in fresh
+            ),
+            sql.Identifier(table.key),
+        ),
+        {**fresh, "row_key": row.key},
+    )
+    done.renewed += 1
+
+
+def _exists(conn: Connection, table: SealedTable, key: object) -> bool:
+    query = sql.SQL("SELECT FROM {} WHERE {} = %s").format(
+        sql.Identifier(table.name), sql.Identifier(table.key)
+    )
+    return conn.execute(query, [key]).fetchone() is not None

@@ -1,0 +1,61 @@
+"""Is a grant that is marked as dead really dead? TikTok is asked once more."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from include.tiktok_sync.errors import DataError, NeedsConsentError
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tokens.source import TokenSource
+from include.tiktok_sync.tokens.store import TokenStore
+
+_MARKED = """
+SELECT store_code FROM store_tokens JOIN stores USING (store_code)
+WHERE status = 'needs_consent' AND removed_at IS NULL
+ORDER BY store_code
+"""
+
+_HAS_LEFT = "SELECT FROM stores WHERE store_code = %s AND removed_at IS NOT NULL"
+
+
+def marked_stores(conn: Connection) -> list[str]:
+    """Stores whose grant is marked as dead, by code; none that was never connected, or has left."""
+    return [row[0] for row in conn.execute(_MARKED).fetchall()]
+
+
+def recheck(code: str, source: TokenSource, conn: Connection, now: datetime) -> str:
+    """Refresh a marked grant once; if TikTok renews it, the store is back in the syncs.
+
+    Args:
+        code: Which store.
+        source: Its tokens.
+        conn: Autocommit connection.
+        now: The time.
+
+    Returns:
+        What came of it, for people.
+
+    Raises:
+        NeedsConsentError: TikTok refuses it, it has ended, or the store was never connected.
+        DataError: The store has left.
+        SyncError: See :meth:`TokenSource.access_token`; the mark stays.
+    """
+    if conn.execute(_HAS_LEFT, [code]).fetchone() is not None:
+        message = f"the store has left; to take it back in: stores resume {code}"
+        raise DataError(message)
+    tokens = TokenStore(conn).read(code)
+    if tokens.status != "needs_consent":
+        return f"its grant is not marked as dead ({tokens.status}); TikTok was not asked"
+    ends_at = tokens.refresh_expires_at
+    if ends_at is not None and ends_at <= now:
+        message = (
+            f"its consent ended on {ends_at.astimezone(timezone.utc):%Y-%m-%d}; send its manager a"
+            f" link (stores link {code})"
+        )
+        raise NeedsConsentError(message)
+    try:
+        renewed = source.ask_again()
+    except NeedsConsentError as error:
+        message = f"still refused. {error.message}"
+        raise NeedsConsentError(message, detail=error.detail, log_id=error.log_id) from error
+    return f"taken back, its grant lives ({renewed.status})"

@@ -1,0 +1,327 @@
+"""Who am I? A valid access token for one store, refreshed by exactly one process at a time.
+
+Refresh tokens rotate and the old one dies at once (developers.tiktok.com, "Refresh a user access
+token", Nov 2026), so a process claims the store's row before it sends the token, and stores the new
+pair before it uses it. No transaction is open while TikTok is asked; the others read the row again
+until the claimant's answer is there, or its claim has run out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from uuid import uuid4
+
+from include.tiktok_sync.days import utc_now
+from include.tiktok_sync.errors import (
+    NeedsConsentError,
+    RetriableError,
+    SyncError,
+    TikTokUnavailableError,
+)
+from include.tiktok_sync.store_db.audit import TIKTOK, record_grant_move
+from include.tiktok_sync.tiktok.grant_app import other_app_error
+from include.tiktok_sync.tiktok.oauth import OAuthClient, TokenGrant, answer_lost
+from include.tiktok_sync.tokens.refusals import believe, lock_verdicts
+from include.tiktok_sync.tokens.store import (
+    CLAIM_MARGIN,
+    Claim,
+    StoredTokens,
+    TokenStore,
+    status_for_scope,
+)
+from include.tiktok_sync.tokens.vault import TokenVault
+
+EXPIRY_MARGIN = timedelta(minutes=5)
+"""Refresh this long before the end, so that a token does not die between check and use."""
+
+_FIRST_LOOK_S, _LOOK_EVERY_S = 0.1, 1.0
+"""Between two looks at a row that another process has claimed: most refreshes take a moment."""
+
+IsStale = Callable[[StoredTokens], bool]
+
+
+class TokenSource:
+    """Access tokens of one store.
+
+    Args:
+        store_code: Which store.
+        store: Its row.
+        vault: Decrypts and encrypts.
+        oauth: Refreshes.
+        run: The run that asks (:attr:`include.tiktok_sync.jobs.RunKey.name`); ``None`` = none.
+        actor: Who has the grant refreshed, for the audit, where that is a person.
+        now: The clock, for tests.
+    """
+
+    def __init__(
+        self,
+        store_code: str,
+        *,
+        store: TokenStore,
+        vault: TokenVault,
+        oauth: OAuthClient,
+        run: str | None = None,
+        actor: str = TIKTOK,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store_code = store_code
+        self._store = store
+        self._vault = vault
+        self._oauth = oauth
+        self._run, self._actor = run, actor
+        self._now = now
+        self._tokens: StoredTokens | None = None
+        self.refreshes = 0
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the store's manager granted; read off a fresh token answer if one is due anyway.
+
+        Raises:
+            See :meth:`access_token`.
+        """
+        return self._valid().scopes
+
+    def access_token(self) -> str:
+        """A token that is valid for some minutes yet; refreshed if need be.
+
+        Raises:
+            NeedsConsentError: The grant is dead, as known before or as TikTok just said.
+            RetriableError: TikTok or the database is in trouble, or another process has been
+                refreshing for too long; nothing was marked.
+            OtherAppError: It has to be refreshed, and another app gave the grant; TikTok was not
+                asked.
+            RefusalsDoubtedError: TikTok refuses too many grants at once; nothing was marked.
+            ConfigurationError: Wrong keys or app credentials.
+        """
+        return self._decrypt_access(self._valid())
+
+    def ensure_valid_for(self, life: timedelta) -> datetime | None:
+        """Refresh now what would end within ``life``.
+
+        Returns:
+            When the access token ends; ``None`` if TikTok did not say.
+
+        Raises:
+            See :meth:`access_token`.
+        """
+        return self._valid(life).access_expires_at
+
+    def is_valid_for(self, life: timedelta) -> bool:
+        """Whether the stored token lasts so long; nothing is refreshed.
+
+        Raises:
+            NeedsConsentError: The grant is known to be dead.
+            OtherAppError: It does not, and could not be refreshed.
+        """
+        tokens = self._current()
+        if not self._expiring(tokens, life):
+            return True
+        self.require_own_app(tokens)
+        return False
+
+    def replace_rejected(self, rejected: str) -> str:
+        """A token other than ``rejected``, which TikTok answered with ``access_token_invalid``.
+
+        Raises:
+            See :meth:`access_token`.
+        """
+        tokens = self._refresh(is_stale=lambda found: self._decrypt_access(found) == rejected)
+        return self._decrypt_access(tokens)
+
+    def ask_again(self) -> StoredTokens:
+        """Refresh a grant that is marked as dead, to see whether it is.
+
+        Raises:
+            NeedsConsentError: TikTok refuses it; the mark stays.
+            SyncError: See :meth:`access_token`.
+        """
+        return self._refresh(is_stale=lambda found: found.status == "needs_consent", dead=True)
+
+    def require_own_app(self, tokens: StoredTokens | None = None) -> None:
+        """Refuse to speak to TikTok for a grant with the key of another app.
+
+        Raises:
+            OtherAppError: Another app gave the grant.
+            NeedsConsentError: The store was never connected.
+        """
+        found = tokens or self._store.read(self._store_code)
+        if found.app_fingerprint not in {None, self._oauth.app_fingerprint}:
+            raise other_app_error(self._store_code)
+
+    def _valid(self, margin: timedelta = EXPIRY_MARGIN) -> StoredTokens:
+        tokens = self._current()
+        if not self._expiring(tokens, margin):
+            return tokens
+        return self._refresh(is_stale=lambda found: self._expiring(found, margin))
+
+    def _current(self) -> StoredTokens:
+        if self._tokens is None:
+            self._tokens = self._store.read(self._store_code)
+        self._require_consent(self._tokens)
+        return self._tokens
+
+    def _expiring(self, tokens: StoredTokens, margin: timedelta) -> bool:
+        return tokens.access_expires_at is None or tokens.access_expires_at <= self._now() + margin
+
+    def _refresh(self, *, is_stale: IsStale, dead: bool = False) -> StoredTokens:
+        """Claim, refresh, store; or wait for the process that has the claim.
+
+        A refresh whose answer was never stored (the process was killed, the answer was lost)
+        leaves its announcement behind, so that the death of the grant can be explained.
+
+        Args:
+            is_stale: Whether a row still needs a refresh.
+            dead: Also of a grant that is marked as dead.
+        """
+        life = self._oauth.longest_refresh + CLAIM_MARGIN
+        give_up_at = time.monotonic() + (life + CLAIM_MARGIN).total_seconds()
+        pause_s = _FIRST_LOOK_S
+        # A claim is made on the row as it was read; where that is no longer it, none is made.
+        found = self._tokens or self._store.read(self._store_code)
+        while True:
+            if not dead:
+                self._require_consent(found)
+            if not is_stale(found):
+                self._tokens = found
+                return found
+            self.require_own_app(found)
+            claim = self._store.claim(found, uuid4(), life)
+            if claim is not None:
+                renewed = self._ask(claim)
+                if renewed is not None:
+                    self._tokens = renewed
+                    self._require_consent(renewed)
+                    return renewed
+            elif time.monotonic() >= give_up_at:
+                message = "Another process held the store's token for too long. It is tried again."
+                raise RetriableError(message, retry_after_s=30)
+            else:
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LOOK_EVERY_S)
+            found = self._store.read(self._store_code)
+
+    def _ask(self, claim: Claim) -> StoredTokens | None:
+        """Send the claimed token, and store what comes of it.
+
+        Returns:
+            The renewed row; ``None`` = the row has changed meanwhile, and is to be read again.
+        """
+        try:
+            grant = self._oauth.refresh(self._decrypt_refresh(claim.tokens))
+        except TikTokUnavailableError:
+            self._store.release(claim, answered=False)
+            raise
+        except NeedsConsentError as error:
+            self._refused(claim, error)
+            return None
+        except SyncError:
+            self._store.release(claim, answered=True)
+            raise
+        # Any other way out (a killed task) leaves the claim to run out: the token is on its way.
+        new = self._renewed(claim.tokens, grant)
+        with self._store.conn.transaction():
+            written = self._store.replace(claim, new, self._run)
+            if written == (new.status, new.status_reason):
+                record_grant_move(
+                    self._store.conn,
+                    self._store_code,
+                    claim.tokens.status,
+                    new.status,
+                    actor=self._actor,
+                )
+        if written is None:
+            self._store.release(claim, answered=True)
+            return None
+        self.refreshes += 1
+        status, reason = written
+        return replace(new, status=status, status_reason=reason)
+
+    def _refused(self, claim: Claim, error: NeedsConsentError) -> None:
+        """Record ``invalid_grant``, which counts only if the stored token still is the one sent.
+
+        Raises:
+            NeedsConsentError: It is, and is believed.
+            RefusalsDoubtedError: It is, and is not believed.
+        """
+        conn, before = self._store.conn, claim.tokens.status
+        explained = _explained(error, claim, self._now())
+        if before == "needs_consent":  # as known before: it is no evidence of anything new
+            self._store.release(claim, answered=True)
+            raise explained or error
+        doubt: SyncError | None = None
+        with conn.transaction():
+            if explained is None:
+                lock_verdicts(conn)
+            counts = self._store.refuse(claim, run=self._run, explained=explained is not None)
+            if counts and explained is None:
+                doubt = believe(conn, self._run)
+            if counts and doubt is None:
+                reason = (explained or error).message
+                self._store.mark(self._store_code, "needs_consent", reason)
+                record_grant_move(conn, self._store_code, before, "needs_consent", reason)
+        if not counts:
+            self._store.release(claim, answered=True)
+            return
+        self._tokens = None
+        raise doubt or explained or error
+
+    def _decrypt_refresh(self, tokens: StoredTokens) -> str:
+        return self._vault.decrypt(
+            tokens.refresh_token, store_code=self._store_code, kind="refresh"
+        )
+
+    def _renewed(self, old: StoredTokens, grant: TokenGrant) -> StoredTokens:
+        now = self._now()
+        scope = grant.scope or old.scope
+        new = replace(
+            old,
+            app_fingerprint=self._oauth.app_fingerprint,
+            open_id=grant.open_id or old.open_id,
+            scope=scope,
+            status=status_for_scope(scope),
+            status_reason=None,
+            access_token=self._vault.encrypt(
+                grant.access_token, store_code=self._store_code, kind="access"
+            ),
+            access_expires_at=now + timedelta(seconds=grant.expires_in_s),
+        )
+        if grant.refresh_token:
+            new = replace(
+                new,
+                refresh_token=self._vault.encrypt(
+                    grant.refresh_token, store_code=self._store_code, kind="refresh"
+                ),
+            )
+        if grant.refresh_expires_in_s is not None:
+            new = replace(
+                new, refresh_expires_at=now + timedelta(seconds=grant.refresh_expires_in_s)
+            )
+        return new
+
+    def _decrypt_access(self, tokens: StoredTokens) -> str:
+        return self._vault.decrypt(tokens.access_token, store_code=self._store_code, kind="access")
+
+    @staticmethod
+    def _require_consent(tokens: StoredTokens) -> None:
+        if tokens.status == "needs_consent":
+            raise NeedsConsentError(tokens.status_reason or "The store must be connected again.")
+
+
+def _explained(error: NeedsConsentError, claim: Claim, now: datetime) -> NeedsConsentError | None:
+    """The refusal with its cause, where we know one; ``None`` = TikTok alone knows."""
+    if error.explained:
+        return error
+    if claim.lost_at is not None:
+        return answer_lost(error, claim.lost_at)
+    ends_at = claim.tokens.refresh_expires_at
+    if ends_at is not None and ends_at <= now:
+        message = (
+            f"The consent ended on {ends_at.astimezone(timezone.utc):%Y-%m-%d} (TikTok limits how"
+            " long one lasts). The store's manager must connect the account again."
+        )
+        return NeedsConsentError(message, detail=error.detail, log_id=error.log_id)
+    return None

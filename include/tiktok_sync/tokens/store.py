@@ -1,0 +1,264 @@
+"""The rows of ``store_tokens``: read, claim for a refresh, replace, mark. Ciphertext only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from include.tiktok_sync.errors import NeedsConsentError, StoreTokenStatus
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tiktok.http import Timeouts
+from include.tiktok_sync.tiktok.models import BASIC_SCOPE, KNOWN_SCOPES, VIDEO_SCOPE
+from include.tiktok_sync.tiktok.oauth import longest_refresh
+
+CLAIM_MARGIN = timedelta(seconds=10)
+"""What a claim lasts beyond the longest refresh, and what others wait beyond the claim."""
+
+LOCK_TIMEOUT = longest_refresh(Timeouts()) + 2 * CLAIM_MARGIN
+"""How long to come back to a row that a refresh has claimed: longer than any claim on it."""
+
+_COLUMNS = """store_code, open_id, scope, access_token, refresh_token, access_expires_at,
+    refresh_expires_at, status, status_reason, refresh_started_at, app_fingerprint"""
+
+_READ = f"SELECT {_COLUMNS} FROM store_tokens WHERE store_code = %s"  # noqa: S608 - a constant
+
+# A row that somebody holds for a moment (an import, a consent) counts as claimed: nobody queues.
+_CLAIM = """
+WITH free AS (
+    SELECT store_code, refresh_started_at FROM store_tokens
+    WHERE store_code = %(store_code)s AND refresh_token = %(refresh_token)s
+        AND access_token = %(access_token)s AND status = %(status)s
+        AND (refresh_claimed_until IS NULL OR refresh_claimed_until <= clock_timestamp()
+            -- made under a clock that was ahead and was put right
+            OR refresh_claimed_until > clock_timestamp() + %(life)s)
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE store_tokens AS t SET refresh_claim = %(claim)s,
+    refresh_claimed_until = clock_timestamp() + %(life)s, refresh_started_at = clock_timestamp()
+FROM free WHERE t.store_code = free.store_code
+RETURNING free.refresh_started_at
+"""
+
+_RELEASE = """
+UPDATE store_tokens SET refresh_claim = NULL, refresh_claimed_until = NULL,
+    refresh_started_at = CASE WHEN %(answered)s THEN %(before)s ELSE refresh_started_at END
+WHERE store_code = %(store_code)s AND refresh_claim = %(claim)s
+"""
+
+# Only over the token that was sent. A rotated pair is kept whatever happened meanwhile; the status
+# only changes from the one that the refresh began with.
+_REPLACE = """
+UPDATE store_tokens SET open_id = %(open_id)s, scope = %(scope)s,
+    access_token = %(access_token)s, refresh_token = %(refresh_token)s,
+    access_expires_at = %(access_expires_at)s, refresh_expires_at = %(refresh_expires_at)s,
+    app_fingerprint = %(app_fingerprint)s,
+    status_since = CASE WHEN status = %(before)s AND status <> %(status)s THEN now()
+        ELSE status_since END,
+    status_reason = CASE WHEN status = %(before)s THEN NULL ELSE status_reason END,
+    status = CASE WHEN status = %(before)s THEN %(status)s ELSE status END,
+    refreshed_at = now(), updated_at = now(), refresh_started_at = NULL,
+    refresh_claim = NULL, refresh_claimed_until = NULL,
+    refresh_run = %(run)s, refresh_ended_at = clock_timestamp(), refresh_refused = false
+WHERE store_code = %(store_code)s AND refresh_token = %(sent)s
+RETURNING status, status_reason
+"""
+
+_REFUSE = """
+UPDATE store_tokens SET refresh_started_at = NULL,
+    refresh_claim = NULL, refresh_claimed_until = NULL,
+    refresh_run = %(run)s, refresh_ended_at = clock_timestamp(), refresh_refused = %(refused)s
+WHERE store_code = %(store_code)s AND refresh_token = %(sent)s AND status = %(before)s
+"""
+
+
+@dataclass(frozen=True)
+class StoredTokens:
+    """One row; tokens encrypted.
+
+    ``access_expires_at`` ``None`` = unknown, refresh first. ``refresh_started_at`` is set while a
+    refresh has no stored answer; left over from before, that answer was lost. ``app_fingerprint``
+    names the app that gave the grant; ``None`` = not known.
+    """
+
+    store_code: str
+    open_id: str
+    scope: str
+    access_token: bytes = field(repr=False)
+    refresh_token: bytes = field(repr=False)
+    access_expires_at: datetime | None
+    refresh_expires_at: datetime | None
+    status: StoreTokenStatus
+    status_reason: str | None
+    refresh_started_at: datetime | None
+    app_fingerprint: str | None
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The granted scopes."""
+        return split_scope(self.scope)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to send one store's refresh token, until it is released or has run out.
+
+    Attributes:
+        key: Tells it from the next one.
+        tokens: The row it was made on; its refresh token is the one that is sent.
+        lost_at: When a refresh began whose answer was never stored; ``None`` = the last one's was.
+    """
+
+    key: UUID
+    tokens: StoredTokens
+    lost_at: datetime | None
+
+
+def split_scope(scope: str) -> frozenset[str]:
+    """Scopes of a list separated by commas or blanks."""
+    return frozenset(scope.replace(",", " ").split())
+
+
+def status_for_scope(scope: str) -> StoreTokenStatus:
+    """``missing_scope`` where a scope that this product reads was not granted."""
+    return "active" if split_scope(scope) >= KNOWN_SCOPES else "missing_scope"
+
+
+_LEFT_OUT = {
+    "user.info.profile": "user name and bio",
+    "user.info.stats": "followers and other counts",
+}
+"""Scope -> what the profile has not without it."""
+
+
+def why_in_state(status: str | None, reason: str | None, scope: str | None) -> str | None:
+    """Why a grant is in its state, for people; of one that lacks permissions, what is synced.
+
+    Args:
+        status: As in ``store_tokens``; ``None`` = never connected.
+        reason: As in ``store_tokens``.
+        scope: Likewise.
+    """
+    if status is None:
+        return "The store was never connected."
+    if status != "missing_scope":
+        return reason
+    granted = split_scope(scope or "")
+    if BASIC_SCOPE in granted:
+        left_out = [name for lacking, name in _LEFT_OUT.items() if lacking not in granted]
+        profile = "Its profile is synced" + (f", without {', '.join(left_out)}" if left_out else "")
+    else:
+        profile = "Its profile is not synced"
+    videos = "its videos are" + ("" if VIDEO_SCOPE in granted else " not")
+    missing = ", ".join(sorted(KNOWN_SCOPES - granted)) or "unknown"
+    return (
+        f"Not granted: {missing}. {profile}; {videos}. For the rest its manager must connect the"
+        " account again and allow every permission."
+    )
+
+
+class TokenStore:
+    """Access to ``store_tokens`` on one autocommit connection."""
+
+    def __init__(self, conn: Connection) -> None:
+        self.conn = conn
+
+    def read(self, store_code: str) -> StoredTokens:
+        """The store's row.
+
+        Raises:
+            NeedsConsentError: The store was never connected.
+        """
+        with self.conn.cursor(row_factory=class_row(StoredTokens)) as cursor:
+            row = cursor.execute(_READ.encode(), [store_code]).fetchone()
+        if row is None:
+            message = (
+                f"Store {store_code} was never connected. Send its manager a link (stores link), or"
+                " import its tokens (stores import)."
+            )
+            raise NeedsConsentError(message)
+        return row
+
+    def claim(self, tokens: StoredTokens, key: UUID, life: timedelta) -> Claim | None:
+        """Be the only one that refreshes the store, and announce it.
+
+        A claim and not a lock: it holds no transaction open while TikTok is asked, so a token
+        endpoint that hangs costs no connection of a pool. The announcement
+        (``refresh_started_at``) outlives it if the answer is never stored, so that the death of
+        the grant can be explained.
+
+        Args:
+            tokens: The row as it was read.
+            key: Names the claim.
+            life: After so long it ends by itself, should this process die.
+
+        Returns:
+            ``None``: another process is refreshing, or the row has changed; read again.
+        """
+        values = {**vars(tokens), "claim": key, "life": life}
+        row = self.conn.execute(_CLAIM, values).fetchone()
+        return None if row is None else Claim(key, tokens, row[0])
+
+    def release(self, claim: Claim, *, answered: bool) -> None:
+        """Let others refresh.
+
+        Args:
+            claim: It.
+            answered: TikTok answered that it did not renew the token, so the announcement is taken
+                back. Without an answer it stays: the pair may have rotated all the same.
+        """
+        values = {
+            "store_code": claim.tokens.store_code,
+            "claim": claim.key,
+            "answered": answered,
+            "before": claim.lost_at,
+        }
+        self.conn.execute(_RELEASE, values)
+
+    def replace(
+        self, claim: Claim, tokens: StoredTokens, run: str | None
+    ) -> tuple[StoreTokenStatus, str | None] | None:
+        """Write a refreshed pair and what came with it, and release the claim.
+
+        Args:
+            claim: What was sent.
+            tokens: What to write.
+            run: The run that refreshed it.
+
+        Returns:
+            Status and reason that the row has now: those of ``tokens``, unless the store was
+            marked meanwhile, which stands. ``None``: the token that was sent is no longer the
+            stored one, and nothing was written.
+        """
+        before = claim.tokens
+        values = {**vars(tokens), "sent": before.refresh_token, "before": before.status, "run": run}
+        return self.conn.execute(_REPLACE, values).fetchone()
+
+    def refuse(self, claim: Claim, *, run: str | None, explained: bool) -> bool:
+        """Record that TikTok refused the token that was sent, and release the claim.
+
+        Returns:
+            False: it is no longer the stored one, or the store was marked meanwhile: nothing was
+            written.
+        """
+        values = {
+            "store_code": claim.tokens.store_code,
+            "sent": claim.tokens.refresh_token,
+            "before": claim.tokens.status,
+            "refused": not explained,
+            "run": run,
+        }
+        return self.conn.execute(_REFUSE, values).rowcount == 1
+
+    def mark(self, store_code: str, status: StoreTokenStatus, reason: str) -> None:
+        """Record why the store cannot be synced."""
+        self.conn.execute(
+            "UPDATE store_tokens SET status_since ="
+            " CASE WHEN status = %(status)s THEN status_since ELSE now() END,"
+            " status = %(status)s, status_reason = %(reason)s, updated_at = now(),"
+            " refresh_started_at = NULL"
+            " WHERE store_code = %(store_code)s",
+            {"store_code": store_code, "status": status, "reason": reason},
+        )

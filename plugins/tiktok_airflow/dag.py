@@ -1,0 +1,179 @@
+"""What the Dags share: when they run, how they retry, what can be asked of them."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.sdk import (
+    DAG,
+    Asset,
+    CronTriggerTimetable,
+    Param,
+    TaskGroup,
+    get_current_context,
+    task,
+)
+
+from tiktok_airflow.failure_log import say_why_failed, say_why_retried
+from tiktok_airflow.operators.data_check import DataCheckOperator
+from tiktok_airflow.operators.store_sync import STORES_LABEL, StoreSyncOperator
+from tiktok_airflow.retry_policy import SyncRetryPolicy
+
+TAGS = ["tiktok", "stores", "nightly"]
+
+AT_NIGHT = "0 2 * * *"
+BEFORE_THE_NIGHT = "30 1 * * *"
+
+RUN_TIMEOUT = timedelta(hours=20)
+"""A run that hangs is failed before it can keep the next night from starting."""
+
+MAX_ACTIVE_TASKS = 512
+"""Above any sensible pool: the limit is the pool, which can be changed while Airflow runs."""
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "marketing-data",
+    # What lists, checks and sums up goes before hundreds of stores that wait for their pool.
+    "priority_weight": 10,
+    "retries": 3,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+    "retry_policy": SyncRetryPolicy(),
+    "execution_timeout": timedelta(minutes=10),
+    "on_failure_callback": say_why_failed,
+    "on_retry_callback": say_why_retried,
+}
+
+
+def nightly(cron: str = AT_NIGHT) -> CronTriggerTimetable:
+    """Every day at the time of ``cron`` in ``SYNC_TIMEZONE``.
+
+    No ``start_date`` and a short ``run_immediately``: the first night is the next one, so that
+    switching a Dag on beside a manual run does not start a second one. The five minutes are for
+    that first night: without them a parse between that time and the scheduler's next look would
+    move it by a day. A later night missed while Airflow was down is made up for once it is back.
+    """
+    return CronTriggerTimetable(
+        cron,
+        timezone=os.environ.get("SYNC_TIMEZONE") or "UTC",
+        run_immediately=timedelta(minutes=5),
+    )
+
+
+def params(
+    dry_run: str = "Call TikTok and write nothing; each store's log says what would have been"
+    " written. Tokens that must be refreshed are refreshed.",
+) -> dict[str, Param]:
+    """The trigger form; ``dry_run`` says what a dry run does.
+
+    It names no store: the form is a part of the Dag that Airflow keeps a version of, and each store
+    that comes or is renamed would make another (docs/decisions/0010). What does not exist is
+    refused by the first task, with its name.
+    """
+    return {
+        "stores": Param(
+            [],
+            # The form's list is null once it was filled and emptied again.
+            type=["array", "null"],
+            items={"type": "string"},
+            title="Stores",
+            description="The stores to sync, one store code a line; none = every active store."
+            " TikTok, Stores in the navigation finds a code by the store's name; the store's page"
+            " there syncs it alone.",
+        ),
+        "dry_run": Param(
+            default=False,
+            type="boolean",
+            title="Dry run",
+            description=dry_run,
+        ),
+    }
+
+
+def table(name: str) -> Asset:
+    """The asset of a table of the store database, for Dags that wait for fresh data."""
+    return Asset(name, uri=f"tiktok-sync://store_db/public/{name}")
+
+
+def list_stores(per_task: int | None = None) -> Any:
+    """The first task: the stores of the run, as lists of those that share a task.
+
+    Args:
+        per_task: How many; ``None`` = as ``STORES_PER_TASK`` says.
+    """
+
+    @task
+    def list_stores() -> list[list[str]]:
+        """List the stores of this run."""
+        from tiktok_airflow.tasks import sync as sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+        return sync_tasks.list_stores(get_current_context(), per_task)
+
+    return list_stores()
+
+
+def data_checks(*checks: str) -> TaskGroup:
+    """The tasks that look at the run's rows, side by side; each runs one SQL file."""
+    with TaskGroup("data_checks", tooltip="Do the run's rows make sense?") as group:
+        for check in checks:
+            DataCheckOperator(
+                check=check,
+                trigger_rule="all_done",
+                # The summary waits for them: a slow check must not hold the night's result up.
+                retries=2,
+                execution_timeout=timedelta(minutes=2),
+            )
+    return group
+
+
+class SyncDag(DAG):
+    """A Dag that ``airflow dags test`` can run although it has a deadline.
+
+    A file with nothing else of Airflow must name it all the same, or it is not parsed (safe mode).
+    """
+
+    def test(self, *args: Any, **kwargs: Any) -> Any:
+        """Run once in this process, without a deadline.
+
+        Airflow 3.3.2 looks deadlines up by their ids, which a Dag that was just parsed has not,
+        and fails at the end of the run. The Dag that it stores meanwhile keeps its deadline.
+        """
+        self.deadline = None
+        return super().test(*args, **kwargs)
+
+
+def on_run_failure(context: Any) -> None:
+    """Tell of a run that failed, also of one that left no summary: killed, or out of time."""
+    from tiktok_airflow import alerting  # noqa: PLC0415 - heavy; runs in the Dag processor, and seldom
+
+    alerting.run_failed(context)
+
+
+def warm_up() -> None:
+    """Build, once and before the fork, what the first Dag of a process builds and keeps.
+
+    Schema validators, template code and regular expressions outlive the Dag that asked for them;
+    measured on 2 cores, a task then spends 11 ms of CPU on parsing its Dag and not 34, and 3 ms on
+    its first template and not 17.
+    """
+    with DAG("warm_up", schedule=nightly(), params=params(), default_args=DEFAULT_ARGS) as dag:
+        sync_stores = StoreSyncOperator.partial(task_id="sync_stores")
+        sync_stores.expand(store_codes=list_stores()) >> data_checks("any") >> record_summary()
+    label = dag.get_template_env().from_string(STORES_LABEL)
+    label.render(task=SimpleNamespace(store_label="S001"))
+
+
+def record_summary(*tables: str) -> Any:
+    """The last task: records what came of the run and announces the tables' fresh data."""
+
+    @task(trigger_rule="all_done", outlets=[table(name) for name in tables])
+    def record_summary() -> None:
+        """Record what came of the run."""
+        from tiktok_airflow.tasks import sync as sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
+
+        sync_tasks.record_summary(get_current_context())
+
+    return record_summary()

@@ -1,0 +1,38 @@
+"""What the task of the retention Dag does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from include.tiktok_sync.days import SnapshotDay, utc_now
+from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.store_db.connect_retention import forget_connecting
+from include.tiktok_sync.store_db.database import database_errors
+from include.tiktok_sync.store_db.retention import RetentionSettings, apply_retention
+from include.tiktok_sync.store_db.schema import check_schema
+from tiktok_airflow.hooks.store_db_hook import StoreDbHook
+
+log = structlog.get_logger(__name__)
+
+
+def thin_and_drop(context: Mapping[str, Any]) -> None:
+    """Apply the retention of the environment, or say what it would do (``dry_run``)."""
+    dry_run = bool(context["params"]["dry_run"])
+    settings, zone = RetentionSettings.from_env(), Settings.from_env().timezone
+    with StoreDbHook.for_task(context).session() as conn, database_errors():
+        check_schema(conn)
+        now = utc_now()
+        today = SnapshotDay.of(now, zone).date
+        months = apply_retention(conn, settings, today=today, dry_run=dry_run)
+        tables = forget_connecting(conn, settings.connect_days, now=now, dry_run=dry_run)
+    log.info(
+        "Nothing was deleted" if dry_run else "Deleted",
+        rows=sum(month.rows for month in months) + sum(table.rows for table in tables),
+        months=len(months),
+        daily_days=settings.daily_days,
+        weekly_days=settings.weekly_days,
+        connect_days=settings.connect_days,
+    )

@@ -1,0 +1,266 @@
+"""What the tasks of the sync Dags do: Airflow's context on one side, the package on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from include.tiktok_sync.alerts.rules import MISSING_CHECKS, EndedRun, alerts_of
+from include.tiktok_sync.days import utc_now
+from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
+from include.tiktok_sync.jobs import RunKey, StoreRun
+from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.store_db.database import Connection, database_errors
+from include.tiktok_sync.store_db.schema import check_schema
+from include.tiktok_sync.sync.data_checks.check import warnings_of
+from include.tiktok_sync.sync.last_words import LastWords
+from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepository
+from include.tiktok_sync.sync.store_batch import cut, run_batch
+from include.tiktok_sync.sync.store_job import StoreReport
+from include.tiktok_sync.sync.store_run import Report, to_nobody
+from include.tiktok_sync.sync.summary import RunSummary, summarize
+from include.tiktok_sync.sync.sync_log import SyncLog
+from include.tiktok_sync.tiktok.client import TikTokClient
+from include.tiktok_sync.tiktok.grant_app import check_app_of_grants, other_app_message
+from include.tiktok_sync.tiktok.time_left import TimeLeft
+from include.tiktok_sync.tokens.refusals import settle
+from include.tiktok_sync.tokens.sealed_rows import check_keys, unreadable_message
+from include.tiktok_sync.tokens.vault import TokenVault
+from tiktok_airflow.alerting import raise_and_tell
+from tiktok_airflow.deadline import sla
+from tiktok_airflow.hooks.store_db_hook import StoreDbHook
+from tiktok_airflow.hooks.tiktok_hook import TikTokHook
+from tiktok_airflow.metrics import tell_run, tell_store
+from tiktok_airflow.tasks.context import (
+    CHECKS_GROUP,
+    ERROR_KEY,
+    LIST_TASK,
+    OUTCOME_KEY,
+    day_to_sync,
+    listed_stores,
+    run_key,
+)
+
+log = structlog.get_logger(__name__)
+
+MIN_SUCCESS_RATE_VARIABLE = "tiktok_min_success_rate"
+
+
+def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[str]]:
+    """Codes of the stores to sync, after everything that would fail for all of them is checked.
+
+    Args:
+        context: Airflow's.
+        per_task: Stores that share a task; ``None`` = as ``STORES_PER_TASK`` says.
+
+    Returns:
+        A list for each task.
+
+    Raises:
+        ConfigurationError: Schema, keys or app credentials are wrong, another app gave all of the
+            grants, ``stores`` names a code that does not exist, or the run's day has not come yet.
+        RetriableError: The database or TikTok cannot be reached.
+    """
+    try:
+        settings = Settings.from_env()
+        day = day_to_sync(context, settings)
+        with StoreDbHook.for_task(context).session() as conn, database_errors():
+            check_schema(conn)
+            _check_keys(conn, TokenVault(settings.token_keys))
+            repository = StoreRepository(conn)
+            wanted = list(dict.fromkeys(context["params"]["stores"] or []))
+            unknown = repository.unknown_store_codes(wanted)
+            if unknown:
+                message = (
+                    f"There is no store {', '.join(unknown)}. Correct `stores` and trigger again."
+                )
+                raise ConfigurationError(message)
+            removed = repository.removed_store_codes(wanted)
+            if removed:
+                message = (
+                    f"Store {', '.join(removed)} has left (stores disconnect). Leave it out of"
+                    " `stores`, or take it back in: stores resume."
+                )
+                raise ConfigurationError(message)
+            codes = wanted or repository.active_store_codes()
+            if codes:
+                app = TikTokHook().app()
+                _check_app(conn, app.fingerprint, codes)
+                app.check()
+                repository.ensure_partitions(day.date)
+    except SyncError as error:
+        context["ti"].xcom_push(ERROR_KEY, str(error))
+        raise error.with_traceback(None) from None  # the message says it all
+    batches = cut(codes, per_task or settings.stores_per_task)
+    log.info("Stores listed", stores=len(codes), tasks=len(batches))
+    return batches
+
+
+def sync_stores(
+    job_name: str,
+    store_codes: Sequence[str],
+    context: Mapping[str, Any],
+    report: Report = to_nobody,
+    *,
+    store_timeout: timedelta | None = None,
+    in_case_of_a_stop: Callable[[LastWords], None] = lambda _: None,
+) -> None:
+    """One task's stores, one after the other, on one database connection and one HTTP session.
+
+    Args:
+        job_name: The Dag's id.
+        store_codes: The stores.
+        context: Airflow's.
+        report: Told what came of each store.
+        store_timeout: Each store's share of the task's ``execution_timeout``: it ends by itself
+            before; ``None`` = no limit.
+        in_case_of_a_stop: Gets what can record the stores should the task be stopped; never for a
+            dry run.
+
+    Raises:
+        AirflowSkipException: Nothing to be done for any of them; the reason is in ``sync_logs``.
+        SyncError: Some of them failed; the retry policy decides what follows.
+    """
+    settings = Settings.from_env()
+    app = TikTokHook().app()
+    params, day = context["params"], day_to_sync(context, settings)
+
+    def told(found: StoreReport) -> None:
+        last_words.end(found.result.store_code)
+        tell_store(job_name, found)
+        report(found)
+
+    run_name = RunKey(job_name, context["run_id"], day.date).name
+
+    def open_client(store_code: str) -> TikTokClient:
+        time_left = TimeLeft.of_task(store_timeout)
+        last_words.begin(store_code, time_left)
+        return app.client(
+            store_code, http=http, conn=conn, settings=settings, run=run_name, time_left=time_left
+        )
+
+    with StoreDbHook.for_task(context).session() as conn, app.transport() as http:
+        repository = DryRunRepository(conn) if params["dry_run"] else StoreRepository(conn)
+        total = len(set(params["stores"] or [])) or None
+        runs = [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes]
+        last_words = LastWords(conn, runs)
+        if not repository.dry_run:
+            in_case_of_a_stop(last_words)
+        try:
+            run_batch(
+                runs,
+                open_client=open_client,
+                repository=repository,
+                report=told,
+            )
+        except SkippableError as error:
+            raise AirflowSkipException(str(error)) from error
+
+
+def record_summary(context: Mapping[str, Any]) -> None:
+    """Write the run's row of ``sync_logs`` and tell of what an operator must know.
+
+    The run fails with it when too many stores failed.
+
+    Raises:
+        AirflowFailException: The stores could not be listed, or too many of them failed.
+        AirflowSkipException: There was nothing to sync or it was a dry run, so no new data is
+            announced.
+    """
+    settings = Settings.from_env()
+    ti, dag_run = context["ti"], context["dag_run"]
+    codes = listed_stores(context)
+    if context["params"]["dry_run"]:
+        message = "Dry run: nothing was written; each store's log says what would have been."
+        raise AirflowSkipException(message)
+    run = run_key(context)
+    warnings: Sequence[Mapping[str, Any]] = ()
+    with StoreDbHook.for_task(context).session() as conn, database_errors():
+        sync_log = SyncLog(conn)
+        if codes is None:
+            reason = ti.xcom_pull(task_ids=LIST_TASK, key=ERROR_KEY) or "see the log of that task."
+            summary = RunSummary("failed", f"The stores could not be listed: {reason}", {})
+        else:
+            warnings = _warnings(context)
+            doubted = settle(conn, run)
+            summary = summarize(
+                sync_log,
+                run,
+                codes,
+                min_success_rate=_min_success_rate(settings),
+                warnings=warnings,
+                doubted=doubted,
+            )
+        duration_ms = _milliseconds_since(dag_run.start_date)
+        sync_log.record(
+            run,
+            None,
+            summary.status,
+            summary.message,
+            duration_ms=duration_ms,
+            details=summary.details,
+        )
+        is_backfill = dag_run.run_type == "backfill"
+        ended = EndedRun(
+            run,
+            codes or [],
+            summary,
+            timedelta(milliseconds=duration_ms),
+            # For a run whose deadline was not noticed: the callback waits for a slot, or failed.
+            sla=sla() if run.job_name in MISSING_CHECKS and not is_backfill else None,
+            is_backfill=is_backfill,
+            consent_warning_days=settings.consent_warning_days,
+            warnings=warnings,
+        )
+        raise_and_tell(
+            conn,
+            alerts_of(conn, ended),
+            job_name=run.job_name,
+            run_id=run.run_id,
+            day=run.snapshot_date,
+        )
+    tell_run(run.job_name, summary.status, duration_ms)
+    log.info("Run summary", status=summary.status, outcome=summary.message)
+    if summary.status == "failed":
+        raise AirflowFailException(summary.message)
+    if summary.status == "skipped":
+        raise AirflowSkipException(summary.message)
+
+
+def _check_keys(conn: Connection, vault: TokenVault) -> None:
+    use = check_keys(conn, vault)
+    if use.unreadable:
+        log.warning("Tokens that no key opens", hint=unreadable_message(use, vault))
+
+
+def _check_app(conn: Connection, app: str, codes: Sequence[str]) -> None:
+    use = check_app_of_grants(conn, app, codes)
+    if use.of_others:
+        log.warning("Grants of another TikTok app", hint=other_app_message(use))
+
+
+def _warnings(context: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    prefix = f"{CHECKS_GROUP}."
+    tasks = sorted(name for name in context["task"].upstream_task_ids if name.startswith(prefix))
+    # A check that could not run has left nothing and is not in the list.
+    outcomes = context["ti"].xcom_pull(task_ids=tasks, key=OUTCOME_KEY) if tasks else []
+    return warnings_of(
+        [name.removeprefix(prefix) for name in tasks], [left for left in outcomes if left]
+    )
+
+
+def _min_success_rate(settings: Settings) -> float:
+    from airflow.sdk import Variable  # noqa: PLC0415 - one look-up a run, in this task only
+
+    text = Variable.get(MIN_SUCCESS_RATE_VARIABLE, default=None)
+    if text is None:
+        return settings.min_success_rate
+    return Settings.from_env({"MIN_SUCCESS_RATE": str(text)}).min_success_rate
+
+
+def _milliseconds_since(start: datetime | None) -> int:
+    return round((utc_now() - start).total_seconds() * 1000) if start else 0

@@ -1,5 +1,0 @@
-"""``python -m tests.benchmarks``."""
-
-from tests.benchmarks.cli import app
-
-app()

@@ -1,0 +1,220 @@
+"""What becomes of a finding in a real run: task states, logs, the summary, the run's own state.
+
+The Dags run as `airflow dags test` runs them: every task for real, one after another, against the
+sandbox and Postgres; only the scheduler is missing (tests/e2e has it).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.database.bench import UTC, Bench, insert_grants
+from tests.database.metadata import sqlalchemy_url
+from tests.database.task_bodies import connections
+
+ROOT = Path(__file__).resolve().parents[3]
+PASSED, FOUND, BROKEN = "success", "skipped", "failed"
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """An Airflow of its own on a copy of the project.
+
+    Attributes:
+        project: The copy.
+        env: Environment of its commands.
+        metadata_url: Libpq URL of its metadata database.
+        bench: The product's database and sandbox.
+    """
+
+    project: Path
+    env: dict[str, str]
+    metadata_url: str
+    bench: Bench
+
+    def run(self, dag_id: str, *, date: datetime | None = None, **conf: Any) -> str:
+        """Run a Dag once; gives what it logged."""
+        when = [date.isoformat()] if date else []
+        done = subprocess.run(  # noqa: S603 - fixed program, no shell
+            [
+                *(sys.executable, "-m", "airflow", "dags", "test", dag_id),
+                *(*when, "--conf", json.dumps(conf)),
+            ],
+            cwd=self.project,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=800,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def states(self) -> dict[str, str]:
+        """State of each check of the newest run, and of the run itself as ``run``."""
+        with psycopg.connect(self.metadata_url) as conn:
+            newest = conn.execute(
+                "SELECT run_id, state FROM dag_run ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+            assert newest is not None
+            tasks = conn.execute(
+                "SELECT task_id, state FROM task_instance WHERE run_id = %s"
+                " AND (task_id LIKE 'data_checks.%%' OR task_id = 'record_summary')",
+                [newest[0]],
+            ).fetchall()
+        found = {str(task).removeprefix("data_checks."): str(state) for task, state in tasks}
+        return found | {"run": str(newest[1])}
+
+    def summary(self) -> dict[str, Any]:
+        """The newest summary row."""
+        return self.bench.rows(
+            "SELECT status, message, details FROM sync_logs WHERE store_code IS NULL"
+            " ORDER BY run_time DESC LIMIT 1"
+        )[0]
+
+
+@pytest.fixture
+def airflow(
+    bench: Bench,
+    new_database: Callable[[str], str],
+    metadata_template: str,
+    tmp_path: Path,
+) -> Airflow:
+    for folder in ("dags", "plugins", "include"):
+        # Python writes and renames files there while the suite's other process imports.
+        caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=caches)
+    url = new_database(metadata_template)
+    env = os.environ | {
+        "AIRFLOW_HOME": str(tmp_path / "home"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(tmp_path / "plugins"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": sqlalchemy_url(url),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+        **connections(bench.db_url, bench.sandbox),
+        "PYTHONPATH": str(tmp_path),
+        "TIKTOK_TOKEN_KEYS": bench.settings.token_keys[0],
+        "TIKTOK_RATE_LIMIT_PER_MINUTE": "0",
+    }
+    return Airflow(tmp_path, dict(env), url, bench)
+
+
+def test_a_night_without_findings_is_green_throughout(airflow: Airflow) -> None:
+    airflow.bench.import_stores("S001", "S002")
+
+    airflow.run("sync_user_daily")
+
+    assert airflow.states() == {
+        "user_rows_missing": PASSED,
+        "user_counts_negative": PASSED,
+        "user_rows_late": PASSED,
+        "record_summary": "success",
+        "run": "success",
+    }
+    summary = airflow.summary()
+    assert (summary["status"], summary["message"]) == ("success", "2 of 2 stores synced")
+    assert summary["details"]["warnings"] == []
+
+
+def test_findings_warn_and_leave_the_run_a_success(airflow: Airflow) -> None:
+    airflow.bench.import_stores("S001", "S002")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+
+    said = airflow.run("sync_user_daily", date=yesterday, stores=["S002"])
+
+    assert airflow.states() == {
+        "user_rows_missing": PASSED,
+        "user_counts_negative": PASSED,
+        "user_rows_late": FOUND,
+        "record_summary": "success",
+        "run": "success",
+    }
+    summary = airflow.summary()
+    assert (summary["status"], summary["message"]) == (
+        *("success", "1 of 1 stores synced (1 filled late); 1 warning"),
+    )
+    (warning,) = summary["details"]["warnings"]
+    assert {name: warning[name] for name in ("check", "found", "examples")} == {
+        "check": "user_rows_late",
+        "found": 1,
+        "examples": ["S002"],
+    }
+    assert warning["message"].startswith("Profile figures observed after their day: 1 store: S002")
+    line = next(line for line in said.splitlines() if "Data check user_rows_late found" in line)
+    assert "warning" in line.lower()
+    assert "S002" in line
+    assert "Nothing can make up for the day" in line
+
+
+def test_a_check_that_cannot_run_is_red_and_named_while_the_stores_count(
+    airflow: Airflow,
+) -> None:
+    airflow.bench.import_stores("S001")
+    file = airflow.project / "include/tiktok_sync/sync/data_checks/video_rows_late.sql"
+    file.write_text(re.sub("is_late$", "no_column", file.read_text(), flags=re.MULTILINE))
+
+    airflow.run("sync_video_daily")
+
+    assert airflow.states() == {
+        "video_syncs_missing": PASSED,
+        "videos_lost": PASSED,
+        "video_counts_negative": PASSED,
+        "video_rows_late": BROKEN,
+        "record_summary": "success",
+        "run": "success",
+    }
+    summary = airflow.summary()
+    assert (summary["status"], summary["message"]) == (
+        *("success", "1 of 1 stores synced; 1 warning"),
+    )
+    (warning,) = summary["details"]["warnings"]
+    assert (warning["check"], warning["found"]) == ("video_rows_late", None)
+    assert "could not run" in warning["message"]
+
+
+def test_a_failed_store_is_found_without_its_row(airflow: Airflow) -> None:
+    airflow.bench.import_stores("S001")
+    for code in ("broken", "new"):
+        airflow.bench.conn.execute("INSERT INTO stores VALUES (%s, 'Its name')", [code])
+    insert_grants(airflow.bench.conn, "broken")  # and 'new' was never connected
+
+    airflow.env["MIN_SUCCESS_RATE"] = "0.5"
+    airflow.run("sync_user_daily")
+
+    assert airflow.states()["user_rows_missing"] == FOUND
+    summary = airflow.summary()
+    assert summary["status"] == "partial"
+    assert summary["message"].startswith(
+        "1 of 3 stores synced, 1 failed, 1 skipped; 1 warning. First: broken: "
+    )
+    assert summary["details"]["warnings"][0]["examples"] == ["broken"]
+    waiting = airflow.bench.log_row("new")
+    assert (waiting["status"], waiting["details"]["kind"]) == ("skipped", "needs_consent")
+    assert waiting["message"].startswith("Store new was never connected.")
+
+
+def test_a_dry_run_has_nothing_to_check(airflow: Airflow) -> None:
+    airflow.bench.import_stores("S001")
+
+    said = airflow.run("sync_video_daily", dry_run=True)
+
+    states = airflow.states()
+    assert states.pop("run") == "success"
+    assert set(states.values()) == {"skipped"}
+    assert "Data check" not in said
+    assert airflow.bench.rows("SELECT FROM sync_logs") == []

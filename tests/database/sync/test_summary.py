@@ -1,0 +1,164 @@
+"""Does the run's summary count every store, judge the run, and say what to look at?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from include.tiktok_sync.jobs import RunKey
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.sync.summary import FAILURES_NAMED, RunSummary, summarize
+from include.tiktok_sync.sync.sync_log import StoreStatus, SyncLog
+from tests.database.bench import DAY, row, rows
+
+RUN = RunKey("sync_user_daily", "run-1", DAY.date)
+_STATUS: dict[str, StoreStatus] = {"s": "success", "f": "failed", "k": "skipped"}
+
+
+def _record(conn: Connection, letters: str, *, run: RunKey = RUN, reason: str = "") -> list[str]:
+    """A store for each letter: s(uccess), f(ailed), k (skipped), - (no row); gives their codes."""
+    log = SyncLog(conn)
+    codes = [f"S{number:03d}" for number in range(1, len(letters) + 1)]
+    for number, (code, letter) in enumerate(zip(codes, letters, strict=True)):
+        conn.execute("INSERT INTO stores VALUES (%s, 'x') ON CONFLICT DO NOTHING", [code])
+        if letter in _STATUS:
+            details: dict[str, Any] = {"calls": 2, "waited_s": 0.25, "repeats": 1}
+            if letter == "s":
+                details["figures_missing"] = 3  # only rows that miss some have it
+            if letter != "s":
+                details["kind"] = "fatal"
+            message = reason or f"{letter} of {code}"
+            log.record(
+                run, code, _STATUS[letter], message, duration_ms=100 + number, details=details
+            )
+    return codes
+
+
+def _sum(conn: Connection, letters: str, *, rate: float = 0.9, reason: str = "") -> RunSummary:
+    codes = _record(conn, letters, reason=reason)
+    return summarize(SyncLog(conn), RUN, codes, min_success_rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("letters", "status", "success_rate", "message"),
+    [
+        ("sss", "success", 1.0, "3 of 3 stores synced"),
+        ("ssk", "success", 1.0, "2 of 3 stores synced, 1 skipped"),
+        ("kk", "success", None, "0 of 2 stores synced, 2 skipped"),
+        ("sssssssssf", "partial", 0.9, "9 of 10 stores synced, 1 failed. First: S010: f of S010"),
+        (
+            "ssssssssfk",
+            "failed",
+            8 / 9,
+            "8 of 10 stores synced, 1 failed, 1 skipped. First: S009: f of S009",
+        ),
+        ("f", "failed", 0.0, "0 of 1 stores synced, 1 failed. First: S001: f of S001"),
+        ("fk", "failed", 0.0, "0 of 2 stores synced, 1 failed, 1 skipped. First: S001: f of S001"),
+    ],
+)
+def test_status_and_message(
+    conn: Connection, letters: str, status: str, success_rate: float | None, message: str
+) -> None:
+    summary = _sum(conn, letters)
+    assert (summary.status, summary.message) == (status, message)
+    assert summary.details["success_rate"] == success_rate
+    assert summary.details["stores"] == len(letters)
+
+
+def test_the_rate_that_is_good_enough_is_a_setting(conn: Connection) -> None:
+    codes = _record(conn, "sf")
+    log = SyncLog(conn)
+    assert summarize(log, RUN, codes, min_success_rate=0.5).status == "partial"
+    assert summarize(log, RUN, codes, min_success_rate=0.51).status == "failed"
+
+
+def test_a_silent_store_counts_as_failed(conn: Connection) -> None:
+    summary = _sum(conn, "ss-")
+    assert (summary.status, summary.details["failed"]) == ("failed", 1)
+    assert summary.message.startswith("2 of 3 stores synced, 1 failed. First: S003: No result was")
+    assert [failure["store_code"] for failure in summary.details["failures"]] == ["S003"]
+
+
+def test_no_store_at_all_is_a_skipped_run_with_its_reason(conn: Connection) -> None:
+    summary = summarize(SyncLog(conn), RUN, [], min_success_rate=0.9)
+    assert (summary.status, summary.details) == ("skipped", {"stores": 0})
+    assert "make stores-import" in summary.message
+
+
+def test_one_reason_for_all_is_said_once(conn: Connection) -> None:
+    summary = _sum(conn, "ffs", reason="TikTok is down.")
+    assert summary.message == "1 of 3 stores synced, 2 failed. All for one reason: TikTok is down."
+
+
+def test_the_reason_is_not_called_the_only_one_when_another_is_beyond_those_named(
+    conn: Connection,
+) -> None:
+    _record(conn, "f" * FAILURES_NAMED, reason="same")
+    summary = _sum(conn, "-" * (FAILURES_NAMED + 1))
+    assert summary.details["failed"] == FAILURES_NAMED + 1
+    assert len(summary.details["failures"]) == FAILURES_NAMED
+    assert "one reason" not in summary.message
+
+
+def test_costs_are_added_up_and_the_stores_to_look_at_are_named(conn: Connection) -> None:
+    details = _sum(conn, "sfk").details
+    assert (details["calls"], details["waited_s"]) == (6, 0.75)
+    assert (details["repeats"], details["figures_missing"]) == (3, 3)
+    assert "videos" not in details
+    assert (details["slowest_store"], details["slowest_store_ms"]) == ("S003", 102)
+    assert details["failures"] == [{"store_code": "S002", "kind": "fatal", "message": "f of S002"}]
+    assert details["skips"] == [{"store_code": "S003", "kind": "fatal", "message": "k of S003"}]
+
+
+@pytest.mark.parametrize(
+    ("letters", "checks", "message"),
+    [
+        ("ss", 1, "2 of 2 stores synced; 1 warning"),
+        ("ss", 2, "2 of 2 stores synced; 2 warnings"),
+        ("sf", 2, "1 of 2 stores synced, 1 failed; 2 warnings. First: S002: f of S002"),
+    ],
+)
+def test_warnings_are_told_and_do_not_judge_the_run(
+    conn: Connection, letters: str, checks: int, message: str
+) -> None:
+    codes = _record(conn, letters)
+    warnings = [
+        {"check": f"c{number}", "found": 1, "examples": ["S001"], "message": "Look."}
+        for number in range(checks)
+    ]
+    told = summarize(SyncLog(conn), RUN, codes, min_success_rate=0.5, warnings=warnings)
+    untold = summarize(SyncLog(conn), RUN, codes, min_success_rate=0.5)
+    assert (told.message, told.details["warnings"]) == (message, warnings)
+    assert told.status == untold.status
+    assert untold.details["warnings"] == []
+    assert "warning" not in untold.message
+
+
+def test_other_runs_and_other_stores_do_not_count(conn: Connection) -> None:
+    _record(conn, "fff", run=RunKey("sync_user_daily", "other", DAY.date))
+    _record(conn, "fff", run=RunKey("sync_video_daily", "run-1", DAY.date))
+    codes = _record(conn, "ssf")
+    summary = summarize(SyncLog(conn), RUN, codes[:2], min_success_rate=0.9)
+    assert (summary.status, summary.message) == ("success", "2 of 2 stores synced")
+
+
+def test_the_summary_row_is_one_a_run_and_the_last_word_stands(conn: Connection) -> None:
+    log = SyncLog(conn)
+    for status in ("failed", "partial"):
+        at = log.record(RUN, None, status, f"it was {status}", duration_ms=2**31, details={"a": 1})
+    found = row(conn, "SELECT * FROM sync_logs WHERE store_code IS NULL")
+    assert (found["status"], found["message"], found["attempts"]) == (
+        *("partial", "it was partial"),
+        2,
+    )
+    assert (found["duration_ms"], found["details"]) == (2**31, {"a": 1})
+    assert log.progress(RUN, at).done == 0
+
+
+def test_a_store_row_cannot_be_partial(conn: Connection) -> None:
+    _record(conn, "s")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        SyncLog(conn).record(RUN, "S001", "partial", "m", duration_ms=1, details={})
+    assert rows(conn, "SELECT status FROM sync_logs") == [{"status": "success"}]

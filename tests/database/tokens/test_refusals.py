@@ -1,0 +1,343 @@
+"""Are many refusals at once told from grants that are dead, and stores taken back?"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import psycopg
+import pytest
+
+from include.tiktok_sync.app import TikTokApp
+from include.tiktok_sync.errors import (
+    ConfigurationError,
+    NeedsConsentError,
+    RefusalsDoubtedError,
+    SyncError,
+)
+from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, RunKey, StoreRun
+from include.tiktok_sync.stores.lifecycle import Lifecycle
+from include.tiktok_sync.sync.repository import StoreRepository
+from include.tiktok_sync.sync.store_run import run_store
+from include.tiktok_sync.sync.summary import RunSummary, summarize
+from include.tiktok_sync.sync.sync_log import SyncLog
+from include.tiktok_sync.tokens.refusals import BELIEVED, DOUBTED, FEWEST, settle
+from tests.database.bench import Bench, today, together
+from tests.database.commands import run_command
+from tests.database.task_bodies import connections, set_airflow_env, task_context
+from tests.database.token_pairs import grant_of, newest_pair, stored_pair
+from tests.sandbox_server import SandboxServer
+from tiktok_airflow.tasks import sync as sync_tasks
+
+ALL = [f"S{number:03}" for number in range(1, 21)]
+RUN = "night"
+
+pytestmark = pytest.mark.usefixtures("no_waits")
+
+
+@pytest.fixture
+def expired(bench: Bench) -> Bench:
+    """All 20 stores, whose access tokens have ended and whose app is not known."""
+    bench.import_stores()
+    bench.conn.execute("UPDATE store_tokens SET access_expires_at = now()")
+    return bench
+
+
+def refresh(
+    bench: Bench, codes: Sequence[str], *, run: str | None = RUN, app: TikTokApp | None = None
+) -> dict[str, str]:
+    """Refresh stores in a run of `refresh_tokens`; how each ended, by the kind of its error."""
+    app = app or bench.app
+    repository = StoreRepository(bench.conn)
+    found = {}
+    with app.transport() as http:
+        for code in codes:
+            part = StoreRun(REFRESH_JOB, run or "by-hand", code, today(), len(codes))
+            try:
+                run_store(
+                    part,
+                    open_client=lambda code=code: app.client(  # type: ignore[misc]  # called at once
+                        code,
+                        http=http,
+                        conn=bench.conn,
+                        settings=bench.settings,
+                        run=part.key.name if run else None,  # noqa: B023 - called at once
+                    ),
+                    repository=repository,
+                )
+            except SyncError as error:
+                found[code] = error.kind
+            else:
+                found[code] = "success"
+    return found
+
+
+def end(bench: Bench, codes: Sequence[str] = ALL, run: str = RUN) -> RunSummary:
+    """The end of such a run: settled, and summed up."""
+    key = RunKey(REFRESH_JOB, run, today().date)
+    return summarize(
+        SyncLog(bench.conn), key, codes, min_success_rate=0.9, doubted=settle(bench.conn, key)
+    )
+
+
+def revoke(bench: Bench, codes: Sequence[str]) -> None:
+    """Their managers withdraw, and TikTok does not tell."""
+    for code in codes:
+        bench.grant(code, revoke=True)
+
+
+def marked(bench: Bench) -> set[str]:
+    found = bench.rows("SELECT store_code FROM store_tokens WHERE status = 'needs_consent'")
+    return {line["store_code"] for line in found}
+
+
+def recorded(bench: Bench) -> Counter[str]:
+    return Counter(line["status"] for line in bench.rows("SELECT status FROM sync_logs"))
+
+
+def other(server: SandboxServer) -> TikTokApp:
+    return TikTokApp(server.url, server.client_key, server.client_secret)
+
+
+def test_no_store_is_lost_to_an_app_that_none_of_them_knows(
+    expired: Bench, other_app: SandboxServer
+) -> None:
+    found = refresh(expired, ALL, app=other(other_app))
+    assert [found[code] for code in ALL[: FEWEST - 1]] == ["needs_consent"] * (FEWEST - 1)
+    assert {found[code] for code in ALL[FEWEST - 1 :]} == {"refusals_doubted"}
+    assert marked(expired) == set()
+    # Those that were skipped at first are failures, too, and the summary says so.
+    assert recorded(expired) == {"failed": 20}
+    reasons = {line["message"] for line in expired.rows("SELECT message FROM sync_logs")}
+    assert {reason.partition(" (TikTok log_id")[0] for reason in reasons} == {DOUBTED}
+    summary = end(expired)
+    assert (summary.status, summary.details["failed"]) == ("failed", 20)
+    assert summary.details["refusals_doubted"] == {"refused": 20, "tried": 20}
+    assert marked(expired) == set()
+    moves = expired.rows(
+        "SELECT action, actor, details FROM store_audit WHERE store_code = 'S001' AND id >"
+        " (SELECT max(id) FROM store_audit WHERE action = 'import') ORDER BY id"
+    )
+    assert [(move["action"], move["actor"]) for move in moves] == [
+        ("grant_ended", "TikTok"),
+        ("grant_restored", "tiktok_sync"),
+    ]
+    assert moves[1]["details"] == {"from": "needs_consent", "to": "active", "reason": DOUBTED}
+    # With the right credentials everything is as it was.
+    assert Counter(refresh(expired, ALL, run="again").values()) == {"success": 20}
+    assert stored_pair(expired, "S001") == newest_pair(expired, "S001")
+
+
+@pytest.mark.parametrize(
+    ("dead", "tried", "believed"),
+    [(5, 9, False), (5, 10, True), (4, 4, True), (4, 20, True), (5, 5, False), (9, 20, True)],
+)
+@pytest.mark.parametrize("dead_first", [True, False])
+def test_few_refusals_or_half_of_all_are_believed_in_whatever_order_they_come(
+    expired: Bench, dead: int, tried: int, *, believed: bool, dead_first: bool
+) -> None:
+    codes = ALL[:tried]
+    gone = codes[:dead] if dead_first else codes[-dead:]
+    revoke(expired, gone)
+    refresh(expired, codes)
+    summary = end(expired, codes)
+    assert marked(expired) == (set(gone) if believed else set())
+    counts = {"success": tried - dead, "skipped" if believed else "failed": dead}
+    assert recorded(expired) == {state: count for state, count in counts.items() if count}
+    assert ("refusals_doubted" in summary.details) is not believed
+    if believed:
+        assert {grant_of(expired, code)[1] for code in gone} == {BELIEVED}
+        ended = expired.rows(
+            "SELECT store_code FROM store_audit WHERE action = 'grant_ended'"
+            " AND details ->> 'from' = 'active'"
+        )
+        assert {line["store_code"] for line in ended} == set(gone)
+
+
+def test_refusals_with_an_explanation_of_their_own_are_believed_however_many(
+    expired: Bench,
+) -> None:
+    revoke(expired, ALL)
+    expired.conn.execute(
+        "UPDATE store_tokens SET refresh_expires_at = '2026-03-01T10:00:00Z'"
+        " WHERE store_code < 'S011'"
+    )
+    expired.conn.execute(
+        "UPDATE store_tokens SET refresh_started_at = '2026-03-01T02:03:04Z'"
+        " WHERE store_code >= 'S011'"
+    )
+    assert Counter(refresh(expired, ALL).values()) == {"needs_consent": 20}
+    end(expired)
+    assert marked(expired) == set(ALL)
+    assert (grant_of(expired, "S001")[1] or "").startswith("The consent ended on 2026-03-01")
+    assert "was lost" in (grant_of(expired, "S020")[1] or "")
+
+
+def test_a_store_that_was_marked_for_another_reason_is_not_taken_back(expired: Bench) -> None:
+    revoke(expired, ALL)
+    refresh(expired, ALL[:4])
+    reason = "TikTok ended the access on 2026-03-01: the manager disconnected the app."
+    expired.conn.execute(
+        "UPDATE store_tokens SET status_reason = %s WHERE store_code = 'S002'", [reason]
+    )
+    refresh(expired, ALL[4:])
+    assert marked(expired) == {"S002"}
+    assert grant_of(expired, "S002")[1] == reason
+
+
+def test_a_store_taken_back_keeps_what_its_manager_did_not_grant(expired: Bench) -> None:
+    revoke(expired, ALL)
+    expired.conn.execute(
+        "UPDATE store_tokens SET scope = 'user.info.basic', status = 'missing_scope'"
+        " WHERE store_code = 'S001'"
+    )
+    refresh(expired, ALL)
+    assert grant_of(expired, "S001") == ("missing_scope", None)
+    assert grant_of(expired, "S002") == ("active", None)
+
+
+def test_a_new_grant_is_not_judged_by_the_refusal_of_the_old_one(expired: Bench) -> None:
+    revoke(expired, ALL[:6])
+    refresh(expired, ALL[:6])  # doubted
+    code = expired.sandbox.admin("POST", "/stores/S001/code", json={})["code"]
+    expired.sandbox.oauth("authorization_code", code=code, redirect_uri="x").raise_for_status()
+    expired.import_stores("S001")
+    refresh(expired, ALL[6:])
+    end(expired)  # 5 of 19 by now: believed
+    assert marked(expired) == set(ALL[1:6])
+
+
+def test_of_many_at_once_none_is_marked(expired: Bench, other_app: SandboxServer) -> None:
+    app = other(other_app)
+
+    def find(number: int) -> None:
+        with (
+            psycopg.connect(expired.db_url, autocommit=True) as conn,
+            app.transport() as http,
+            pytest.raises((NeedsConsentError, RefusalsDoubtedError)),
+        ):
+            app.client(
+                ALL[number], http=http, conn=conn, settings=expired.settings, run="a b"
+            ).tokens.access_token()
+
+    together(12, find)
+    assert marked(expired) == set()
+
+
+def test_runs_that_refuse_a_few_each_are_seen_together(
+    expired: Bench, other_app: SandboxServer
+) -> None:
+    refresh(expired, ALL[:3], run="a", app=other(other_app))
+    assert marked(expired) == set(ALL[:3])
+    refresh(expired, ALL[3:6], run="b", app=other(other_app))
+    assert marked(expired) == set()
+
+
+def test_a_night_long_past_says_nothing_of_this_one(expired: Bench) -> None:
+    revoke(expired, ALL[:8])
+    refresh(expired, ALL[:4], run="a")
+    expired.conn.execute("UPDATE store_tokens SET refresh_ended_at = now() - interval '2 hours'")
+    expired.conn.execute("UPDATE store_tokens SET connected_at = NULL")
+    refresh(expired, ALL[4:8], run="b")
+    assert marked(expired) == set(ALL[:8])
+
+
+def test_a_healthy_store_is_still_refreshed_while_others_are_doubted(expired: Bench) -> None:
+    revoke(expired, ALL[:12])
+    found = refresh(expired, ALL)
+    assert {found[code] for code in ALL[12:]} == {"success"}
+    assert end(expired).details["success"] == 8
+    assert marked(expired) == set()
+
+
+@pytest.mark.usefixtures("airflow_env")
+def test_the_alert_says_that_refusals_are_not_believed(
+    expired: Bench, other_app: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_airflow_env(expired, monkeypatch)
+    monkeypatch.setenv("AIRFLOW_VAR_TIKTOK_MIN_SUCCESS_RATE", "0.9")
+    for name, value in connections(expired.db_url, other_app).items():
+        monkeypatch.setenv(name, value)
+    StoreRepository(expired.conn).ensure_partitions(today().date)
+    batches = sync_tasks.list_stores(task_context(), None)  # nobody knows whose grants they are
+    assert len(batches) == 20
+    for batch in batches:
+        with pytest.raises(Exception, match=r"TikTok refused|has ended at TikTok"):
+            sync_tasks.sync_stores(USER_JOB, batch, task_context())
+    with pytest.raises(Exception, match="All for one reason: TikTok refused this store's grant"):
+        sync_tasks.record_summary(task_context(xcom_pull=lambda **_: batches))
+    alerts = expired.rows("SELECT kind, message, details FROM alerts ORDER BY kind")
+    assert [alert["kind"] for alert in alerts] == ["refusals_doubted", "run_failed"]
+    assert alerts[0]["details"] == {"refused": 20, "tried": 20}
+    assert "grants of 20 of 20 stores" in alerts[0]["message"]
+    assert marked(expired) == set()
+
+
+def test_recheck_takes_back_what_lives_and_names_the_rest(
+    expired: Bench, command_env: dict[str, str]
+) -> None:
+    revoke(expired, ["S002"])
+    expired.conn.execute(
+        "UPDATE store_tokens SET status = 'needs_consent', status_reason = 'x'"
+        " WHERE store_code < 'S005'"
+    )
+    expired.conn.execute(
+        "UPDATE store_tokens SET refresh_expires_at = '2026-03-01T00:00:00Z'"
+        " WHERE store_code = 'S003'"
+    )
+    Lifecycle(expired.conn, "test").remove("S004")
+    done = run_command(command_env, "tokens", "recheck", "--as", "anna")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == ["S001: taken back, its grant lives (active)"]
+    refused, over = done.stderr.splitlines()
+    assert refused.startswith("S002: still refused. The store's grant has ended at TikTok.")
+    assert over.startswith("S003: its consent ended on 2026-03-01; send its manager a link")
+    assert marked(expired) == {"S002", "S003", "S004"}
+    assert grant_of(expired, "S002") == ("needs_consent", "x")
+    assert stored_pair(expired, "S001") == newest_pair(expired, "S001")
+    assert expired.stats()["refresh_calls"] == 2
+    move = expired.row("SELECT actor, details FROM store_audit WHERE action = 'grant_restored'")
+    assert move == {"actor": "anna", "details": {"from": "needs_consent", "to": "active"}}
+    # By code: one that is not marked, one that has left, one that nobody knows.
+    done = run_command(command_env, "tokens", "recheck", "S001", "--json")
+    assert (done.returncode, json.loads(done.stdout)[0]["ok"]) == (0, True)
+    done = run_command(command_env, "tokens", "recheck", "S004")
+    assert (done.returncode, "stores resume S004" in done.stderr) == (1, True)
+    done = run_command(command_env, "tokens", "recheck", "nobody")
+    assert (done.returncode, "no store nobody" in done.stderr) == (2, True)
+    assert expired.stats()["refresh_calls"] == 2
+
+
+@pytest.mark.usefixtures("expired")
+def test_recheck_of_nothing_says_so(command_env: dict[str, str]) -> None:
+    done = run_command(command_env, "tokens", "recheck")
+    assert (done.returncode, done.stdout) == (0, "No store is marked needs_consent.\n")
+
+
+def test_rechecked_refusals_are_no_evidence_against_tiktok(
+    expired: Bench, command_env: dict[str, str]
+) -> None:
+    revoke(expired, ALL[:8])
+    refresh(expired, ALL)
+    assert marked(expired) == set()  # they came first
+    end(expired)
+    assert marked(expired) == set(ALL[:8])
+    assert run_command(command_env, "tokens", "recheck").returncode == 1
+    refresh(expired, ALL[8:], run="next")
+    assert marked(expired) == set(ALL[:8])
+
+
+def test_commands_one_after_the_other_lose_no_store_either(
+    expired: Bench, other_env: dict[str, str]
+) -> None:
+    statuses = [
+        run_command(other_env, "sync-store", code, "--job", "refresh").returncode
+        for code in ALL[: FEWEST + 1]
+    ]
+    assert statuses == [1] * (FEWEST - 1) + [2, 2]
+    assert marked(expired) == set()
+
+
+def test_the_error_is_the_operators_and_is_not_tried_again() -> None:
+    assert issubclass(RefusalsDoubtedError, ConfigurationError)

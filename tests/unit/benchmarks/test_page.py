@@ -1,0 +1,97 @@
+"""The page says what the figures say, also of what failed, and is the same every time."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from benchmarks.page import pages
+from benchmarks.variants import VARIANTS
+from tests.unit.benchmarks.made_up import MACHINE, comparison, measurement
+
+
+@pytest.fixture
+def compare() -> dict[str, Any]:
+    return comparison()
+
+
+@pytest.fixture
+def growth() -> dict[str, Any]:
+    points = []
+    for size, per_task in ((300, 1), (10_000, 20)):
+        for variant in VARIANTS:
+            if variant.key not in {"a-user", "a-video"}:
+                continue
+            measured = measurement(
+                variant,
+                stores=size,
+                stores_per_task=per_task,
+                wall_s=size * 0.1,
+                cpu_s={"scheduler": size * 0.02, "task processes": size * 0.05},
+            )
+            loops = {"loops": 100, "mean_ms": 25.0, "p95_ms": 70.0, "longest_ms": 400.0}
+            points.append(
+                {
+                    "measured": measured,
+                    "loops": loops,
+                    "store_db_mb": 30.0,
+                    "airflow_db_mb": 40.0,
+                    "rows": size * 55,
+                }
+            )
+    return {"machine": MACHINE, "points": points}
+
+
+def test_every_variant_has_its_row(compare: dict[str, Any], growth: dict[str, Any]) -> None:
+    text = pages(compare, growth)["performance.md"]
+    rows = [line for line in text.splitlines() if line.count("|") == 10]
+    assert len(rows) == 2 + len(VARIANTS)
+    assert (
+        "| user sync alone | this package | 33 s | 1.11x | 300 ms | 2,500 MB | 30 | 6.0 | 3.6 s |"
+        in rows
+    )
+    assert "| user sync alone | 1.20x | 1.11x | met |" in text
+    assert "| video sync alone | 1.10x | 1.11x | missed |" in text
+    assert "extrapolated from 10 stores" in text
+
+
+def test_a_failure_is_told_with_its_reason(compare: dict[str, Any]) -> None:
+    for one in compare["variants"]:
+        if one["way"] == "first":
+            one["problem"] = "not finished\nafter 1800 s"
+    text = pages(compare, None)["performance.md"]
+    assert text.count("| failed: not finished after 1800 s |") == sum(
+        one["way"] == "first" for one in compare["variants"]
+    )
+    assert "imports its hooks anew" not in text
+
+
+def test_without_growth_the_page_has_no_such_part(
+    compare: dict[str, Any], growth: dict[str, Any]
+) -> None:
+    alone = pages(compare, None)
+    assert "## Growth" not in alone["performance.md"]
+    assert "performance-growth.svg" not in alone
+    text = pages(compare, growth)["performance.md"]
+    assert "needs 0.20 s for a store in both Dags" in text
+    assert "55 videos a store" in text
+
+
+def test_one_size_is_enough(compare: dict[str, Any], growth: dict[str, Any]) -> None:
+    growth["points"] = growth["points"][:2]
+    assert "| 300 | video | 300 (1) |" in pages(compare, growth)["performance.md"]
+
+
+def test_the_same_figures_give_the_same_files(
+    compare: dict[str, Any], growth: dict[str, Any]
+) -> None:
+    first = pages(compare, growth)
+    assert pages(compare, growth) == first
+    for name, text in first.items():
+        assert text.endswith("\n")
+        assert not [line for line in text.splitlines() if line != line.rstrip()], name
+        if name.endswith(".svg"):
+            ET.fromstring(text)  # noqa: S314 - our own picture
+            assert f"({name})" in first["performance.md"]
