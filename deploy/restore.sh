@@ -50,12 +50,17 @@ END
 \$\$;
 DROP OWNED BY CURRENT_USER;
 "
-# The end of the transaction is written only if pg_restore reached the end of the dump: when psql
-# sees no COMMIT, the server rolls back.
+# The end of the transaction is written only if pg_restore says that it reached the end of the dump,
+# and the dump's own last line came through: when psql sees no COMMIT, the server rolls back.
 done=$(
   {
     printf '%s' "$before"
-    pg_restore --no-owner --no-privileges --file=- "$BACKUP_FILE" && printf 'COMMIT;\n\\echo restored\n'
+    { pg_restore --no-owner --no-privileges --file=- "$BACKUP_FILE" && echo "-- pg_restore ended"; } |
+      LC_ALL=C awk '
+        $0 == "-- PostgreSQL database dump complete" { whole = 1 }
+        $0 == "-- pg_restore ended" { ended = 1 }
+        { print }
+        END { if (whole && ended) print "COMMIT;\n\\echo restored" }'
   } | psql "$url" -X -q -o /dev/null -v ON_ERROR_STOP=1 -v VERBOSITY=terse -f -
 ) || fail "nothing was restored (see above); the database is as it was before" 1
 [ "$done" = restored ] || fail "nothing was restored: the dump ended early; the database is as it was before" 1

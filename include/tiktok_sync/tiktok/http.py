@@ -151,10 +151,10 @@ class HttpTransport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                begun_at = (
-                    sent_at + self._timeouts.connect_s if within_s is None else time.monotonic()
-                )
-                raw = _read(response, begun_at + patience_s)
+                until = time.monotonic() + patience_s
+                if within_s is None:
+                    until = min(until, sent_at + self._timeouts.connect_s + patience_s)
+                raw = _read(response, until)
         except exceptions.ReadTimeout as error:
             raise self._not_in_time(error, detail, patience_s, within_s) from None
         except requests.RequestException as error:

@@ -106,7 +106,7 @@ def fast() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))
         patch.setattr(client_module, "PAUSE_AFTER_429_S", 0.0)
-        patch.setattr(client_module, "MAX_PAUSE_S", 0.0)
+        patch.setattr("include.tiktok_sync.errors.MAX_RETRY_AFTER_S", 0.0)
         yield
 
 

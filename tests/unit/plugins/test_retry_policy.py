@@ -28,6 +28,8 @@ NEVER = {
     errors.DataError,
     errors.SkippableError,
     errors.NeedsConsentError,
+    errors.OtherAppError,
+    errors.RefusalsDoubtedError,
     errors.MissingScopeError,
 }
 
