@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import Self
 
 from include.tiktok_sync.errors import ConfigurationError
 
@@ -16,8 +21,122 @@ DEFAULT_RATE_LIMIT_PER_MINUTE = 600
 DEFAULT_CONSENT_WARNING_DAYS = 30
 
 
-@dataclass(frozen=True)
-class Settings:
+class EnvironmentSettings(BaseSettings):
+    """Settings that variables of the environment give: each field declares its :func:`variable`.
+
+    A variable that is empty or blank counts as not set. Made by hand, an object takes the values
+    of its fields and looks at no environment.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, validate_by_name=True, hide_input_in_errors=True)
+
+    failure: ClassVar[type[Exception]] = ConfigurationError
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings passes them by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - see above
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - see above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - see above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed: the environment is read by :meth:`from_env`."""
+        return (init_settings,)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
+        """Read and check the variables.
+
+        Raises:
+            ConfigurationError: Values are missing or cannot be used; the message names each
+                variable and what it may be, and its value unless it is a secret.
+        """
+        source = _Variables(cls, env)
+        try:
+            return cls(_build_sources=((source,), {}))  # type: ignore[call-arg]  # BaseSettings' own
+        except ValidationError as error:
+            problems = [cls._problem(dict(found)) for found in error.errors(include_url=False)]
+        # Outside of the handler: a traceback that shows pydantic's error would show the input.
+        raise cls.failure(" ".join(problems))
+
+    @classmethod
+    def _problem(cls, found: Mapping[str, Any]) -> str:
+        if not found["loc"]:  # of several settings together: the check says it all
+            return str(found["ctx"]["error"])
+        name = found["loc"][0]
+        if found["type"] == "missing":
+            return f"{name} is not set. Set it in the environment (or in .env) and start again."
+        field = next(f for f in cls.model_fields.values() if f.validation_alias == name)
+        value = f", not {found['input']!r}" if field.repr else ""
+        return f"{name} must be {field.description}{value}."
+
+
+class _Variables(PydanticBaseSettingsSource):
+    """The variables of any mapping, by their exact names."""
+
+    def __init__(self, settings_cls: type[BaseSettings], env: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        self._env = env
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Text, variable, and that the text is no JSON; ``None`` = not set."""
+        name = str(field.validation_alias or field_name)
+        text = self._env.get(name, "")
+        return text if text.strip() else None, name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Every variable that is set."""
+        fields = self.settings_cls.model_fields.items()
+        found = (self.get_field_value(field, field_name) for field_name, field in fields)
+        return {name: text for text, name, _ in found if text is not None}
+
+
+def variable(name: str, must_be: str = "a text", *, secret: bool = False) -> Any:
+    """Which variable gives a field its value.
+
+    Args:
+        name: The variable.
+        must_be: What it may hold, for the message about a value that cannot be used.
+        secret: Never show the value, neither in a message nor in a ``repr``.
+    """
+    return Field(validation_alias=name, description=must_be, repr=not secret)
+
+
+def _digits(value: object) -> object:
+    # pydantic alone would also take "1_000" and "6.0".
+    if isinstance(value, str) and not (value.strip().isascii() and value.strip().isdecimal()):
+        raise ValueError
+    return value
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(key.strip() for key in value.split(",") if key.strip())
+
+
+def _zone(value: object) -> ZoneInfo:
+    try:
+        return value if isinstance(value, ZoneInfo) else ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError from error
+
+
+WholeNumber = Annotated[int, BeforeValidator(_digits)]
+"""Digits only: 0 or more."""
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""Separated by commas."""
+
+Stripped = Annotated[str, StringConstraints(strip_whitespace=True)]
+"""Without blanks around it."""
+
+BaseUrl = Annotated[str, AfterValidator(lambda url: url.rstrip("/"))]
+"""Without a trailing slash."""
+
+
+class Settings(EnvironmentSettings):
     """Everything the sync reads from the environment.
 
     Attributes:
@@ -28,48 +147,39 @@ class Settings:
         api_url: TikTok's base URL (``TIKTOK_API_URL``), without a trailing slash.
         client_key: The TikTok app's key; empty when an Airflow connection supplies it.
         client_secret: The TikTok app's secret; empty when an Airflow connection supplies it.
+        store_db_url: libpq URL of the product's database (``STORE_DB_URL``); empty likewise.
         consent_warning_days: Days before its end that a grant is warned of
             (``CONSENT_WARNING_DAYS``).
         stores_per_task: Stores that share a mapped task (``STORES_PER_TASK``); ``None`` = by their
             number.
-        store_db_url: libpq URL of the product's database (``STORE_DB_URL``); empty likewise.
     """
 
-    token_keys: tuple[str, ...]
-    rate_limit_per_minute: int
-    timezone: ZoneInfo
-    min_success_rate: float
-    api_url: str
-    client_key: str
-    client_secret: str
-    store_db_url: str
-    consent_warning_days: int = DEFAULT_CONSENT_WARNING_DAYS
-    stores_per_task: int | None = None
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
-        """Read and check the variables.
-
-        Raises:
-            ConfigurationError: A value cannot be used; the message names the variable.
-        """
-        keys = env.get("TIKTOK_TOKEN_KEYS", "")
-        return cls(
-            token_keys=tuple(key.strip() for key in keys.split(",") if key.strip()),
-            rate_limit_per_minute=_whole_number(
-                env, "TIKTOK_RATE_LIMIT_PER_MINUTE", DEFAULT_RATE_LIMIT_PER_MINUTE
-            ),
-            timezone=_timezone(env.get("SYNC_TIMEZONE") or "UTC"),
-            min_success_rate=_rate(env.get("MIN_SUCCESS_RATE") or "0.90"),
-            api_url=(env.get("TIKTOK_API_URL") or DEFAULT_API_URL).rstrip("/"),
-            client_key=env.get("TIKTOK_CLIENT_KEY", ""),
-            client_secret=env.get("TIKTOK_CLIENT_SECRET", ""),
-            store_db_url=env.get("STORE_DB_URL", ""),
-            consent_warning_days=_whole_number(
-                env, "CONSENT_WARNING_DAYS", DEFAULT_CONSENT_WARNING_DAYS
-            ),
-            stores_per_task=_whole_number(env, "STORES_PER_TASK", 0) or None,
-        )
+    token_keys: Annotated[Texts, variable("TIKTOK_TOKEN_KEYS", secret=True)] = ()
+    rate_limit_per_minute: Annotated[
+        WholeNumber, variable("TIKTOK_RATE_LIMIT_PER_MINUTE", "a whole number of 0 or more")
+    ] = DEFAULT_RATE_LIMIT_PER_MINUTE
+    timezone: Annotated[
+        ZoneInfo,
+        BeforeValidator(_zone),
+        variable("SYNC_TIMEZONE", "the name of a time zone, such as UTC or Europe/Berlin"),
+    ] = ZoneInfo("UTC")
+    min_success_rate: Annotated[
+        float,
+        Field(ge=0, le=1, allow_inf_nan=False),
+        variable("MIN_SUCCESS_RATE", "a number from 0 to 1"),
+    ] = 0.9
+    api_url: Annotated[BaseUrl, variable("TIKTOK_API_URL")] = DEFAULT_API_URL
+    client_key: Annotated[str, variable("TIKTOK_CLIENT_KEY")] = ""
+    client_secret: Annotated[str, variable("TIKTOK_CLIENT_SECRET", secret=True)] = ""
+    store_db_url: Annotated[str, variable("STORE_DB_URL", secret=True)] = ""
+    consent_warning_days: Annotated[
+        WholeNumber, variable("CONSENT_WARNING_DAYS", "a whole number of 0 or more")
+    ] = DEFAULT_CONSENT_WARNING_DAYS
+    stores_per_task: Annotated[
+        WholeNumber | None,
+        AfterValidator(lambda count: count or None),
+        variable("STORES_PER_TASK", "a whole number of 0 or more"),
+    ] = None
 
     def required(self, field: str) -> str:
         """The value of a text setting that must not be empty here.
@@ -79,38 +189,7 @@ class Settings:
         """
         value = str(getattr(self, field))
         if not value:
-            variable = {"store_db_url": "STORE_DB_URL"}.get(field, f"TIKTOK_{field.upper()}")
-            message = (
-                f"{variable} is not set. Set it in the environment (or in .env) and start again."
-            )
+            name = type(self).model_fields[field].validation_alias
+            message = f"{name} is not set. Set it in the environment (or in .env) and start again."
             raise ConfigurationError(message)
         return value
-
-
-def _whole_number(env: Mapping[str, str], name: str, default: int) -> int:
-    text = env.get(name, "").strip()
-    if not text:
-        return default
-    if not text.isdecimal():
-        message = f"{name} must be a whole number of 0 or more, not {text!r}."
-        raise ConfigurationError(message)
-    return int(text)
-
-
-def _timezone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        message = f"SYNC_TIMEZONE {name!r} is not a time zone name such as UTC or Europe/Berlin."
-        raise ConfigurationError(message) from error
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = -1.0
-    if not 0 <= rate <= 1:
-        message = f"MIN_SUCCESS_RATE must be a number from 0 to 1, not {text!r}."
-        raise ConfigurationError(message)
-    return rate

@@ -212,7 +212,7 @@ def test_who_shares_a_network(env: dict[str, str]) -> None:
     assert config == {"subnet": "172.30.90.0/24", "gateway": trusted}
 
 
-READ = r"""\b(?:env(?:iron)?(?:\.get\(|\[)|env, )"([A-Z][A-Z_]+)"""
+READ = r"""\b(?:env(?:iron)?(?:\.get\(|\[)|variable\(\s*)"([A-Z][A-Z_]+)"""
 """How the product reads a variable of the environment."""
 
 READERS = {

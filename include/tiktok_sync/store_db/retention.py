@@ -9,18 +9,20 @@ dropped. Profiles, videos and logs stay. What the connect app wrote down:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
 import psycopg
 import structlog
 from psycopg import sql
+from pydantic import AfterValidator, BeforeValidator, model_validator
+from typing_extensions import Self
 
 from include.tiktok_sync.days import next_month
-from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableError
+from include.tiktok_sync.errors import DatabaseUnavailableError
+from include.tiktok_sync.settings import EnvironmentSettings, WholeNumber, variable
 from include.tiktok_sync.store_db.database import Connection
 
 DEFAULT_DAILY_DAYS = 400
@@ -41,8 +43,22 @@ _LOCK_TIMEOUT = "10s"
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class RetentionSettings:
+def _for_ever_or(least: int) -> AfterValidator:
+    def check(days: int) -> int:
+        if 0 < days < least:
+            raise ValueError
+        return days
+
+    return AfterValidator(check)
+
+
+def _yes(value: object) -> bool:
+    if not isinstance(value, bool) and value not in {"yes", "no"}:
+        raise ValueError
+    return value in {True, "yes"}
+
+
+class RetentionSettings(EnvironmentSettings):
     """How long figures are kept.
 
     Attributes:
@@ -54,32 +70,33 @@ class RetentionSettings:
             (``RETENTION_APPLY=yes``).
     """
 
-    daily_days: int = DEFAULT_DAILY_DAYS
-    weekly_days: int = 0
-    connect_days: int = DEFAULT_CONNECT_DAYS
-    apply: bool = False
+    daily_days: Annotated[
+        WholeNumber,
+        _for_ever_or(LEAST_DAYS),
+        variable("RETENTION_DAILY_DAYS", f"0 (for ever) or at least {LEAST_DAYS} days"),
+    ] = DEFAULT_DAILY_DAYS
+    weekly_days: Annotated[
+        WholeNumber,
+        _for_ever_or(LEAST_DAYS),
+        variable("RETENTION_WEEKLY_DAYS", f"0 (for ever) or at least {LEAST_DAYS} days"),
+    ] = 0
+    connect_days: Annotated[
+        WholeNumber,
+        _for_ever_or(LEAST_CONNECT_DAYS),
+        variable("RETENTION_CONNECT_DAYS", f"0 (for ever) or at least {LEAST_CONNECT_DAYS} days"),
+    ] = DEFAULT_CONNECT_DAYS
+    apply: Annotated[bool, BeforeValidator(_yes), variable("RETENTION_APPLY", "yes or no")] = False
 
-    @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ) -> RetentionSettings:
-        """Read and check the variables ``RETENTION_…``.
-
-        Raises:
-            ConfigurationError: A value cannot be used; the message names the variable.
-        """
-        daily = _days(env, "RETENTION_DAILY_DAYS", DEFAULT_DAILY_DAYS)
-        weekly = _days(env, "RETENTION_WEEKLY_DAYS", 0)
-        connect = _days(env, "RETENTION_CONNECT_DAYS", DEFAULT_CONNECT_DAYS, LEAST_CONNECT_DAYS)
-        if weekly and daily and weekly < daily:
+    @model_validator(mode="after")
+    def _keep_what_is_kept(self) -> Self:
+        if self.weekly_days and self.daily_days and self.weekly_days < self.daily_days:
             message = (
-                f"RETENTION_WEEKLY_DAYS ({weekly}) is smaller than RETENTION_DAILY_DAYS ({daily}):"
-                " days would be dropped that are to be kept. Raise it, or set it to 0 (for ever)."
+                f"RETENTION_WEEKLY_DAYS ({self.weekly_days}) is smaller than RETENTION_DAILY_DAYS"
+                f" ({self.daily_days}): days would be dropped that are to be kept. Raise it, or set"
+                " it to 0 (for ever)."
             )
-            raise ConfigurationError(message)
-        text = env.get("RETENTION_APPLY") or "no"
-        if text not in {"yes", "no"}:
-            message = f"RETENTION_APPLY must be yes or no, not {text!r}."
-            raise ConfigurationError(message)
-        return cls(daily, weekly, connect, apply=text == "yes")
+            raise ValueError(message)
+        return self
 
 
 @dataclass(frozen=True)
@@ -202,11 +219,3 @@ def _count(conn: Connection, query: sql.Composed, values: Mapping[str, object]) 
 
 def _monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
-
-
-def _days(env: Mapping[str, str], name: str, default: int, least: int = LEAST_DAYS) -> int:
-    text = env.get(name, "").strip() or str(default)
-    if not text.isdecimal() or 0 < int(text) < least:
-        message = f"{name} must be 0 (for ever) or at least {least} days, not {text!r}."
-        raise ConfigurationError(message)
-    return int(text)

@@ -166,5 +166,7 @@ def test_settings_that_would_lose_figures_are_refused(env: dict[str, str], said:
 
 
 def test_nothing_is_deleted_by_default() -> None:
-    assert RetentionSettings.from_env({}) == RetentionSettings(400, 0, apply=False)
+    assert RetentionSettings.from_env({}) == RetentionSettings(
+        daily_days=400, weekly_days=0, apply=False
+    )
     assert RetentionSettings.from_env({"RETENTION_APPLY": "yes"}).apply

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 from datetime import date, datetime, timedelta, timezone
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.days import SnapshotDay, next_month
 from include.tiktok_sync.errors import ConfigurationError
-from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.settings import EnvironmentSettings, Settings, variable
 from include.tiktok_sync.tokens.store import split_scope, status_for_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 from tests.unit.tiktok_sync.scripted import examples
@@ -49,7 +51,16 @@ def test_every_variable_is_read() -> None:
             "STORE_DB_URL": "postgresql://x",
         }
     )
-    assert found == Settings(KEYS, 0, BERLIN, 1.0, "http://127.0.0.1:9", "k", "s", "postgresql://x")
+    assert found == Settings(
+        token_keys=KEYS,
+        rate_limit_per_minute=0,
+        timezone=BERLIN,
+        min_success_rate=1.0,
+        api_url="http://127.0.0.1:9",
+        client_key="k",
+        client_secret="s",
+        store_db_url="postgresql://x",
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,18 +84,48 @@ def test_a_value_that_cannot_be_used_is_named_with_its_variable(name: str, value
     assert repr(value) in caught.value.message
 
 
+def test_all_values_that_cannot_be_used_are_named_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({"MIN_SUCCESS_RATE": "90", "STORES_PER_TASK": "1_0", "X": "1"})
+    assert caught.value.message == (
+        "MIN_SUCCESS_RATE must be a number from 0 to 1, not '90'."
+        " STORES_PER_TASK must be a whole number of 0 or more, not '1_0'."
+    )
+
+
+def test_secrets_are_in_no_message_traceback_or_repr() -> None:
+    class Sealed(EnvironmentSettings):
+        pin: Annotated[int, variable("PIN", "digits", secret=True)]
+
+    with pytest.raises(ConfigurationError, match=r"^PIN must be digits\.$") as caught:
+        Sealed.from_env({"PIN": "s3cret"})
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    secrets = ("TIKTOK_TOKEN_KEYS", "TIKTOK_CLIENT_SECRET", "STORE_DB_URL")
+    assert "s3cret" not in repr(Settings.from_env(dict.fromkeys(secrets, "s3cret")))
+
+
+def test_what_is_made_by_hand_looks_at_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORES_PER_TASK", "7")
+    monkeypatch.setenv("api_url", "http://elsewhere")
+    assert Settings.from_env().stores_per_task == 7
+    assert Settings.from_env().api_url == "https://open.tiktokapis.com"
+    assert Settings().stores_per_task is None
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().api_url = "http://elsewhere"
+
+
 @pytest.mark.parametrize(
-    ("field", "variable"),
+    ("field", "name"),
     [
         ("store_db_url", "STORE_DB_URL"),
         ("client_key", "TIKTOK_CLIENT_KEY"),
         ("client_secret", "TIKTOK_CLIENT_SECRET"),
     ],
 )
-def test_what_is_required_and_empty_is_named_with_its_variable(field: str, variable: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"^{variable} is not set"):
+def test_what_is_required_and_empty_is_named_with_its_variable(field: str, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name} is not set"):
         Settings.from_env({}).required(field)
-    assert Settings.from_env({variable: "x"}).required(field) == "x"
+    assert Settings.from_env({name: "x"}).required(field) == "x"
 
 
 def test_half_of_the_credentials_is_refused_and_none_is_shown() -> None:
