@@ -70,7 +70,7 @@ class Operator:
             "include_downstream": True,
             "only_failed": False,
         }
-        self.api._authorized("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", body)
+        self.api._send("POST", f"/api/v2/dags/{DAG}/clearTaskInstances", body=body)
 
     def instances(self, run_id: str = RUN) -> Instances:
         found = self.api._get(f"{self._path(run_id)}/taskInstances", {"limit": 100})

@@ -140,7 +140,7 @@ def test_a_store_is_done_again_while_the_run_goes_on(operator: Operator) -> None
         "dag_run_id": run_id,
         "conf": {"stores": ["S001", "S003"]},
     }
-    operator.api._authorized("POST", f"/api/v2/dags/{DAG}/dagRuns", body)
+    operator.api._send("POST", f"/api/v2/dags/{DAG}/dagRuns", body=body)
     operator.wait_for(run_id, (TASK, 1), "running")
     operator.wait_for(run_id, (TASK, 0), "success")
     operator.clear(run_id, [(TASK, 0)])
@@ -162,7 +162,7 @@ def test_only_what_does_not_exist_now_is_refused_and_by_name(operator: Operator)
         "dag_run_id": "new-store",
         "conf": {"stores": ["NEW", "S9999"]},
     }
-    operator.api._authorized("POST", f"/api/v2/dags/{DAG}/dagRuns", body)
+    operator.api._send("POST", f"/api/v2/dags/{DAG}/dagRuns", body=body)
     assert operator.end("new-store") == "failed"
     operator.rows("DELETE FROM stores WHERE store_code = 'NEW' RETURNING 1")
 

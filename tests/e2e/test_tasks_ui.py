@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, Response
 
-from include.local.parts.airflow_env import ADMIN
 from include.local.stack import Stack
+from include.tiktok_sync.doctor.airflow_client import ADMIN
 from tests.browser import open_page, screenshot
 from tests.e2e.conftest import RunningStack
 from tests.e2e.operating import DAG, TASK, Operator, operating

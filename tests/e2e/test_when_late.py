@@ -75,7 +75,7 @@ def ready(stack: RunningStack) -> RunningStack:
     # a run of all stores, beside the few whose calls are counted.
     night = datetime.combine(stack.today, time(2), stack.zone).isoformat()
     body = {"dag_run_id": "tonight", "logical_date": night, "conf": CONF}
-    api._authorized("POST", RUNS, body)
+    api._send("POST", RUNS, body=body)
     wait_for(lambda: api.run_state(DAG, "tonight") == "success", "the night of today ends")
     return stack
 
@@ -100,7 +100,7 @@ def channel(api: AirflowApi) -> Iterator[Receiver]:
             "conn_type": "apprise",
             "extra": json.dumps(extra),
         }
-        api._authorized("PATCH", "/api/v2/connections/tiktok_alerts", body)
+        api._send("PATCH", "/api/v2/connections/tiktok_alerts", body=body)
 
     with alert_receiver() as found:
         configure({"config": json.dumps([{"path": found.url}])})
@@ -112,7 +112,7 @@ def test_a_run_that_is_late_and_then_dies_is_told_of_and_can_be_cleared_meanwhil
     ready: RunningStack, api: AirflowApi, metadata_url: str, channel: Receiver
 ) -> None:
     set_latency(ready, 20)  # it is still going when the channel is told
-    run = api._authorized("POST", RUNS, {"logical_date": None, "conf": LATE})
+    run = api._send("POST", RUNS, body={"logical_date": None, "conf": LATE})
     run_id = run["dag_run_id"]
     try:
         wait_for(lambda: api.run_state(DAG, run_id) == "running", "the run starts")
@@ -124,7 +124,7 @@ def test_a_run_that_is_late_and_then_dies_is_told_of_and_can_be_cleared_meanwhil
         )
         assert due - queued == timedelta(minutes=15)
         # Raises for anything but 200; with Airflow's own reference this is a 500.
-        cleared = api._authorized("POST", f"{RUNS}/{run_id}/clear", {"dry_run": False})
+        cleared = api._send("POST", f"{RUNS}/{run_id}/clear", body={"dry_run": False})
         assert cleared["dag_run_id"] == run_id
         # The quarter of an hour passes within 2 seconds.
         rows(

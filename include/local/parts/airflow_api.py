@@ -12,11 +12,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from include.local.errors import AirflowApiError
-from include.local.parts.airflow_env import ADMIN
 from include.local.settings import LocalSettings
+from include.tiktok_sync.doctor.airflow_client import AirflowClient
 
-_TIMEOUT_SECONDS = (3, 30)
-_UNAUTHORIZED = 401
 _HEALTHY = "healthy"
 
 
@@ -29,9 +27,7 @@ class AirflowApi:
 
     def __init__(self, settings: LocalSettings) -> None:
         self._url = settings.airflow_url
-        self._password = settings.env["AIRFLOW_ADMIN_PASSWORD"]
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy to the loopback interface
+        self._client = AirflowClient(self._url, settings.env["AIRFLOW_ADMIN_PASSWORD"])
         # A look at a run that is being made may meet one 500 of Airflow's (seen with 3.3.2).
         again = Retry(
             total=3,
@@ -42,7 +38,7 @@ class AirflowApi:
             backoff_factor=0.5,
             raise_on_status=False,
         )
-        self._session.mount("http://", HTTPAdapter(max_retries=again))
+        self._client.session.mount("http://", HTTPAdapter(max_retries=again))
 
     def heartbeats(self) -> dict[str, datetime | None]:
         """Last heartbeat of ``scheduler``, ``triggerer`` and ``dag_processor``; None = not healthy.
@@ -50,7 +46,7 @@ class AirflowApi:
         Raises:
             AirflowApiError: No answer, or the metadata database is away.
         """
-        answer = self._send("GET", "/api/v2/monitor/health", None)
+        answer = self._send("GET", "/api/v2/monitor/health", log_in=False)
         if answer["metadatabase"]["status"] != _HEALTHY:
             message = f"Airflow at {self._url} cannot reach its metadata database"
             raise AirflowApiError(message)
@@ -85,7 +81,7 @@ class AirflowApi:
         Raises:
             AirflowApiError: No answer, or a refusal.
         """
-        self._authorized("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+        self._send("PATCH", f"/api/v2/dags/{dag_id}", body={"is_paused": False})
 
     def trigger(self, dag_id: str) -> str:
         """Start a manual run of today.
@@ -96,7 +92,7 @@ class AirflowApi:
         Raises:
             AirflowApiError: No answer, or a refusal.
         """
-        run = self._authorized("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None})
+        run = self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body={"logical_date": None})
         return str(run["dag_run_id"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
@@ -113,7 +109,7 @@ class AirflowApi:
         Raises:
             AirflowApiError: No answer, or a refusal.
         """
-        self._authorized("PATCH", _run_path(dag_id, run_id), {"state": "failed"})
+        self._send("PATCH", _run_path(dag_id, run_id), body={"state": "failed"})
 
     def active_runs(self, dag_id: str) -> list[str]:
         """Ids of the runs that are queued or running, the oldest first.
@@ -165,41 +161,17 @@ class AirflowApi:
         return f"{self._url}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
     def _get(self, path: str, parameters: Mapping[str, Any] | None = None) -> Any:
-        return self._authorized("GET", path, None, parameters)
+        return self._send("GET", path, parameters=parameters)
 
-    def _authorized(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        parameters: Mapping[str, Any] | None = None,
-    ) -> Any:
-        if "Authorization" not in self._session.headers:
-            login = {"username": ADMIN, "password": self._password}
-            token = self._send("POST", "/auth/token", login)["access_token"]
-            self._session.headers["Authorization"] = f"Bearer {token}"
-        return self._send(method, path, body, parameters)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        parameters: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def _send(self, method: str, path: str, **how: Any) -> Any:
         try:
-            answer = self._session.request(
-                method, self._url + path, json=body, params=parameters, timeout=_TIMEOUT_SECONDS
-            )
-            if answer.status_code == _UNAUTHORIZED:
-                # The token ended, or Airflow was restarted with another secret: log in anew.
-                self._session.headers.pop("Authorization", None)
-            answer.raise_for_status()
-            return answer.json()
+            return self._client.ask(method, path, **how)
         except requests.HTTPError as error:
             detail = error.response.text[:300]
-            status = error.response.status_code
-            message = f"Airflow answered {method} {path} with HTTP {status}: {detail}"
+            status, asked = error.response.status_code, error.response.request  # maybe the log-in
+            message = (
+                f"Airflow answered {asked.method} {asked.path_url} with HTTP {status}: {detail}"
+            )
             raise AirflowApiError(message) from error
         except (requests.RequestException, ValueError) as error:
             message = f"Airflow at {self._url} does not answer {method} {path}"

@@ -8,8 +8,7 @@ import json
 from include.local.ports import HOST
 from include.local.settings import LocalSettings
 from include.local.workspace import Workspace, write_private
-
-ADMIN = "admin"
+from include.tiktok_sync.doctor.airflow_client import ADMIN
 
 _USERS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
 

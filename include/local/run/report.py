@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from include.local.console import result
-from include.local.parts.airflow_env import ADMIN
 from include.local.stack import Stack
+from include.tiktok_sync.doctor.airflow_client import ADMIN
 
 _MOST = 20
 _WERE: Mapping[str, str] = {"failed": "failed", "skipped": "were skipped"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from include.tiktok_sync.doctor.airflow_client import AirflowClient
 from include.tiktok_sync.doctor.finding import Finding
 from include.tiktok_sync.jobs import NIGHTLY_JOBS
 
@@ -24,8 +25,6 @@ PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 LOAD_SETTINGS = "python plugins/load_airflow_settings.py"
 
 _HEADROOM = 4  # list, checks and summary beside the stores
-_TIMEOUT_S = (5, 30)
-_NOT_FOUND = 404
 
 
 def check_capacity(env: Mapping[str, str]) -> Iterator[Finding]:
@@ -53,12 +52,9 @@ def check(env: Mapping[str, str]) -> list[Finding]:
             Finding("Airflow", "skip", "AIRFLOW_API_URL is not set"),
             alerts_finding(env, loaded=None),
         ]
-    with requests.Session() as session:
-        session.trust_env = False  # Airflow is ours: no proxy leads to it
-        api = _Api(session, url.rstrip("/"))
+    with AirflowClient(url, password) as api:
         try:
             found = list(_parts(api))
-            api.log_in(password)
             return [*found, *_pools(api, env), *_connections(api), *_alerts(api, env), *_dags(api)]
         except requests.HTTPError as error:
             text = f"{error.response.url} answered with HTTP {error.response.status_code}"
@@ -70,32 +66,18 @@ def check(env: Mapping[str, str]) -> list[Finding]:
             return [Finding("Airflow", "fail", text, todo)]
 
 
-class _Api:
-    """Airflow's ``/api/v2`` as user admin."""
-
-    def __init__(self, session: requests.Session, url: str) -> None:
-        self._session, self._url = session, url
-
-    def log_in(self, password: str) -> None:
-        answer = self._session.post(
-            f"{self._url}/auth/token",
-            json={"username": "admin", "password": password},
-            timeout=_TIMEOUT_S,
-        )
-        answer.raise_for_status()
-        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-
-    def get(self, path: str) -> Any:
-        """The answer's JSON; ``None`` if there is no such thing."""
-        answer = self._session.get(f"{self._url}/api/v2{path}", timeout=_TIMEOUT_S)
-        if answer.status_code == _NOT_FOUND:
+def _get(api: AirflowClient, path: str) -> Any:
+    """The answer's JSON; ``None`` if there is no such thing."""
+    try:
+        return api.ask("GET", f"/api/v2{path}")
+    except requests.HTTPError as error:
+        if error.response.status_code == requests.codes.not_found:
             return None
-        answer.raise_for_status()
-        return answer.json()
+        raise
 
 
-def _parts(api: _Api) -> Iterator[Finding]:
-    health = api.get("/monitor/health")
+def _parts(api: AirflowClient) -> Iterator[Finding]:
+    health = api.ask("GET", "/api/v2/monitor/health", log_in=False)
     for part in PARTS:
         state = (health.get(part) or {}).get("status") or "not there"
         if state == "healthy":
@@ -106,9 +88,9 @@ def _parts(api: _Api) -> Iterator[Finding]:
             yield Finding(f"Airflow's {part}", "fail", text, f"Start {name}; its log says why.")
 
 
-def _pools(api: _Api, env: Mapping[str, str]) -> Iterator[Finding]:
+def _pools(api: AirflowClient, env: Mapping[str, str]) -> Iterator[Finding]:
     for name, (variable, _) in POOLS.items():
-        pool, wanted = api.get(f"/pools/{name}"), _slots(env, name)
+        pool, wanted = _get(api, f"/pools/{name}"), _slots(env, name)
         if pool is None:
             text = "does not exist: its tasks stay scheduled for ever"
             yield Finding(f"pool {name}", "fail", text, LOAD_SETTINGS)
@@ -120,9 +102,9 @@ def _pools(api: _Api, env: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(f"pool {name}", "ok", f"{wanted} slots")
 
 
-def _connections(api: _Api) -> Iterator[Finding]:
+def _connections(api: AirflowClient) -> Iterator[Finding]:
     for name in CONNECTIONS:
-        connection = api.get(f"/connections/{name}")
+        connection = _get(api, f"/connections/{name}")
         if connection is None:
             text = "does not exist (variables AIRFLOW_CONN_… of workers are not seen from here)"
             yield Finding(f"connection {name}", "fail", text, LOAD_SETTINGS)
@@ -130,8 +112,8 @@ def _connections(api: _Api) -> Iterator[Finding]:
             yield Finding(f"connection {name}", "ok", f"to {connection['host']}")
 
 
-def _alerts(api: _Api, env: Mapping[str, str]) -> Iterator[Finding]:
-    connection = api.get(f"/connections/{ALERTS_CONNECTION}") or {}
+def _alerts(api: AirflowClient, env: Mapping[str, str]) -> Iterator[Finding]:
+    connection = _get(api, f"/connections/{ALERTS_CONNECTION}") or {}
     extra = str(connection.get("extra") or "")
     try:
         loaded = bool(json.loads(extra or "{}").get("config"))
@@ -165,14 +147,14 @@ def alerts_finding(env: Mapping[str, str], *, loaded: bool | None) -> Finding:
     )
 
 
-def _dags(api: _Api) -> Iterator[Finding]:
-    errors = api.get("/importErrors")["import_errors"]
+def _dags(api: AirflowClient) -> Iterator[Finding]:
+    errors = _get(api, "/importErrors")["import_errors"]
     if errors:
         files = ", ".join(sorted(error["filename"] or "?" for error in errors))
         todo = "airflow dags list-import-errors shows the lines; deploy code that imports."
         yield Finding("Dags", "fail", f"cannot be imported: {files}", todo)
         return
-    dags = {name: api.get(f"/dags/{name}") for name in DAGS}
+    dags = {name: _get(api, f"/dags/{name}") for name in DAGS}
     yield dags_finding({name: dag and dag["is_paused"] for name, dag in dags.items()})
 
 
