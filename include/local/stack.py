@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -16,6 +15,7 @@ from include.local.parts import migrations as migrate
 from include.local.parts import postgres
 from include.local.parts.airflow_api import AirflowApi
 from include.local.parts.airflow_env import write_password_file
+from include.local.polling import wait_for
 from include.local.ports import HOST, holder, is_free
 from include.local.processes import health
 from include.local.processes import leftovers as processes
@@ -236,9 +236,7 @@ class Stack:
         )
 
     def _await_end(self) -> None:
-        deadline = time.monotonic() + _SHUTDOWN_SECONDS
-        while processes.of_stack(self.workspace) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for(lambda: not processes.of_stack(self.workspace), seconds=_SHUTDOWN_SECONDS)
 
 
 def _how(started: bool) -> str:  # noqa: FBT001 - reads as a question: started or not

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 
 import requests
@@ -11,6 +10,7 @@ from include.connect.settings import HEALTH_PATH
 from include.local.errors import AirflowApiError, NotReadyError, StartError
 from include.local.parts.airflow_api import AirflowApi, moment_of
 from include.local.parts.migrations import tail
+from include.local.polling import wait_for
 from include.local.ports import HOST
 from include.local.processes.supervisor import FAILED_STATES, ProgramState, Supervisor
 from include.local.settings import LocalSettings
@@ -118,9 +118,11 @@ def wait_until_ready(
     Raises:
         StartError: A program ended, or the time is over; names cause, log and its last lines.
     """
-    deadline = time.monotonic() + timeout_seconds
     first = {name: state for name, state in supervisor.states().items() if name in programs}
-    while True:
+    missing: NotReadyError | None = None
+
+    def is_ready() -> bool:
+        nonlocal missing
         for name, state in supervisor.states().items():
             if name in first and has_ended(first[name], state):
                 supervisor.stop([name])  # no endless restarts while a person reads why
@@ -129,12 +131,15 @@ def wait_until_ready(
         try:
             check()
         except NotReadyError as error:
-            if time.monotonic() > deadline:
-                reason = f"{error} after {timeout_seconds:.0f} s"
-                raise start_error(workspace, what, error.program, reason) from error
-        else:
-            return
-        time.sleep(_POLL_SECONDS)
+            missing = error
+            return False
+        missing = None
+        return True
+
+    wait_for(is_ready, seconds=timeout_seconds, every=_POLL_SECONDS)
+    if missing:
+        reason = f"{missing} after {timeout_seconds:.0f} s"
+        raise start_error(workspace, what, missing.program, reason) from missing
 
 
 def has_ended(first: ProgramState, now: ProgramState) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 import psutil
 
 from include.local.errors import StopError
+from include.local.polling import wait_for
 from include.local.workspace import STACK_MARKER, Workspace
 
 _PROGRAM = "SUPERVISOR_PROCESS_NAME"  # supervisord sets it for each program
@@ -158,7 +159,4 @@ def _end(processes: Iterable[psutil.Process], how: signal.Signals, patience: flo
             process.send_signal(how)
         except psutil.Error:
             continue  # it ended meanwhile; a lack of rights shows as StopError
-    deadline = time.monotonic() + patience
-    while waiting and time.monotonic() < deadline:
-        time.sleep(0.05)
-        waiting = [p for p in waiting if _alive(p)]
+    wait_for(lambda: not any(_alive(p) for p in waiting), seconds=patience, every=0.05)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import subprocess
 import sys
-import time
 import xmlrpc.client
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from include.local.environment import base_env
 from include.local.errors import StartError
+from include.local.polling import wait_for
 from include.local.ports import HOST
 from include.local.processes.programs import Program
 from include.local.settings import LocalSettings
@@ -136,11 +137,8 @@ class Supervisor:
             text=True,
             check=False,
         )
-        deadline = time.monotonic() + _START_SECONDS
-        while not done.returncode and time.monotonic() < deadline:
-            if self.is_running():
-                return
-            time.sleep(0.05)
+        if not done.returncode and wait_for(self.is_running, seconds=_START_SECONDS, every=0.05):
+            return
         reason = done.stderr.strip() or "it does not answer on its control port"
         message = f"{NAME} did not start: {reason}. Its log: {self._workspace.log_file(NAME)}"
         raise StartError(message)
@@ -190,12 +188,15 @@ class Supervisor:
                 self._call("stopProcess", name, False)  # noqa: FBT003 - positional over XML-RPC
             except xmlrpc.client.Fault:
                 continue  # it ended by itself meanwhile
-        while any(
-            state.state not in STOPPED_STATES
-            for name, state in self.states().items()
-            if name in names
-        ):
-            time.sleep(0.1)
+        # supervisord itself kills what does not end in time.
+        wait_for(
+            lambda: all(
+                state.state in STOPPED_STATES
+                for name, state in self.states().items()
+                if name in names
+            ),
+            seconds=math.inf,
+        )
 
     def shutdown(self) -> None:
         """Stop whatever still runs and end the daemon; returns before it has ended."""

@@ -12,6 +12,7 @@ import psycopg
 from include.local.console import say
 from include.local.errors import AirflowApiError, LocalSyncError
 from include.local.parts.airflow_api import AirflowApi, moment_of
+from include.local.polling import wait_for
 from include.local.run.faults import report_faults, switch_faults
 from include.local.run.progress import Count, ProgressView
 from include.local.run.report import report
@@ -101,13 +102,11 @@ def _due_run(stack: Stack, dag_id: str) -> datetime | None:
 
 
 def _await_scheduled(api: AirflowApi, dag_id: str, logical_date: datetime) -> str | None:
-    deadline = time.monotonic() + _SCHEDULED_SECONDS
-    while time.monotonic() < deadline:
-        run_id = api.scheduled_run(dag_id, logical_date)
-        if run_id:
-            return run_id
-        time.sleep(_POLL_SECONDS / 4)
-    return None
+    return wait_for(
+        lambda: api.scheduled_run(dag_id, logical_date),
+        seconds=_SCHEDULED_SECONDS,
+        every=_POLL_SECONDS / 4,
+    )
 
 
 def _active_stores(stack: Stack) -> int:
