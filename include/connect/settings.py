@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator
 
 from include.tiktok_sync.links.connect_links import check_secret
 from include.tiktok_sync.settings import (
@@ -83,7 +83,7 @@ class ConnectSettings(EnvironmentSettings):
         ),
     ]
     host: Annotated[str, variable("CONNECT_HOST")] = DEFAULT_HOST
-    port: Annotated[WholeNumber, Field(le=65_535), variable("CONNECT_PORT", "a port number")] = (
+    port: Annotated[WholeNumber, variable("CONNECT_PORT", "a port number", le=65_535)] = (
         DEFAULT_PORT
     )
     db_url: Annotated[Stripped, variable("CONNECT_DB_URL", secret=True)]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import quote
+
+from pydantic import PrivateAttr, model_validator
+from typing_extensions import Self
 
 from include.local.envfile import KEYS
 from include.local.errors import ConfigError
 from include.local.ports import HOST
+from include.tiktok_sync.settings import EnvironmentSettings, WholeNumber, variable
 
 DEFAULT_STORES = 300
 DEFAULT_USERS_POOL = 30
 DEFAULT_VIDEOS_POOL = 20
-PROFILES = ("default", "reference", "reference-limited")
-FAULTS = ("storm",)
-
-_MAX_PORT = 65_535
+Profile = Literal["default", "reference", "reference-limited"]
+Scenario = Literal["storm"]
+PROFILES: tuple[str, ...] = get_args(Profile)
+FAULTS: tuple[str, ...] = get_args(Scenario)
 
 LOCAL_SLOTS = 120
 """Most store tasks at once on Airflow's LocalExecutor.
@@ -27,12 +32,22 @@ while the scheduler writes to the workers, both wait for ever (Airflow issue 705
 """
 
 
-@dataclass(frozen=True)
-class LocalSettings:
+def _whole(name: str, smallest: int, largest: int) -> Any:
+    return variable(name, f"a whole number from {smallest} to {largest}", ge=smallest, le=largest)
+
+
+def _port(name: str) -> Any:
+    return _whole(name, 1, 65_535)
+
+
+def _number(name: str, largest: float, what: str) -> Any:
+    return variable(name, f"{what}, from 0 to {largest:g}", ge=0, le=largest, allow_inf_nan=False)
+
+
+class LocalSettings(EnvironmentSettings):
     """One checked set of wishes for the stack.
 
     Attributes:
-        env: Every variable, ``.env`` under the real environment, empty ones left out.
         stores: How many of the sandbox's stores are active (``STORES``).
         users_pool: Slots of the pool ``tiktok_users`` (``SYNC_CONCURRENCY``).
         videos_pool: Slots of the pool ``tiktok_videos`` (``VIDEO_SYNC_CONCURRENCY``).
@@ -42,22 +57,39 @@ class LocalSettings:
             a healthy TikTok.
     """
 
-    env: Mapping[str, str] = field(repr=False)
-    stores: int
-    users_pool: int
-    videos_pool: int
-    sync_timeout_minutes: int
-    profile: str
-    faults: str | None
+    failure: ClassVar[type[Exception]] = ConfigError
+
+    stores: Annotated[WholeNumber, _whole("STORES", 0, 100_000)] = DEFAULT_STORES
+    users_pool: Annotated[WholeNumber, _whole("SYNC_CONCURRENCY", 1, LOCAL_SLOTS)] = (
+        DEFAULT_USERS_POOL
+    )
+    videos_pool: Annotated[WholeNumber, _whole("VIDEO_SYNC_CONCURRENCY", 1, LOCAL_SLOTS)] = (
+        DEFAULT_VIDEOS_POOL
+    )
+    sync_timeout_minutes: Annotated[WholeNumber, _whole("SYNC_TIMEOUT_MINUTES", 1, 24 * 60)] = 60
+    profile: Annotated[Profile, variable("SANDBOX_PROFILE", f"one of: {', '.join(PROFILES)}")] = (
+        "default"
+    )
+    faults: Annotated[Scenario | None, variable("FAULTS", f"one of: {', '.join(FAULTS)}")] = None
+    airflow_port: Annotated[WholeNumber, _port("AIRFLOW_PORT")]
+    connect_port: Annotated[WholeNumber, _port("CONNECT_PORT")]
+    postgres_port: Annotated[WholeNumber, _port("POSTGRES_PORT")]
+    sandbox_port: Annotated[WholeNumber, _port("SANDBOX_PORT")]
+    supervisor_port: Annotated[WholeNumber, _port("SUPERVISOR_PORT")]
+    # More than a minute a call is beyond any test.
+    latency: Annotated[float, _number("SANDBOX_LATENCY", 60, "seconds for each call")] = 0
+    latency_spread: Annotated[float, _number("SANDBOX_LATENCY_SPREAD", 2, "a number")] = 0
+
+    _env: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> LocalSettings:
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Check the variables.
 
         Raises:
             ConfigError: A value is missing or cannot be used; the message names the variable.
         """
-        env = {name: value for name, value in env.items() if value}
+        env = {name: value for name, value in env.items() if value.strip()}
         for key in KEYS:
             if key.name not in env:
                 message = (
@@ -65,42 +97,32 @@ class LocalSettings:
                     "Give it a value, or delete the line and a fresh one is made."
                 )
                 raise ConfigError(message)
-            if key.name.endswith("_PORT"):
-                _whole_number(env, key.name, 0, 1, _MAX_PORT)
         if "TIKTOK_API_URL" in env:
-            _require_client(env)
-        profile = env.get("SANDBOX_PROFILE", PROFILES[0])
-        if profile not in PROFILES:
-            message = f"SANDBOX_PROFILE={profile} is unknown. Use one of: {', '.join(PROFILES)}."
-            raise ConfigError(message)
-        # More than a minute a call is beyond any test.
-        _check_number(env, "SANDBOX_LATENCY", 60, "seconds for each call")
-        _check_number(env, "SANDBOX_LATENCY_SPREAD", 2, "a number")
-        _check_faults(env)
-        users_pool = _whole_number(env, "SYNC_CONCURRENCY", DEFAULT_USERS_POOL, 1, LOCAL_SLOTS)
-        videos_pool = _whole_number(
-            env, "VIDEO_SYNC_CONCURRENCY", DEFAULT_VIDEOS_POOL, 1, LOCAL_SLOTS
-        )
-        if users_pool + videos_pool > LOCAL_SLOTS:
+            _check_real_tiktok(env)
+        settings = super().from_env(env)
+        settings._env = env  # noqa: SLF001 - of this class
+        return settings
+
+    @model_validator(mode="after")
+    def _fit_the_executor(self) -> Self:
+        slots = self.users_pool + self.videos_pool
+        if slots > LOCAL_SLOTS:
             message = (
-                f"SYNC_CONCURRENCY and VIDEO_SYNC_CONCURRENCY are {users_pool + videos_pool} stores"
-                f" at once; Airflow's LocalExecutor can hang above {LOCAL_SLOTS}. Lower them, or"
-                " run the Dags on Airflow's CeleryExecutor."
+                f"SYNC_CONCURRENCY and VIDEO_SYNC_CONCURRENCY are {slots} stores at once; Airflow's"
+                f" LocalExecutor can hang above {LOCAL_SLOTS}. Lower them, or run the Dags on"
+                " Airflow's CeleryExecutor."
             )
-            raise ConfigError(message)
-        return cls(
-            env=env,
-            stores=_whole_number(env, "STORES", DEFAULT_STORES, 0, 100_000),
-            users_pool=users_pool,
-            videos_pool=videos_pool,
-            sync_timeout_minutes=_whole_number(env, "SYNC_TIMEOUT_MINUTES", 60, 1, 24 * 60),
-            profile=profile,
-            faults=env.get("FAULTS"),
-        )
+            raise ValueError(message)
+        return self
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Every variable, ``.env`` under the real environment, blank ones left out."""
+        return self._env
 
     def port(self, key: str) -> int:
         """The port in a ``*_PORT`` variable."""
-        return int(self.env[key])
+        return int(getattr(self, key.lower()))
 
     def chosen(self, *names: str) -> dict[str, str]:
         """Those of the named variables that are set."""
@@ -181,7 +203,7 @@ class LocalSettings:
         return f"postgresql://{role}:{quote(password, safe='')}@{HOST}:{port}/{database}"
 
 
-def _require_client(env: Mapping[str, str]) -> None:
+def _check_real_tiktok(env: Mapping[str, str]) -> None:
     missing = [n for n in ("TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET") if n not in env]
     if missing:
         message = (
@@ -190,39 +212,9 @@ def _require_client(env: Mapping[str, str]) -> None:
             "TIKTOK_API_URL to use the local sandbox."
         )
         raise ConfigError(message)
-
-
-def _check_number(env: Mapping[str, str], name: str, largest: float, what: str) -> None:
-    text = env.get(name, "0")
-    try:
-        valid = 0 <= float(text) <= largest
-    except ValueError:
-        valid = False
-    if not valid:
-        message = f"{name}={text} must be {what}, from 0 to {largest:g}."
-        raise ConfigError(message)
-
-
-def _check_faults(env: Mapping[str, str]) -> None:
-    name = env.get("FAULTS")
-    if name is None:
-        return
-    if name not in FAULTS:
-        message = f"FAULTS={name} is unknown. Use one of: {', '.join(FAULTS)}."
-        raise ConfigError(message)
-    if "TIKTOK_API_URL" in env:
+    if "FAULTS" in env:
         message = (
-            f"FAULTS={name} makes the local TikTok fail, but TIKTOK_API_URL names another one. "
-            "Unset one of the two."
+            f"FAULTS={env['FAULTS']} makes the local TikTok fail, but TIKTOK_API_URL names another"
+            " one. Unset one of the two."
         )
         raise ConfigError(message)
-
-
-def _whole_number(
-    env: Mapping[str, str], name: str, default: int, smallest: int, largest: int
-) -> int:
-    text = env.get(name, str(default)).strip()
-    if not (text.isascii() and text.isdecimal() and smallest <= int(text) <= largest):
-        message = f"{name}={text} must be a whole number from {smallest} to {largest}."
-        raise ConfigError(message)
-    return int(text)

@@ -92,15 +92,16 @@ class _Variables(PydanticBaseSettingsSource):
         return {name: text for text, name, _ in found if text is not None}
 
 
-def variable(name: str, must_be: str = "a text", *, secret: bool = False) -> Any:
+def variable(name: str, must_be: str = "a text", *, secret: bool = False, **limits: Any) -> Any:
     """Which variable gives a field its value.
 
     Args:
         name: The variable.
         must_be: What it may hold, for the message about a value that cannot be used.
         secret: Never show the value, neither in a message nor in a ``repr``.
+        limits: Of pydantic's ``Field``, such as ``ge`` and ``le``.
     """
-    return Field(validation_alias=name, description=must_be, repr=not secret)
+    return Field(validation_alias=name, description=must_be, repr=not secret, **limits)
 
 
 def _digits(value: object) -> object:
@@ -165,8 +166,7 @@ class Settings(EnvironmentSettings):
     ] = ZoneInfo("UTC")
     min_success_rate: Annotated[
         float,
-        Field(ge=0, le=1, allow_inf_nan=False),
-        variable("MIN_SUCCESS_RATE", "a number from 0 to 1"),
+        variable("MIN_SUCCESS_RATE", "a number from 0 to 1", ge=0, le=1, allow_inf_nan=False),
     ] = 0.9
     api_url: Annotated[BaseUrl, variable("TIKTOK_API_URL")] = DEFAULT_API_URL
     client_key: Annotated[str, variable("TIKTOK_CLIENT_KEY")] = ""

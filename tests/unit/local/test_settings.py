@@ -34,13 +34,14 @@ REAL_TIKTOK = {
         ("SANDBOX_LATENCY", "nan", "from 0 to 60"),
         ("SANDBOX_LATENCY_SPREAD", "wide", "a number, from 0 to 2"),
         ("SANDBOX_LATENCY_SPREAD", "2.5", "a number, from 0 to 2"),
-        ("FAULTS", "hurricane", "Use one of: storm"),
+        ("FAULTS", "hurricane", "one of: storm"),
     ],
 )
 def test_bad_values_are_named(bench: Bench, variable: str, value: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
         bench.settings({variable: value})
-    assert f"{variable}={value}" in str(caught.value)
+    assert str(caught.value).startswith(f"{variable} must be ")
+    assert repr(value) in str(caught.value)
 
 
 def test_an_emptied_key_is_named_with_the_next_step(bench: Bench) -> None:
