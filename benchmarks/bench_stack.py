@@ -103,7 +103,7 @@ class BenchStack(Stack):
         with self._prepared([POSTGRES, SANDBOX]):
             self._start_postgres()
             started = self._start([SANDBOX])
-            self._migrate(migrate.product_migration(self.workspace, self.settings))
+            self._migrate(migrate.store_database(self.workspace, self.settings))
             self._supervisor.stop(AIRFLOW)
             self._ready = None
             self._wait_for_sandbox(started)

