@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from include.connect.desk import Desk
+from include.connect.context import ConnectContext
 from include.connect.server import make_server
 from include.connect.settings import ConnectSettings
 from include.tiktok_sync.errors import ConfigurationError, SyncError
@@ -24,7 +24,7 @@ def main() -> int:
     log_as_json()
     try:
         settings = ConnectSettings.from_env()
-        Desk(settings).check_database()
+        ConnectContext(settings).check_database()
     except ConfigurationError as error:
         return _fail(error, EXIT_CONFIGURATION)
     except SyncError as error:

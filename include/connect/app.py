@@ -1,4 +1,4 @@
-"""Which application is served: routes, error pages, and the guard around them."""
+"""Which application is served: routes, error pages, and the middleware around them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from include.connect.desk import Desk
-from include.connect.guard import Guard
-from include.connect.manager import LOOK, manager_routes
+from include.connect.context import ConnectContext
+from include.connect.middleware import SecurityMiddleware
 from include.connect.pages import FOLDER, Pages
+from include.connect.routes import READ_METHODS, manager_routes
 from include.connect.settings import HEALTH_PATH, ConnectSettings
 from include.connect.webhook import webhook_routes
 from include.tiktok_sync.errors import SyncError
@@ -36,11 +36,11 @@ def build_app(settings: ConnectSettings) -> ASGIApp:
     Args:
         settings: How it is set up.
     """
-    desk = Desk(settings)
+    context = ConnectContext(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        sweeping = asyncio.create_task(_sweep(desk))
+        sweeping = asyncio.create_task(_sweep(context))
         try:
             yield
         finally:
@@ -54,21 +54,21 @@ def build_app(settings: ConnectSettings) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(manager_routes(desk))
-    app.include_router(webhook_routes(desk))
+    app.include_router(manager_routes(context))
+    app.include_router(webhook_routes(context))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
 
-    @app.api_route(HEALTH_PATH, methods=LOOK)
+    @app.api_route(HEALTH_PATH, methods=READ_METHODS)
     def health() -> Response:
         return PlainTextResponse("ok\n")
 
-    @app.api_route("/favicon.ico", methods=LOOK)
+    @app.api_route("/favicon.ico", methods=READ_METHODS)
     def favicon() -> Response:
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
-    for error, handler in _handlers(desk.pages).items():
+    for error, handler in _handlers(context.pages).items():
         app.add_exception_handler(error, handler)
-    return Guard(app, settings, desk.pages)
+    return SecurityMiddleware(app, settings, context.pages)
 
 
 def _handlers(
@@ -113,23 +113,23 @@ def _allowed(request: Request) -> str:
     scope = {**request.scope, "root_path": ""}  # a mount leaves its own path there
     for route in request.app.routes:
         if route.matches(scope)[0] is not Match.NONE:
-            methods |= set(getattr(route, "methods", None) or LOOK)
+            methods |= set(getattr(route, "methods", None) or READ_METHODS)
     return ", ".join(sorted(methods))
 
 
-async def _sweep(desk: Desk) -> None:
-    """Throw away tokens that nobody answered for; also while no manager comes by."""
+async def _sweep(context: ConnectContext) -> None:
+    """Delete tokens whose question nobody answered, also while no manager visits."""
     while True:
         try:
-            await asyncio.to_thread(_sweep_once, desk)
+            await asyncio.to_thread(_sweep_once, context)
         except Exception as error:  # noqa: BLE001 - the next round must come; a text may hold a row
             reason = str(error) if isinstance(error, SyncError) else type(error).__name__
             log.warning("connect.sweep_failed", reason=reason)
         await asyncio.sleep(_SWEEP_SECONDS)
 
 
-def _sweep_once(desk: Desk) -> None:
-    with desk.ledger() as ledger:
-        ended = ledger.sweep()
+def _sweep_once(context: ConnectContext) -> None:
+    with context.database() as database:
+        ended = database.sweep()
     if ended:
         log.info("connect.swept", attempts=ended)

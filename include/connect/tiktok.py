@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from include.connect.browser import code_challenge
-from include.connect.ledger import Account, SealedTokens
+from include.connect.cookies import code_challenge
+from include.connect.database import Account, SealedTokens
 from include.connect.settings import ConnectSettings
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.days import utc_now
@@ -36,7 +36,7 @@ class NoAccessError(SyncError):
 
 
 @dataclass(frozen=True)
-class ConsentRequest:
+class GrantedConsent:
     """What a code was worth. ``access_token`` is for giving it back; else use ``sealed``."""
 
     account: Account
@@ -72,7 +72,7 @@ class TikTokConsent:
         }
         return f"{self._settings.authorize_url}?{urlencode(query)}"
 
-    def exchange(self, code: str, verifier: str, store_code: str) -> ConsentRequest:
+    def exchange(self, code: str, verifier: str, store_code: str) -> GrantedConsent:
         """Exchange a code, ask whose account it is, and encrypt the tokens for one store.
 
         Raises:
@@ -85,20 +85,20 @@ class TikTokConsent:
             )
             scope = ",".join(sorted(split_scope(grant.scope or "")))
             if BASIC_SCOPE not in split_scope(scope) or not grant.refresh_token:
-                self._give_back(oauth, grant.access_token, store_code)
+                self._revoke(oauth, grant.access_token, store_code)
                 message = "TikTok's tokens are no use: no basic permission, or no refresh token."
                 raise NoAccessError(message)
             account = _account(http, grant, scope)
-        return ConsentRequest(account, self._sealed(grant, store_code), grant.access_token)
+        return GrantedConsent(account, self._sealed(grant, store_code), grant.access_token)
 
-    def give_back(self, access_token: bytes, store_code: str) -> None:
+    def revoke(self, access_token: bytes, store_code: str) -> None:
         """End at TikTok a grant that was not wanted; only logged if TikTok does not play along."""
         token = self._vault.decrypt(access_token, store_code=store_code, kind="access")
         with self._oauth() as (_, oauth):
-            self._give_back(oauth, token, store_code)
+            self._revoke(oauth, token, store_code)
 
     @staticmethod
-    def _give_back(oauth: OAuthClient, token: str, store_code: str) -> None:
+    def _revoke(oauth: OAuthClient, token: str, store_code: str) -> None:
         try:
             oauth.revoke(token)
         except SyncError as error:

@@ -20,7 +20,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from include.connect.desk import Desk
+from include.connect.context import ConnectContext
 from include.connect.settings import WEBHOOK_PATH
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import DataError
@@ -72,14 +72,14 @@ class WebhookEvent:
         )
 
 
-def webhook_routes(desk: Desk) -> APIRouter:
+def webhook_routes(context: ConnectContext) -> APIRouter:
     """The endpoint that is registered at TikTok."""
     router = APIRouter()
-    secret, client_key = desk.settings.client_secret, desk.settings.client_key
+    secret, client_key = context.settings.client_secret, context.settings.client_key
 
     def record(event: WebhookEvent) -> str:
-        with desk.ledger() as ledger:
-            return ledger.webhook(
+        with context.database() as database:
+            return database.webhook(
                 event.key,
                 event=event.event,
                 open_id=event.open_id,

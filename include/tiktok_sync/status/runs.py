@@ -118,8 +118,8 @@ class Night:
 
 
 @dataclass(frozen=True)
-class StoreRow:
-    """What came of one store in a run, and what it cost."""
+class StoreRunRow:
+    """How one store ended in a run, and what it cost."""
 
     store_code: str
     store_name: str
@@ -211,17 +211,17 @@ def progress(conn: Connection, job_name: str, run_id: str) -> Progress:
 
 def slowest_stores(
     conn: Connection, job_name: str, run_id: str, status: str = ""
-) -> list[StoreRow]:
+) -> list[StoreRunRow]:
     """The run's stores, or those of one status, slowest first, at most :data:`STORES_SHOWN`."""
     values = {"job": job_name, "run": run_id, "status": status, "most": STORES_SHOWN}
-    with conn.cursor(row_factory=class_row(StoreRow)) as cursor:
+    with conn.cursor(row_factory=class_row(StoreRunRow)) as cursor:
         return cursor.execute(_STORES.encode() + b"LIMIT %(most)s", values).fetchall()
 
 
-def all_stores(conn: Connection, job_name: str, run_id: str) -> Iterator[StoreRow]:
+def all_stores(conn: Connection, job_name: str, run_id: str) -> Iterator[StoreRunRow]:
     """All of the run's stores, slowest first, one at a time."""
     values = {"job": job_name, "run": run_id, "status": ""}
-    with conn.cursor(row_factory=class_row(StoreRow)) as cursor:
+    with conn.cursor(row_factory=class_row(StoreRunRow)) as cursor:
         yield from cursor.execute(_STORES.encode(), values)
 
 

@@ -164,7 +164,7 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class StoreRow:
+class ListedStore:
     """A store in the list of all: its state, grant and newest result; ``None`` = none yet."""
 
     store_code: str
@@ -206,7 +206,7 @@ def ending(conn: Connection, days: int) -> Listed[Ending]:
 
 def store_page(
     conn: Connection, search: str, page: int, state: StoreState | Literal[""] = ""
-) -> tuple[list[StoreRow], bool]:
+) -> tuple[list[ListedStore], bool]:
     """A page of the stores by code, and whether there is another.
 
     Args:
@@ -216,7 +216,7 @@ def store_page(
         state: Those in this state; empty = all.
     """
     escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    with conn.cursor(row_factory=class_row(StoreRow)) as cursor:
+    with conn.cursor(row_factory=class_row(ListedStore)) as cursor:
         lines = cursor.execute(
             _PAGE.encode(),
             {

@@ -16,9 +16,9 @@ from include.tiktok_sync.stores.codes import StoreCodes
 from include.tiktok_sync.stores.csv_rows import (
     COLUMNS,
     GRANT_COLUMNS,
+    CsvStoreRow,
     RowGrant,
     RowProblem,
-    StoreRow,
     read_rows,
 )
 from include.tiktok_sync.stores.token_age import StoredGrant, older_than_stored, stored_grants
@@ -143,12 +143,12 @@ def import_stores(
 
 
 def _meant(
-    conn: Connection, rows: Sequence[StoreRow], codes: StoreCodes, report: ImportReport
-) -> list[StoreRow]:
+    conn: Connection, rows: Sequence[CsvStoreRow], codes: StoreCodes, report: ImportReport
+) -> list[CsvStoreRow]:
     """The rows under the codes that they mean; those of a code that cannot be loaded are named."""
     query = "SELECT store_code FROM stores WHERE removed_at IS NOT NULL"
     removed = {row[0] for row in conn.execute(query).fetchall()}
-    good: dict[str, StoreRow] = {}
+    good: dict[str, CsvStoreRow] = {}
     for row in rows:
         code = codes.meant(row.code)
         problem = codes.problem_of(code)
@@ -165,12 +165,12 @@ def _meant(
 
 
 def _with_free_accounts(
-    conn: Connection, rows: Sequence[StoreRow], report: ImportReport
-) -> list[StoreRow]:
+    conn: Connection, rows: Sequence[CsvStoreRow], report: ImportReport
+) -> list[CsvStoreRow]:
     """The rows without those whose account another store has, here or in a line above."""
     wanted = [(row.code, row.grant.open_id) for row in rows if row.grant]
     taken = accounts.other_holders(conn, wanted)
-    above: dict[str, StoreRow] = {}
+    above: dict[str, CsvStoreRow] = {}
     good = []
     for row in rows:
         if row.grant and row.code in taken:
@@ -194,8 +194,8 @@ def _with_free_accounts(
 
 
 def _without_older_tokens(
-    conn: Connection, rows: Sequence[StoreRow], vault: TokenVault, report: ImportReport
-) -> list[StoreRow]:
+    conn: Connection, rows: Sequence[CsvStoreRow], vault: TokenVault, report: ImportReport
+) -> list[CsvStoreRow]:
     """The rows, those with older tokens without them: name and region are taken all the same."""
     stored = stored_grants(conn, [row.code for row in rows if row.grant])
     good = []
@@ -223,7 +223,7 @@ def _is_same(grant: RowGrant, stored: StoredGrant, vault: TokenVault) -> bool:
 
 def _save(
     conn: Connection,
-    rows: Sequence[StoreRow],
+    rows: Sequence[CsvStoreRow],
     codes: StoreCodes,
     sealed: Sequence[Mapping[str, object]],
     report: ImportReport,
@@ -244,7 +244,7 @@ def _save(
         audit.record(conn, "import", written, actor=actor, details={"with_grant": with_grant})
 
 
-def _store(row: StoreRow) -> Mapping[str, object]:
+def _store(row: CsvStoreRow) -> Mapping[str, object]:
     return {"store_code": row.code, "store_name": row.name, "region": row.region}
 
 

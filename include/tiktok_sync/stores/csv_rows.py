@@ -62,7 +62,7 @@ class RowGrant:
 
 
 @dataclass(frozen=True)
-class StoreRow:
+class CsvStoreRow:
     """A good line. ``code`` is as it stands there, to be looked up; no ``grant`` = it has none."""
 
     line: int
@@ -72,7 +72,7 @@ class StoreRow:
     grant: RowGrant | None
 
 
-def read_rows(text: str) -> Iterator[StoreRow | RowProblem]:
+def read_rows(text: str) -> Iterator[CsvStoreRow | RowProblem]:
     """Every line of an import.
 
     Raises:
@@ -115,11 +115,11 @@ def _check_header(names: Sequence[str]) -> None:
         raise DataError(message)
 
 
-def _store_row(header: Sequence[str], row: csv_text.Row) -> StoreRow:
+def _store_row(header: Sequence[str], row: csv_text.Row) -> CsvStoreRow:
     cells = dict(zip(header, row.cells, strict=False))
     _check_shape(header, row.cells, cells)
     _check_texts(cells)
-    return StoreRow(
+    return CsvStoreRow(
         line=row.line,
         code=row.raw[header.index("store_code")],
         name=cells["store_name"],

@@ -32,7 +32,7 @@ from tiktok_airflow.status_page.warm_up import warmed_up
 DagId = Annotated[str, Query(max_length=250)]
 RunId = Annotated[str, Query(max_length=250)]
 
-_CSV_COLUMNS = [field.name for field in fields(status_runs.StoreRow)]
+_CSV_COLUMNS = [field.name for field in fields(status_runs.StoreRunRow)]
 
 
 def build_app() -> FastAPI:

@@ -59,8 +59,8 @@ def test_every_answer_after_success_shows_success(
 
     texts = again()
     # Half a day later, when neither the form nor the state would be taken any more.
-    monkeypatch.setattr("include.connect.browser._FORM_SECONDS", -1)
-    monkeypatch.setattr("include.connect.browser.ATTEMPT_SECONDS", -1)
+    monkeypatch.setattr("include.connect.cookies._FORM_SECONDS", -1)
+    monkeypatch.setattr("include.connect.cookies.ATTEMPT_SECONDS", -1)
     texts += again()
     assert all("Done. Thank you!" in text and NOTHING not in text for text in texts)
     assert app.bench.dump() == before

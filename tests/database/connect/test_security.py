@@ -13,7 +13,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.connect.browser import Browsers
+from include.connect.cookies import BrowserCookies
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.links.connect_links import LinkMaker, LinkSigner, hash_of
@@ -38,7 +38,7 @@ def app(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectServer
             "INSERT INTO stores (store_code, store_name) VALUES (%s, %s)", [code, f"Store {code}"]
         )
     # The limit would answer before the check under test does.
-    monkeypatch.setattr("include.connect.guard._kind_of", lambda _: None)
+    monkeypatch.setattr("include.connect.middleware._kind_of", lambda _: None)
     with running_connect(bench) as server:
         yield server
 
@@ -233,11 +233,11 @@ def test_a_state_works_once_for_its_own_browser_and_before_its_end(app: ConnectS
 def test_a_state_is_too_old_by_its_own_signature_too(
     app: ConnectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browsers = Browsers(app.settings)
-    state = browsers.new_state("N1")
-    assert browsers.store_of_state(state) == "N1"
-    monkeypatch.setattr("include.connect.browser.ATTEMPT_SECONDS", -1)
-    assert browsers.store_of_state(state) is None
+    cookies = BrowserCookies(app.settings)
+    state = cookies.new_state("N1")
+    assert cookies.store_of_state(state) == "N1"
+    monkeypatch.setattr("include.connect.cookies.ATTEMPT_SECONDS", -1)
+    assert cookies.store_of_state(state) is None
 
 
 def test_a_state_of_one_store_does_not_connect_another(app: ConnectServer) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from include.tiktok_sync.stores.codes import clean
 from include.tiktok_sync.stores.csv_cells import as_it_was, csv_lines, harmless
-from include.tiktok_sync.stores.csv_rows import StoreRow, read_rows
+from include.tiktok_sync.stores.csv_rows import CsvStoreRow, read_rows
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\N{FULLWIDTH EQUALS SIGN}")
 
@@ -69,7 +69,7 @@ def test_an_export_is_imported_without_loss(stores: list[tuple[str, str, str]]) 
     ]
     text = "".join(csv_lines(["store_code", "store_name", "region"], rows))
     assert list(read_rows(text)) == [
-        StoreRow(line, code, name, region or None, None)
+        CsvStoreRow(line, code, name, region or None, None)
         for line, (code, name, region) in zip(_lines_of(rows), rows, strict=True)
     ]
 

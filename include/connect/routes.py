@@ -1,4 +1,4 @@
-"""The way of a store's manager: the link, off to TikTok, back again, and the last question."""
+"""Routes of a store's manager: link, redirect to TikTok, callback, and the last question."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import structlog
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from include.connect.arrival import Arrivals
-from include.connect.desk import Desk
-from include.connect.ledger import Attempt, Link, Verdict
+from include.connect.callback import CallbackHandler
+from include.connect.context import ConnectContext
+from include.connect.database import Attempt, Link, Verdict
 from include.connect.pages import account_names, scope_lines
 from include.connect.settings import CALLBACK_PATH
 from include.tiktok_sync.links.connect_links import hash_of
@@ -28,88 +28,88 @@ _ENDED = ("used", "replaced")
 
 ATTEMPT_PATH = "/attempts/{attempt_id}"
 
-LOOK = ["GET", "HEAD"]
-"""How a page is asked for; gateways that check the links of a mail use HEAD."""
+READ_METHODS = ["GET", "HEAD"]
+"""Methods that read a page; mail gateways check links with HEAD."""
 
 FormToken = Annotated[str, Form(max_length=2_000)]
 
 
-def manager_routes(desk: Desk) -> APIRouter:
+def manager_routes(context: ConnectContext) -> APIRouter:
     """The pages that a manager sees."""
     router = APIRouter()
-    way = _Way(desk)
-    router.api_route("/c/{token}", methods=LOOK)(way.landing)
-    router.post("/c/{token}")(way.leave)
-    router.api_route(CALLBACK_PATH, methods=LOOK)(way.come_back)
-    router.api_route(ATTEMPT_PATH, methods=LOOK)(way.show)
-    router.post(ATTEMPT_PATH)(way.answer)
+    routes = _ManagerRoutes(context)
+    router.api_route("/c/{token}", methods=READ_METHODS)(routes.landing)
+    router.post("/c/{token}")(routes.start)
+    router.api_route(CALLBACK_PATH, methods=READ_METHODS)(routes.callback)
+    router.api_route(ATTEMPT_PATH, methods=READ_METHODS)(routes.attempt_page)
+    router.post(ATTEMPT_PATH)(routes.answer)
     return router
 
 
-class _Way:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._arrivals = Arrivals(desk)
+class _ManagerRoutes:
+    def __init__(self, context: ConnectContext) -> None:
+        self._context = context
+        self._callback = CallbackHandler(context)
 
     def landing(self, request: Request, token: str) -> Response:
         """Who asks for what. Changes nothing: mail programs look at links too."""
         link, refusal = self._link(token)
         if link is None:
             return refusal
-        browsers = self._desk.browsers
-        browser = browsers.known(request) or browsers.fresh()
-        response = self._desk.pages.page(
+        cookies = self._context.cookies
+        browser = cookies.read(request) or cookies.new()
+        response = self._context.pages.page(
             "landing",
             store_name=link.store_name,
             store_code=link.store_code,
             expected_account=link.expected_account,
-            permissions=scope_lines(self._desk.settings.scopes),
+            permissions=scope_lines(self._context.settings.scopes),
             expires_at=link.expires_at.astimezone(timezone.utc),
             leave={
                 "path": f"/c/{token}",
-                "form_token": browsers.form_token(browser, _leaving(token)),
+                "form_token": cookies.form_token(browser, _leaving(token)),
             },
         )
-        browsers.remember(response, browser)
+        cookies.write(response, browser)
         return response
 
-    def leave(self, request: Request, token: str, form_token: FormToken) -> Response:
-        """Off to TikTok, with a state that only this browser can use."""
+    def start(self, request: Request, token: str, form_token: FormToken) -> Response:
+        """Redirect to TikTok, with a state that only this browser can use."""
         link, refusal = self._link(token)
         if link is None:
             return refusal
-        browser = self._desk.browsers.known(request)
+        browser = self._context.cookies.read(request)
         if browser is None:
-            return self._desk.pages.message("no_cookie")
-        if not self._desk.browsers.is_own_form(form_token, browser, _leaving(token)):
-            return self._desk.pages.message("bad_form")
-        return self._off_to_tiktok(hash_of(token), link.store_code, browser)
+            return self._context.pages.message("no_cookie")
+        if not self._context.cookies.is_own_form(form_token, browser, _leaving(token)):
+            return self._context.pages.message("bad_form")
+        return self._redirect_to_tiktok(hash_of(token), link.store_code, browser)
 
-    def come_back(
+    def callback(
         self, request: Request, state: str = "", code: str = "", error: str = ""
     ) -> Response:
         """TikTok sent the browser back. The next page's address holds no code any more."""
-        browser = self._desk.browsers.known(request)
+        browser = self._context.cookies.read(request)
         if browser is None:
-            return self._desk.pages.message("no_cookie")
+            return self._context.pages.message("no_cookie")
         if request.method == "HEAD":
-            found = self._arrivals.look(state, browser)
+            found = self._callback.find(state, browser)
         else:
-            found = self._arrivals.settle(state, code=code, error=error, browser=browser)
+            found = self._callback.handle(state, code=code, error=error, browser=browser)
         if found is None:
-            return self._desk.pages.message("bad_state")
-        response = _see(ATTEMPT_PATH.format(attempt_id=found.attempt_id))
+            return self._context.pages.message("bad_state")
+        response = _redirect(ATTEMPT_PATH.format(attempt_id=found.attempt_id))
         if found.unwanted is not None:
             names = (found.unwanted.username, found.unwanted.display_name)
-            self._desk.browsers.remember_names(response, found.attempt_id, names)
+            self._context.cookies.remember_names(response, found.attempt_id, names)
         return response
 
-    def show(self, request: Request, attempt_id: UUID) -> Response:
-        """What came of it, or the last question."""
-        browser = self._desk.browsers.known(request)
+    def attempt_page(self, request: Request, attempt_id: UUID) -> Response:
+        """How the attempt ended, or the last question."""
+        browser = self._context.cookies.read(request)
         attempt = self._attempt(attempt_id, browser)
         if attempt is None or browser is None:
-            return self._desk.pages.message("bad_state", HTTPStatus.NOT_FOUND)
+            return self._context.pages.message("bad_state", HTTPStatus.NOT_FOUND)
         path = ATTEMPT_PATH.format(attempt_id=attempt_id)
         again = None
         if attempt.link_state == "open":
@@ -117,13 +117,13 @@ class _Way:
         if attempt.outcome in _CONNECTED:
             return self._done(attempt, again)
         if attempt.outcome == "wrong_account":
-            names = self._desk.browsers.names(request, attempt_id)
+            names = self._context.cookies.names(request, attempt_id)
             return self._wrong_account(attempt, names, again)
         if attempt.is_under_way:
-            return self._desk.pages.page("under_way", path=path)
+            return self._context.pages.page("under_way", path=path)
         ended = _how_it_ended(attempt)
         if ended is not None:
-            return self._desk.pages.message(*ended, again=again)
+            return self._context.pages.message(*ended, again=again)
         return self._question(attempt, browser, attempt_id, again)
 
     def answer(
@@ -134,23 +134,23 @@ class _Way:
         choice: Annotated[str, Form(max_length=20)],
     ) -> Response:
         """The manager's answer: connect, decline, or try again."""
-        browser = self._desk.browsers.known(request)
+        browser = self._context.cookies.read(request)
         attempt = self._attempt(attempt_id, browser)
         if attempt is None or browser is None:
-            return self._desk.pages.message("bad_state", HTTPStatus.NOT_FOUND)
+            return self._context.pages.message("bad_state", HTTPStatus.NOT_FOUND)
         if choice != "again" and attempt.outcome in _CONNECTED:
-            return _see(ATTEMPT_PATH.format(attempt_id=attempt_id))
+            return _redirect(ATTEMPT_PATH.format(attempt_id=attempt_id))
         if not self._is_answer(form_token, browser, attempt_id, attempt, choice):
-            return self._desk.pages.message("bad_form")
+            return self._context.pages.message("bad_form")
         if choice == "again":
             if attempt.link_state != "open":
-                return self._desk.pages.message(attempt.link_state, HTTPStatus.GONE)
-            return self._off_to_tiktok(attempt.link_hash, attempt.store_code, browser)
+                return self._context.pages.message(attempt.link_state, HTTPStatus.GONE)
+            return self._redirect_to_tiktok(attempt.link_hash, attempt.store_code, browser)
         if attempt.outcome is None and choice == "connect":
             self._connect(attempt, attempt_id, browser)
         elif choice == "decline":
-            self._arrivals.decline(attempt, attempt_id, browser)
-        return _see(ATTEMPT_PATH.format(attempt_id=attempt_id))
+            self._callback.decline(attempt, attempt_id, browser)
+        return _redirect(ATTEMPT_PATH.format(attempt_id=attempt_id))
 
     def _is_answer(
         self, token: str, browser: str, attempt_id: UUID, attempt: Attempt, choice: str
@@ -165,66 +165,66 @@ class _Way:
             asked = ["again"]
         elif attempt.outcome is not None:
             asked = get_args(Verdict)
-        forms = self._desk.browsers
+        forms = self._context.cookies
         return any(forms.is_own_form(token, browser, f"{attempt_id} {one}") for one in asked)
 
     def _connect(self, attempt: Attempt, attempt_id: UUID, browser: str) -> None:
-        with self._desk.ledger() as ledger:
-            result = ledger.confirm(
+        with self._context.database() as database:
+            result = database.confirm(
                 attempt_id,
                 hash_of(browser),
                 scope=attempt.scope or "",
-                wanted=self._desk.settings.scopes,
+                wanted=self._context.settings.scopes,
                 replace=attempt.verdict == "replaces",
             )
             if result == "taken":
-                ledger.close(attempt_id, hash_of(browser), "taken")
+                database.close(attempt_id, hash_of(browser), "taken")
         log.info("connect.answered", store_code=attempt.store_code, result=result)
 
     def _link(self, token: str) -> tuple[Link | None, Response]:
         """An open link, or the page that says why it is none."""
-        pages = self._desk.pages
-        store_code = self._desk.signer.store_of(token)
+        pages = self._context.pages
+        store_code = self._context.signer.store_of(token)
         if store_code is None:
             return None, pages.message("unknown_link", HTTPStatus.NOT_FOUND)
-        with self._desk.ledger() as ledger:
-            link = ledger.link(hash_of(token))
+        with self._context.database() as database:
+            link = database.link(hash_of(token))
         if link is None or link.store_code != store_code:
             return None, pages.message("unknown_link", HTTPStatus.NOT_FOUND)
         if link.state != "open":
             return None, pages.message(link.state, HTTPStatus.GONE)
         return link, Response()
 
-    def _off_to_tiktok(self, link_hash: bytes, store_code: str, browser: str) -> Response:
-        browsers = self._desk.browsers
-        state = browsers.new_state(store_code)
-        with self._desk.ledger() as ledger:
-            begun = ledger.begin(
+    def _redirect_to_tiktok(self, link_hash: bytes, store_code: str, browser: str) -> Response:
+        cookies = self._context.cookies
+        state = cookies.new_state(store_code)
+        with self._context.database() as database:
+            begun = database.begin(
                 link_hash,
                 state_hash=hash_of(state),
                 browser_hash=hash_of(browser),
-                life=browsers.attempt_life,
+                life=cookies.attempt_life,
             )
         if begun is None:
-            return self._desk.pages.message("replaced", HTTPStatus.GONE)
+            return self._context.pages.message("replaced", HTTPStatus.GONE)
         log.info("connect.left_for_tiktok", store_code=store_code, attempt_id=str(begun))
-        verifier = browsers.code_verifier(state)
-        return _see(self._desk.consent.authorize_url(state, verifier))
+        verifier = cookies.code_verifier(state)
+        return _redirect(self._context.consent.authorize_url(state, verifier))
 
     def _attempt(self, attempt_id: UUID, browser: str | None) -> Attempt | None:
         if browser is None:
             return None
-        with self._desk.ledger() as ledger:
-            return ledger.attempt(attempt_id, hash_of(browser))
+        with self._context.database() as database:
+            return database.attempt(attempt_id, hash_of(browser))
 
     def _token(self, browser: str, attempt_id: UUID, question: str) -> str:
-        return self._desk.browsers.form_token(browser, f"{attempt_id} {question}")
+        return self._context.cookies.form_token(browser, f"{attempt_id} {question}")
 
     def _question(
         self, attempt: Attempt, browser: str, attempt_id: UUID, again: dict[str, str] | None
     ) -> Response:
-        missing = self._desk.settings.scopes - split_scope(attempt.scope or "")
-        return self._desk.pages.page(
+        missing = self._context.settings.scopes - split_scope(attempt.scope or "")
+        return self._context.pages.page(
             "question",
             store_name=attempt.store_name,
             store_code=attempt.store_code,
@@ -239,12 +239,12 @@ class _Way:
 
     def _done(self, attempt: Attempt, again: dict[str, str] | None) -> Response:
         granted = split_scope(attempt.scope or "")
-        return self._desk.pages.page(
+        return self._context.pages.page(
             "done",
             store_name=attempt.store_name,
             account=account_names(attempt.username, attempt.display_name),
             granted=scope_lines(granted),
-            missing=scope_lines(self._desk.settings.scopes - granted),
+            missing=scope_lines(self._context.settings.scopes - granted),
             again=again,
         )
 
@@ -254,7 +254,7 @@ class _Way:
         names: tuple[str | None, str | None] | None,
         again: dict[str, str] | None,
     ) -> Response:
-        return self._desk.pages.page(
+        return self._context.pages.page(
             "wrong_account",
             store_name=attempt.store_name,
             account=account_names(*names) if names else [],
@@ -279,5 +279,5 @@ def _leaving(token: str) -> str:
     return f"leave {hash_of(token).hex()}"
 
 
-def _see(address: str) -> Response:
+def _redirect(address: str) -> Response:
     return RedirectResponse(address, HTTPStatus.SEE_OTHER)

@@ -91,7 +91,7 @@ class SealedTokens:
     app_fingerprint: str
 
 
-class Ledger:
+class ConnectDatabase:
     """The app's functions on one autocommit connection."""
 
     def __init__(self, conn: Connection) -> None:

@@ -1,12 +1,12 @@
-"""What the pages work with: settings, signatures, the database, TikTok."""
+"""What do the routes share? Settings, cookies and signatures, the database, TikTok."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from include.connect.browser import Browsers
-from include.connect.ledger import Ledger
+from include.connect.cookies import BrowserCookies
+from include.connect.database import ConnectDatabase
 from include.connect.pages import Pages
 from include.connect.settings import ConnectSettings
 from include.connect.tiktok import TikTokConsent
@@ -19,8 +19,8 @@ _LOCK_SECONDS = 15
 """How long a person waits for a store's row, which a token refresh may hold."""
 
 
-class Desk:
-    """One app's tools.
+class ConnectContext:
+    """What the routes of one app share.
 
     Args:
         settings: How it is set up.
@@ -28,23 +28,23 @@ class Desk:
 
     def __init__(self, settings: ConnectSettings) -> None:
         self.settings = settings
-        self.browsers = Browsers(settings)
+        self.cookies = BrowserCookies(settings)
         self.signer = LinkSigner(settings.secret)
         self.pages = Pages(settings)
         self.consent = TikTokConsent(settings)
 
     @contextmanager
-    def ledger(self) -> Iterator[Ledger]:
-        """The database, for the length of a request's step.
+    def database(self) -> Iterator[ConnectDatabase]:
+        """The database, for one step of a request.
 
         Raises:
-            DatabaseUnavailableError: It cannot be reached, or a lock was not to be had.
+            DatabaseUnavailableError: It cannot be reached, or a lock was not available.
         """
         with self._connection() as conn:
-            yield Ledger(conn)
+            yield ConnectDatabase(conn)
 
     def check_database(self) -> None:
-        """Refuse what would only fail with the first manager.
+        """Refuse a setup that would fail only when the first manager opens a link.
 
         Raises:
             ConfigurationError: Another schema, or a login with more or less rights than needed.

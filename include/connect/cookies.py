@@ -26,7 +26,7 @@ _NAME = 100
 """Characters of a name that are shown: a cookie holds 4 KB."""
 
 
-class Browsers:
+class BrowserCookies:
     """Cookies, form tokens and OAuth states of one app.
 
     Args:
@@ -48,15 +48,15 @@ class Browsers:
         kwargs = {"digest_method": hashlib.sha256}
         return URLSafeTimedSerializer(settings.secret, salt=salt, signer_kwargs=kwargs)
 
-    def known(self, request: Request) -> str | None:
+    def read(self, request: Request) -> str | None:
         """The value of the browser's cookie."""
         return request.cookies.get(self.cookie) or None
 
-    def fresh(self) -> str:
+    def new(self) -> str:
         """A new value for the cookie."""
         return secrets.token_urlsafe(32)
 
-    def remember(self, response: Response, browser: str) -> None:
+    def write(self, response: Response, browser: str) -> None:
         """Set the cookie. Lax: it must come along when TikTok sends the browser back."""
         response.set_cookie(
             self.cookie,

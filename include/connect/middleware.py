@@ -1,4 +1,4 @@
-"""What every request meets first and every answer gets last: limits, a size cap, headers."""
+"""What is checked before every request and added to every answer? Limits, a size cap, headers."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def security_headers(settings: ConnectSettings) -> dict[str, str]:
     return headers
 
 
-class Guard:
-    """The outermost layer of the app.
+class SecurityMiddleware:
+    """Rate limits, a body cap and security headers: the outermost layer of the app.
 
     Limits are counted in this process: run one, or give the reverse proxy a limit too.
 
     Args:
-        app: What it guards.
+        app: The application behind it.
         settings: For the headers.
         pages: For its own refusals.
     """

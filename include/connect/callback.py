@@ -1,0 +1,162 @@
+"""What happens when a browser comes back from TikTok, and when its account is not wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from include.connect.context import ConnectContext
+from include.connect.database import Account, Attempt, Outcome, Return, Verdict
+from include.connect.tiktok import GrantedConsent, NoAccessError
+from include.tiktok_sync.errors import (
+    DatabaseUnavailableError,
+    SyncError,
+    TikTokUnavailableError,
+)
+from include.tiktok_sync.links.connect_links import hash_of
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class CallbackResult:
+    """The attempt, whose page says how it ended.
+
+    ``unwanted``: The account, if another one is expected.
+    """
+
+    attempt_id: UUID
+    unwanted: Account | None = None
+
+
+class CallbackHandler:
+    """Handles what TikTok sent, up to the point where the manager must answer.
+
+    Args:
+        context: What the routes share.
+    """
+
+    def __init__(self, context: ConnectContext) -> None:
+        self._context = context
+
+    def handle(self, state: str, *, code: str, error: str, browser: str) -> CallbackResult | None:
+        """Use the state up, exchange the code, and connect where nothing is to be asked.
+
+        A state that this browser has used before leads to the same attempt, and does nothing.
+
+        Returns:
+            The attempt; ``None`` = the state is forged, expired unused, another browser's, or its
+            link was no longer open.
+        """
+        browser_hash = hash_of(browser)
+        returned = self._attempt_of(state, browser, use=True)
+        if returned is None:
+            return None
+        if not returned.is_first:
+            return CallbackResult(returned.attempt_id)
+        if error or not code:
+            outcome: Outcome = "denied" if error == "access_denied" else "failed"
+            self._close(returned, browser_hash, outcome, reason=error[:100] or "no code")
+            return CallbackResult(returned.attempt_id)
+        unwanted = None
+        try:
+            verifier = self._context.cookies.code_verifier(state)
+            consent = self._context.consent.exchange(code, verifier, returned.store_code)
+        except NoAccessError as problem:
+            self._close(returned, browser_hash, "denied", reason=str(problem))
+        except TikTokUnavailableError as problem:
+            self._close(returned, browser_hash, "unavailable", reason=_words(problem))
+        except SyncError as problem:
+            self._close(returned, browser_hash, "failed", reason=_words(problem))
+        else:
+            unwanted = self._take(returned, browser_hash, consent)
+        return CallbackResult(returned.attempt_id, unwanted)
+
+    def find(self, state: str, browser: str) -> CallbackResult | None:
+        """The attempt that :meth:`handle` would lead to; changes nothing."""
+        found = self._attempt_of(state, browser, use=False)
+        return CallbackResult(found.attempt_id) if found else None
+
+    def _attempt_of(self, state: str, browser: str, *, use: bool) -> Return | None:
+        cookies = self._context.cookies
+        store_code = cookies.store_of_state(state, of_any_age=True)
+        if store_code is None:
+            return None
+        is_fresh = cookies.store_of_state(state) is not None
+        with self._context.database() as database:
+            if use:
+                database.sweep()
+            returned = database.returned(hash_of(state), hash_of(browser), use=use and is_fresh)
+        if returned is None or returned.store_code != store_code:
+            log.warning("connect.state_refused", store_code=store_code)
+            return None
+        return returned
+
+    def decline(self, attempt: Attempt, attempt_id: UUID, browser: str) -> None:
+        """The manager says that it is not the store's account: the access goes back to TikTok."""
+        if not attempt.is_waiting:
+            return
+        with self._context.database() as database:
+            token = database.close(attempt_id, hash_of(browser), "declined")
+        # Giving it back ends the whole grant of that account: never one that a store lives on.
+        if token is not None and attempt.verdict in {"first", "replaces"}:
+            self._context.consent.revoke(token, attempt.store_code)
+        log.info("connect.declined", store_code=attempt.store_code)
+
+    def _take(
+        self, returned: Return, browser_hash: bytes, consent: GrantedConsent
+    ) -> Account | None:
+        """Connect, ask or refuse; the account, where another one is expected."""
+        with self._context.database() as database:
+            verdict = database.hold(
+                returned.attempt_id, browser_hash, consent.account, consent.sealed
+            )
+        username = consent.account.username
+        is_expected = returned.expected_account is not None and (
+            username is not None and username.lower() == returned.expected_account
+        )
+        if verdict == "taken":
+            self._close(returned, browser_hash, "taken", reason="connected to another store")
+        elif returned.expected_account is not None and not is_expected:
+            token = self._close(returned, browser_hash, "wrong_account", reason="not the expected")
+            if token is not None and verdict != "same":
+                self._context.consent.revoke(token, returned.store_code)
+            return consent.account
+        elif _needs_no_question(verdict, is_expected=is_expected):
+            self._connect(returned, browser_hash, consent.account.scope)
+        return None
+
+    def _connect(self, returned: Return, browser_hash: bytes, scope: str) -> None:
+        try:
+            with self._context.database() as database:
+                result = database.confirm(
+                    returned.attempt_id,
+                    browser_hash,
+                    scope=scope,
+                    wanted=self._context.settings.scopes,
+                    replace=False,
+                )
+        except DatabaseUnavailableError as error:
+            # A token refresh holds the store's row. The tokens wait; the next page asks.
+            log.warning("connect.busy", store_code=returned.store_code, reason=str(error))
+        else:
+            log.info("connect.connected", store_code=returned.store_code, result=result)
+
+    def _close(
+        self, returned: Return, browser_hash: bytes, outcome: Outcome, *, reason: str
+    ) -> bytes | None:
+        with self._context.database() as database:
+            token = database.close(returned.attempt_id, browser_hash, outcome)
+        log.warning("connect.ended", store_code=returned.store_code, outcome=outcome, reason=reason)
+        return token
+
+
+def _needs_no_question(verdict: Verdict, *, is_expected: bool) -> bool:
+    """The account that the store had, or the very one that the operator named for a new store."""
+    return verdict == "same" or (verdict == "first" and is_expected)
+
+
+def _words(problem: SyncError) -> str:
+    return f"{problem} ({problem.detail})" if problem.detail else str(problem)
