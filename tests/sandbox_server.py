@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from include.sandbox.faults.switch import FaultSwitch
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
 
 _PATIENCE_SECONDS = 60.0
 _DEFAULTS: dict[str, Any] = {
@@ -48,7 +48,7 @@ class SandboxServer:
         faults: Its fault plan, once it runs; a test may put one of its own in force.
     """
 
-    sandbox: Sandbox
+    sandbox: SandboxState
     faults: FaultSwitch
 
     def __init__(self, **overrides: Any) -> None:

@@ -12,7 +12,7 @@ from include.sandbox.endpoints.authorize import authorize_routes
 from include.sandbox.endpoints.display import display_routes
 from include.sandbox.endpoints.oauth import oauth_routes
 from include.sandbox.faults.switch import FaultSwitch
-from include.sandbox.state import Sandbox
+from include.sandbox.state import SandboxState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ def build_app(settings: SandboxSettings) -> FastAPI:
     Raises:
         SettingsError: The state file cannot be used.
     """
-    sandbox = Sandbox(settings)
+    sandbox = SandboxState(settings)
     faults = FaultSwitch(sandbox)
 
     @contextlib.asynccontextmanager

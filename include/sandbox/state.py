@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from include.sandbox.settings import SandboxSettings
 
 
-class Sandbox:
+class SandboxState:
     """All state of one sandbox but its faults. One event loop uses it, so nothing in it locks.
 
     Args:

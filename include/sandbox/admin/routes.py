@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from include.sandbox.admin.wire import Handler
     from include.sandbox.faults.switch import FaultSwitch
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
 
 #: Header of the product's store import.
 CSV_HEADER = (
@@ -52,9 +52,9 @@ CSV_HEADER = (
 _MAX_SHIFT = 10 * 365 * 86_400
 
 
-def admin_routes(sandbox: Sandbox, switch: FaultSwitch) -> list[Route]:
+def admin_routes(sandbox: SandboxState, switch: FaultSwitch) -> list[Route]:
     """All `/admin` endpoints."""
-    table: tuple[tuple[str, str, Handler[Sandbox]], ...] = (
+    table: tuple[tuple[str, str, Handler[SandboxState]], ...] = (
         ("GET", "/health", health),
         ("GET", "/stores", stores),
         ("GET", "/stores.csv", stores_csv),
@@ -73,7 +73,7 @@ def admin_routes(sandbox: Sandbox, switch: FaultSwitch) -> list[Route]:
     return [*routes_of(sandbox, table), *routes_of(switch, FAULT_ROUTES)]
 
 
-async def health(sandbox: Sandbox, _: Request) -> Response:
+async def health(sandbox: SandboxState, _: Request) -> Response:
     """`{"status": "ok", "stores": n, "profile": name}`."""
     shown = {
         "status": "ok",
@@ -83,7 +83,7 @@ async def health(sandbox: Sandbox, _: Request) -> Response:
     return JSONResponse(shown)
 
 
-async def stores(sandbox: Sandbox, _: Request) -> Response:
+async def stores(sandbox: SandboxState, _: Request) -> Response:
     """List of `{store_code, store_name, region, open_id, scope, video_count}`."""
     found = ((code, sandbox.world.store_of(code)) for code in sandbox.codes())
     rows = [
@@ -100,7 +100,7 @@ async def stores(sandbox: Sandbox, _: Request) -> Response:
     return JSONResponse(rows)
 
 
-async def stores_csv(sandbox: Sandbox, request: Request) -> Response:
+async def stores_csv(sandbox: SandboxState, request: Request) -> Response:
     """The stores' newest tokens as the product imports them; `?codes=S001,S002` picks some."""
     picked = request.query_params.get("codes")
     codes = picked.split(",") if picked else sandbox.codes()
@@ -126,7 +126,7 @@ async def stores_csv(sandbox: Sandbox, request: Request) -> Response:
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8")
 
 
-async def truth(sandbox: Sandbox, request: Request) -> Response:
+async def truth(sandbox: SandboxState, request: Request) -> Response:
     """`{store_code: {"user": {…}, "videos": [{…}, …]}}`: what the API would say now.
 
     All fields but the signed URLs, videos newest first; `?store_code=S001` gives one store. It is
@@ -139,7 +139,7 @@ async def truth(sandbox: Sandbox, request: Request) -> Response:
     return StreamingResponse(_truth(sandbox, codes), media_type="application/json")
 
 
-async def _truth(sandbox: Sandbox, codes: list[str]) -> AsyncIterator[str]:
+async def _truth(sandbox: SandboxState, codes: list[str]) -> AsyncIterator[str]:
     separator = "{"
     for code in codes:
         yield f"{separator}{json.dumps(code)}:{json.dumps(truth_of(sandbox, code))}"
@@ -148,12 +148,12 @@ async def _truth(sandbox: Sandbox, codes: list[str]) -> AsyncIterator[str]:
     yield "}"
 
 
-async def stats(sandbox: Sandbox, _: Request) -> Response:
+async def stats(sandbox: SandboxState, _: Request) -> Response:
     """Calls, codes, in-flight gauges and window maxima; see `RequestLog.stats`."""
     return JSONResponse(sandbox.log.stats())
 
 
-async def requests(sandbox: Sandbox, request: Request) -> Response:
+async def requests(sandbox: SandboxState, request: Request) -> Response:
     """The last `?limit=` log entries of an `?endpoint=` and a `?store_code=`, by arrival.
 
     The header `X-Requests-Dropped` counts entries that no longer fitted in the log.
@@ -168,24 +168,24 @@ async def requests(sandbox: Sandbox, request: Request) -> Response:
     return JSONResponse(found, headers={"X-Requests-Dropped": str(sandbox.log.dropped)})
 
 
-async def clear_requests(sandbox: Sandbox, _: Request) -> Response:
+async def clear_requests(sandbox: SandboxState, _: Request) -> Response:
     """Forgets the log, the counts and the maxima; the rate limit keeps its memory."""
     sandbox.log.clear()
     return Response(status_code=204)
 
 
-async def settings(sandbox: Sandbox, _: Request) -> Response:
+async def settings(sandbox: SandboxState, _: Request) -> Response:
     """The settings in force, without key and secret."""
     return JSONResponse(sandbox.settings.public())
 
 
-async def change_settings(sandbox: Sandbox, request: Request) -> Response:
+async def change_settings(sandbox: SandboxState, request: Request) -> Response:
     """Changes some settings (see `SandboxSettings.patched`) and gives all of them."""
     sandbox.change(await json_object(request))
     return JSONResponse(sandbox.settings.public())
 
 
-async def change_grant(sandbox: Sandbox, request: Request) -> Response:
+async def change_grant(sandbox: SandboxState, request: Request) -> Response:
     """Changes a store's grant: `{scope?, access_expires_in?, expire_access?, revoke?}`.
 
     Answers `{store_code, scope, generation, revoked, access_expires_at, refresh_expires_at}`.
@@ -222,7 +222,7 @@ async def change_grant(sandbox: Sandbox, request: Request) -> Response:
     return JSONResponse(shown)
 
 
-async def mint_code(sandbox: Sandbox, request: Request) -> Response:
+async def mint_code(sandbox: SandboxState, request: Request) -> Response:
     """An authorization code, decoded, for `{scope?, redirect_uri?}`: `{"code": …}`."""
     code = path_store(sandbox, request)
     body = await json_object(request)
@@ -235,7 +235,7 @@ async def mint_code(sandbox: Sandbox, request: Request) -> Response:
     return JSONResponse({"code": minted})
 
 
-async def secrets(sandbox: Sandbox, _: Request) -> Response:
+async def secrets(sandbox: SandboxState, _: Request) -> Response:
     """Every token, code and client secret ever issued, by kind, for leak scans."""
     return JSONResponse(sandbox.tokens.secrets())
 

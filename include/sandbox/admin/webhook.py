@@ -21,7 +21,7 @@ from include.sandbox.admin.wire import json_object, only, path_store, refuse, wh
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
 
 REMOVED = "authorization.removed"
 
@@ -31,7 +31,7 @@ _SECONDS = 30
 _FAR_FUTURE = 2**40
 
 
-async def send_webhook(sandbox: Sandbox, request: Request) -> Response:
+async def send_webhook(sandbox: SandboxState, request: Request) -> Response:
     """Ends a store's grant and tells `{url, event?, reason?, create_time?}`: `{"status": …}`.
 
     `reason` 0 … 5 (1 = the user disconnected the app), `create_time` in epoch seconds. Any other

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
 
     Handler = Callable[["Target", Request], Awaitable[Response]]
 
@@ -69,13 +69,13 @@ def refuse(message: str, status: int = 400) -> NoReturn:
     raise AdminError(message, status)
 
 
-def check_store(sandbox: Sandbox, code: str) -> None:
+def check_store(sandbox: SandboxState, code: str) -> None:
     """Refuses the code of a store that does not exist, with 404."""
     if sandbox.number(code) is None:
         refuse(f"{code}: no such store", 404)
 
 
-def path_store(sandbox: Sandbox, request: Request) -> str:
+def path_store(sandbox: SandboxState, request: Request) -> str:
     """The store code in the path."""
     code = str(request.path_params["code"])
     check_store(sandbox, code)

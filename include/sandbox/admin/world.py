@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from include.sandbox.admin.wire import Handler
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
 
 _MAX_COUNT = 2**63 - 1
 
 
-async def change_videos(sandbox: Sandbox, request: Request) -> Response:
+async def change_videos(sandbox: SandboxState, request: Request) -> Response:
     """`{"delete"?: [ids], "privatize"?: [ids], "republish"?: [ids], "publish"?: n}`.
 
     See `VideoEdit`; answers what the API would say now: `{"user": {…}, "videos": […]}`.
@@ -36,7 +36,7 @@ async def change_videos(sandbox: Sandbox, request: Request) -> Response:
     return JSONResponse(truth_of(sandbox, code))
 
 
-async def change_counters(sandbox: Sandbox, request: Request) -> Response:
+async def change_counters(sandbox: SandboxState, request: Request) -> Response:
     """`{"video_id"?: id, "set": {counter: n}}`: of a video, or of the user object.
 
     The counters keep that value from now on; null gives one back to its course. Answers as
@@ -58,13 +58,13 @@ async def change_counters(sandbox: Sandbox, request: Request) -> Response:
     return JSONResponse(truth_of(sandbox, code))
 
 
-WORLD_ROUTES: tuple[tuple[str, str, Handler[Sandbox]], ...] = (
+WORLD_ROUTES: tuple[tuple[str, str, Handler[SandboxState]], ...] = (
     ("POST", "/stores/{code}/videos", change_videos),
     ("POST", "/stores/{code}/counters", change_counters),
 )
 
 
-def truth_of(sandbox: Sandbox, code: str) -> dict[str, Any]:
+def truth_of(sandbox: SandboxState, code: str) -> dict[str, Any]:
     """All fields of a store's user and public videos but the signed URLs, videos newest first."""
     day, world = sandbox.settings.today, sandbox.world
     store = world.store_of(code)

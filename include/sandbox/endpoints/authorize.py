@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
 
-    Then = Callable[[Sandbox, dict[str, str]], Response]
+    Then = Callable[[SandboxState, dict[str, str]], Response]
 
 _SCOPE_TEXTS = {
     "user.info.basic": "Read your profile info (avatar, display name)",
@@ -62,7 +62,7 @@ def _refuse(reason: str) -> NoReturn:
     raise _RefusedError(reason)
 
 
-def authorize_routes(sandbox: Sandbox) -> list[Route]:
+def authorize_routes(sandbox: SandboxState) -> list[Route]:
     """The page and its form."""
 
     async def show(request: Request) -> Response:
@@ -81,7 +81,7 @@ def authorize_routes(sandbox: Sandbox) -> list[Route]:
     ]
 
 
-def _answer(sandbox: Sandbox, fields: dict[str, str], then: Then) -> Response:
+def _answer(sandbox: SandboxState, fields: dict[str, str], then: Then) -> Response:
     try:
         _check(sandbox, fields)
         return then(sandbox, fields)
@@ -90,7 +90,7 @@ def _answer(sandbox: Sandbox, fields: dict[str, str], then: Then) -> Response:
         return HTMLResponse(_PAGE.format(content=content), 400)
 
 
-def _check(sandbox: Sandbox, fields: dict[str, str]) -> None:
+def _check(sandbox: SandboxState, fields: dict[str, str]) -> None:
     """Refuses what TikTok would refuse before asking anybody."""
     expected = sandbox.settings.client_key
     if not hmac.compare_digest(fields.get("client_key", "").encode(), expected.encode()):
@@ -109,7 +109,7 @@ def _check(sandbox: Sandbox, fields: dict[str, str]) -> None:
             _refuse("code_challenge")
 
 
-def _check_redirect_uri(sandbox: Sandbox, uri: str) -> None:
+def _check_redirect_uri(sandbox: SandboxState, uri: str) -> None:
     parts = urlsplit(uri)
     absolute = parts.scheme in {"http", "https"} and parts.netloc and len(uri) < _MAX_URI
     registered = [one.strip() for one in sandbox.settings.redirect_uris.split(",") if one.strip()]
@@ -117,7 +117,7 @@ def _check_redirect_uri(sandbox: Sandbox, uri: str) -> None:
         _refuse("redirect_uri")
 
 
-def _form(sandbox: Sandbox, fields: dict[str, str]) -> Response:
+def _form(sandbox: SandboxState, fields: dict[str, str]) -> Response:
     scopes = fields["scope"].split(",")
     hidden = "".join(
         f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
@@ -143,13 +143,13 @@ def _form(sandbox: Sandbox, fields: dict[str, str]) -> Response:
     return HTMLResponse(_PAGE.format(content=content))
 
 
-def _option(sandbox: Sandbox, number: int) -> str:
+def _option(sandbox: SandboxState, number: int) -> str:
     user = sandbox.world.store(number).profile
     label = html.escape(f"{user['display_name']} (@{user['username']})")
     return f'<option value="{store_code(number)}">{label}</option>'
 
 
-def _decision(sandbox: Sandbox, fields: dict[str, str], *, granted: list[str]) -> Response:
+def _decision(sandbox: SandboxState, fields: dict[str, str], *, granted: list[str]) -> Response:
     state = {"state": fields["state"]} if "state" in fields else {}
     if fields.get("decision") != "allow":
         refusal = {"error": "access_denied", "error_description": "User canceled authorization."}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from include.sandbox.accounts.records import Grant
     from include.sandbox.endpoints.pipeline import Call, FaultPlan
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
     from include.sandbox.world.stores import SandboxStore, SandboxVideo
 
 #: Field of the user object -> scope that opens it.
@@ -76,7 +76,7 @@ _MAX_INT64 = 2**63 - 1
 _AVATAR_SIZES = {"avatar_url": "168x168", "avatar_url_100": "100x100"}
 
 
-def display_routes(sandbox: Sandbox, faults: FaultPlan) -> list[Route]:
+def display_routes(sandbox: SandboxState, faults: FaultPlan) -> list[Route]:
     """The three Display endpoints; their paths end in a slash, as documented."""
     return [
         api_route(sandbox, "user_info", "GET", "/v2/user/info/", user_info, faults=faults),
@@ -85,7 +85,7 @@ def display_routes(sandbox: Sandbox, faults: FaultPlan) -> list[Route]:
     ]
 
 
-def user_info(sandbox: Sandbox, call: Call) -> SandboxAnswer:
+def user_info(sandbox: SandboxState, call: Call) -> SandboxAnswer:
     """`data.user` with the requested fields."""
     grant = _authenticate(sandbox, call)
     fields = _authorized_fields(call, grant, USER_FIELDS)
@@ -99,7 +99,7 @@ def user_info(sandbox: Sandbox, call: Call) -> SandboxAnswer:
     return display_ok({"user": _shuffled(sandbox, user, fields)}, call.log_id)
 
 
-def video_list(sandbox: Sandbox, call: Call) -> SandboxAnswer:
+def video_list(sandbox: SandboxState, call: Call) -> SandboxAnswer:
     """One page, newest first, posted strictly before the cursor."""
     grant = _authenticate(sandbox, call)
     _authorized_fields(call, grant, VIDEO_FIELDS)
@@ -117,7 +117,7 @@ def video_list(sandbox: Sandbox, call: Call) -> SandboxAnswer:
     return display_ok(_shuffled(sandbox, data, tuple(data)), call.log_id)
 
 
-def video_query(sandbox: Sandbox, call: Call) -> SandboxAnswer:
+def video_query(sandbox: SandboxState, call: Call) -> SandboxAnswer:
     """The store's videos among up to 20 ids; any other id is silently left out."""
     grant = _authenticate(sandbox, call)
     _authorized_fields(call, grant, VIDEO_FIELDS)
@@ -133,7 +133,7 @@ def video_query(sandbox: Sandbox, call: Call) -> SandboxAnswer:
     return display_ok(_shuffled(sandbox, data, tuple(data)), call.log_id)
 
 
-def _authenticate(sandbox: Sandbox, call: Call) -> Grant:
+def _authenticate(sandbox: SandboxState, call: Call) -> Grant:
     token = sandbox.tokens.find(call.bearer)
     if token is not None and token.kind != "client":
         call.entry.store_code = token.store_code
@@ -207,7 +207,7 @@ def _video_ids(body: Mapping[str, Any]) -> list[str]:
 
 
 def video_items(
-    sandbox: Sandbox, call: Call, store: SandboxStore, videos: list[SandboxVideo]
+    sandbox: SandboxState, call: Call, store: SandboxStore, videos: list[SandboxVideo]
 ) -> list[dict[str, Any]]:
     """Some of a store's videos as Video objects with the fields that a call asks for."""
     fields = _query_fields(call.query)
@@ -223,14 +223,14 @@ def video_items(
     return items
 
 
-def _signed(sandbox: Sandbox, path: str, expires: int) -> str:
+def _signed(sandbox: SandboxState, path: str, expires: int) -> str:
     """A CDN link like TikTok's: it ends (epoch seconds), and its signature differs each time."""
     signature = f"{sandbox.rng.getrandbits(160):040x}"
     return f"https://p16-sign.tiktokcdn.com/{path}?x-expires={expires}&x-signature={signature}%3D"
 
 
 def _shuffled(
-    sandbox: Sandbox, values: Mapping[str, Any], names: tuple[str, ...]
+    sandbox: SandboxState, values: Mapping[str, Any], names: tuple[str, ...]
 ) -> dict[str, Any]:
     """Some of the values, in an order that differs between calls, as recorded."""
     random = sandbox.rng.random

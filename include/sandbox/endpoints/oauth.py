@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from include.sandbox.accounts.records import Code, Pair, Token
     from include.sandbox.endpoints.pipeline import Call, FaultPlan
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
 
 _FORM = "application/x-www-form-urlencoded"
 _MALFORMED = ("invalid_request", "The request parameters are malformed.")
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-def oauth_routes(sandbox: Sandbox, faults: FaultPlan) -> list[Route]:
+def oauth_routes(sandbox: SandboxState, faults: FaultPlan) -> list[Route]:
     """The two OAuth endpoints."""
     return [
         api_route(sandbox, "oauth_token", "POST", "/v2/oauth/token/", token, faults=faults),
@@ -36,7 +36,7 @@ def oauth_routes(sandbox: Sandbox, faults: FaultPlan) -> list[Route]:
     ]
 
 
-def token(sandbox: Sandbox, call: Call) -> SandboxAnswer:
+def token(sandbox: SandboxState, call: Call) -> SandboxAnswer:
     """Tokens for a code, a refresh token or the client itself."""
     form = _form(call)
     _check_client(sandbox, form)
@@ -56,7 +56,7 @@ def token(sandbox: Sandbox, call: Call) -> SandboxAnswer:
     return SandboxAnswer(200, "ok", body, dict(_NO_STORE))
 
 
-def revoke(sandbox: Sandbox, call: Call) -> SandboxAnswer:
+def revoke(sandbox: SandboxState, call: Call) -> SandboxAnswer:
     """Ends the whole grant that an access token belongs to; answers `{}`."""
     form = _form(call)
     _check_client(sandbox, form)
@@ -67,7 +67,7 @@ def revoke(sandbox: Sandbox, call: Call) -> SandboxAnswer:
     return SandboxAnswer(200, "ok", {}, dict(_NO_STORE))
 
 
-def _refresh(sandbox: Sandbox, call: Call, value: str) -> SandboxAnswer:
+def _refresh(sandbox: SandboxState, call: Call, value: str) -> SandboxAnswer:
     sandbox.log.count_refresh_call()
     found = sandbox.tokens.find(value)
     if found is None or not _use(sandbox, call, found, "refresh"):
@@ -77,7 +77,7 @@ def _refresh(sandbox: Sandbox, call: Call, value: str) -> SandboxAnswer:
     return _tokens(sandbox, call, pair)
 
 
-def _exchange(sandbox: Sandbox, call: Call, form: dict[str, str]) -> SandboxAnswer:
+def _exchange(sandbox: SandboxState, call: Call, form: dict[str, str]) -> SandboxAnswer:
     code = sandbox.tokens.find_code(_required(form, "code"))
     redirect_uri = _required(form, "redirect_uri")
     if code is not None:
@@ -102,7 +102,7 @@ def _refuse(code: str, message: str) -> NoReturn:
     raise OAuthError(code, message)
 
 
-def _use(sandbox: Sandbox, call: Call, found: Token, kind: str) -> bool:
+def _use(sandbox: SandboxState, call: Call, found: Token, kind: str) -> bool:
     """Notes the use of a user's token; whether it is of a kind and alive."""
     if found.kind == "client":
         return False
@@ -114,7 +114,7 @@ def _use(sandbox: Sandbox, call: Call, found: Token, kind: str) -> bool:
     return alive and found.kind == kind
 
 
-def _tokens(sandbox: Sandbox, call: Call, pair: Pair) -> SandboxAnswer:
+def _tokens(sandbox: SandboxState, call: Call, pair: Pair) -> SandboxAnswer:
     body = {
         "open_id": sandbox.world.store_of(pair.grant.store_code).open_id,
         "scope": pair.grant.scope,
@@ -148,7 +148,7 @@ def _required(form: dict[str, str], name: str) -> str:
     return value
 
 
-def _check_client(sandbox: Sandbox, form: dict[str, str]) -> None:
+def _check_client(sandbox: SandboxState, form: dict[str, str]) -> None:
     settings = sandbox.settings
     given = f"{_required(form, 'client_key')}\n{_required(form, 'client_secret')}"
     expected = f"{settings.client_key}\n{settings.client_secret}"

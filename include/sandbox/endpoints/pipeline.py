@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
     from include.sandbox.wire.request_log import Entry
 
-    Handler = Callable[["Sandbox", "Call"], SandboxAnswer]
+    Handler = Callable[["SandboxState", "Call"], SandboxAnswer]
 
 #: Endpoints with a documented limit; TikTok names none for OAuth.
 LIMITED = frozenset({"user_info", "video_list", "video_query"})
@@ -45,7 +45,7 @@ class Call:
         page_size: `max_count` in force, once the listing has read it.
     """
 
-    sandbox: Sandbox
+    sandbox: SandboxState
     endpoint: str
     headers: Headers
     query: bytes
@@ -81,7 +81,7 @@ class FaultPlan(Protocol):
 
 
 def api_route(
-    sandbox: Sandbox,
+    sandbox: SandboxState,
     endpoint: str,
     method: str,
     path: str,
@@ -132,7 +132,7 @@ def api_route(
 
 
 async def _answer(
-    sandbox: Sandbox, faults: FaultPlan, call: Call, now: float, handler: Handler
+    sandbox: SandboxState, faults: FaultPlan, call: Call, now: float, handler: Handler
 ) -> SandboxAnswer:
     def proceed() -> SandboxAnswer:
         try:
@@ -151,7 +151,7 @@ async def _answer(
     return answer
 
 
-def _too_many(sandbox: Sandbox, call: Call, wait: float) -> SandboxAnswer:
+def _too_many(sandbox: SandboxState, call: Call, wait: float) -> SandboxAnswer:
     message = "The API rate limit was exceeded. Please try again later."
     error = DisplayError("rate_limit_exceeded", message)
     answer = SandboxAnswer(error.status, error.code, error.body(call.log_id))

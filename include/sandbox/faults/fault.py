@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import random
 
     from include.sandbox.endpoints.pipeline import Call
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
     from include.sandbox.world.stores import SandboxStore, SandboxVideo
 
 #: Endpoints that only read: their true answer is always made, so that the log has it all.
@@ -64,7 +64,7 @@ class Hit:
         wait: Seconds to let pass before the answer leaves; faults add to it.
     """
 
-    sandbox: Sandbox
+    sandbox: SandboxState
     call: Call
     store_code: str | None
     rng: random.Random

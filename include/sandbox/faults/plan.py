@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from include.sandbox.accounts.records import Token
     from include.sandbox.endpoints.pipeline import Call
     from include.sandbox.faults.file import FaultFile
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
     from include.sandbox.wire.envelopes import SandboxAnswer
 
 
@@ -198,7 +198,7 @@ class _Strike:
         return self._answer
 
 
-def _page(sandbox: Sandbox, call: Call, answer: SandboxAnswer) -> Page | None:
+def _page(sandbox: SandboxState, call: Call, answer: SandboxAnswer) -> Page | None:
     """What a listing call gets, worked out again from its cursor and count."""
     code = call.entry.store_code
     if call.endpoint != "video_list" or answer.code != "ok" or code is None:

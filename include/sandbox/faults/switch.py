@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from include.sandbox.endpoints.pipeline import Call, FaultPlan
-    from include.sandbox.state import Sandbox
+    from include.sandbox.state import SandboxState
     from include.sandbox.wire.envelopes import SandboxAnswer
 
 _STATE = "SANDBOX_STATE"
@@ -40,7 +40,7 @@ class FaultSwitch:
         SettingsError: The plan in the state file cannot be used.
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: SandboxState) -> None:
         self.sandbox = sandbox
         self._file = FaultFile(sandbox.file)
         self._plan: FaultPlan = self._restored()
