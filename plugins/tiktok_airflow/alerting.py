@@ -62,7 +62,7 @@ class Delivery:
     error: str | None = None
 
 
-def raise_and_tell(
+def raise_and_notify(
     conn: Connection, alerts: Sequence[NewAlert], *, job_name: str, run_id: str, day: date | None
 ) -> None:
     """Record what is new of it, and send it as one message; a failing channel fails nobody.
@@ -139,7 +139,7 @@ def alarm(kind: AlertKind, run: RunKey, *, minutes: float = 0, reason: str = "")
             if kind == "sla_missed":
                 done = SyncLog(conn).progress(run, utc_now()).done
                 message = late_message(minutes, f"{done} stores are done so far")
-            raise_and_tell(
+            raise_and_notify(
                 conn,
                 [NewAlert(kind, message)],
                 job_name=run.job_name,

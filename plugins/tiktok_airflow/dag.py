@@ -17,7 +17,7 @@ from airflow.sdk import (
     task,
 )
 
-from tiktok_airflow.failure_log import say_why_failed, say_why_retried
+from tiktok_airflow.failure_log import log_failure_reason, log_retry_reason
 from tiktok_airflow.operators.data_check import DataCheckOperator
 from tiktok_airflow.operators.store_sync import STORES_LABEL, StoreSyncOperator
 from tiktok_airflow.retry_policy import SyncRetryPolicy
@@ -43,8 +43,8 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=5),
     "retry_policy": SyncRetryPolicy(),
     "execution_timeout": timedelta(minutes=10),
-    "on_failure_callback": say_why_failed,
-    "on_retry_callback": say_why_retried,
+    "on_failure_callback": log_failure_reason,
+    "on_retry_callback": log_retry_reason,
 }
 
 

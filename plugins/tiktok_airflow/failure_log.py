@@ -12,7 +12,7 @@ from include.tiktok_sync.errors import SyncError
 log = structlog.get_logger(__name__)
 
 
-def say_why_failed(context: Any) -> None:
+def log_failure_reason(context: Any) -> None:
     """The last lines of a task that is not tried again by itself."""
     error = context.get("exception")
     if error is not None:
@@ -21,7 +21,7 @@ def say_why_failed(context: Any) -> None:
             log.error(line)
 
 
-def say_why_retried(context: Any) -> None:
+def log_retry_reason(context: Any) -> None:
     """The last lines of a try that failed and is followed by another."""
     error, ti = context.get("exception"), context["ti"]
     if error is not None:

@@ -83,7 +83,7 @@ METRICS = (
 )
 
 
-def tell_store(job: str, report: StoreReport) -> None:
+def record_store_metrics(job: str, report: StoreReport) -> None:
     """Tell of one store in one run; ``job`` is the Dag's id."""
     result = report.result
     for path, counts in report.calls.items():
@@ -101,7 +101,7 @@ def tell_store(job: str, report: StoreReport) -> None:
         FAILURES.tell(1, job, result.details["kind"])
 
 
-def tell_run(job: str, status: str, duration_ms: int) -> None:
+def record_run_metrics(job: str, status: str, duration_ms: int) -> None:
     """Tell of a run that was summed up."""
     RUNS.tell(1, job, status)
     RUN_DURATION.tell(duration_ms, job, status)

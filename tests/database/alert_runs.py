@@ -58,4 +58,4 @@ def record(conn: Connection, job: str, **statuses: StoreStatus) -> None:
 
 
 def tell(conn: Connection, *alerts: NewAlert, run_id: str = "night-1") -> None:
-    alerting.raise_and_tell(conn, alerts, job_name=USER_JOB, run_id=run_id, day=DAY.date)
+    alerting.raise_and_notify(conn, alerts, job_name=USER_JOB, run_id=run_id, day=DAY.date)

@@ -14,7 +14,7 @@ from include.tiktok_sync.errors import SyncError
 from tiktok_airflow.store_label import label
 
 if TYPE_CHECKING:  # heavy; preloaded in workers, not paid at parse
-    from include.tiktok_sync.sync.last_words import LastWords
+    from include.tiktok_sync.sync.stopped_tasks import StopRecorder
     from include.tiktok_sync.sync.store_job import StoreReport
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ class StoreSyncOperator(BaseOperator):
             self.execution_timeout = self.store_timeout * len(store_codes)
         self._reports: list[StoreReport] = []
         self._failure: BaseException | None = None
-        self._last_words: LastWords | None = None
+        self._stop_recorder: StopRecorder | None = None
 
     @property
     def store_label(self) -> str:
@@ -71,7 +71,7 @@ class StoreSyncOperator(BaseOperator):
                 context,
                 self._reports.append,
                 store_timeout=self.store_timeout,
-                in_case_of_a_stop=self._keep,
+                on_stop_recorder=self._keep,
             )
         except SyncError as error:
             self._failure = error
@@ -92,7 +92,7 @@ class StoreSyncOperator(BaseOperator):
         cleared the task, another worker has it, or this one is shutting down. What is under way
         may be a token refresh, which must not be cut off.
         """
-        if self._last_words is None:
+        if self._stop_recorder is None:
             return
         why, kind = (
             "The task was stopped from outside (marked, cleared or its worker ended)",
@@ -104,12 +104,12 @@ class StoreSyncOperator(BaseOperator):
                 "timed_out",
             )
         try:
-            self._last_words.write(why, kind=kind)
+            self._stop_recorder.record(why, kind=kind)
         except Exception:  # psycopg is not imported at parse; the task ends all the same
             log.exception("The stores that are not done could not be recorded")
 
-    def _keep(self, last_words: LastWords) -> None:
-        self._last_words = last_words
+    def _keep(self, stop_recorder: StopRecorder) -> None:
+        self._stop_recorder = stop_recorder
 
 
 def _minutes(timeout: timedelta | None) -> str:

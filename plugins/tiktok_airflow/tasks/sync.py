@@ -17,8 +17,8 @@ from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection, database_errors
 from include.tiktok_sync.store_db.schema import check_schema
 from include.tiktok_sync.sync.data_checks.check import warnings_of
-from include.tiktok_sync.sync.last_words import LastWords
 from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepository
+from include.tiktok_sync.sync.stopped_tasks import StopRecorder
 from include.tiktok_sync.sync.store_batch import cut, run_batch
 from include.tiktok_sync.sync.store_job import StoreReport
 from include.tiktok_sync.sync.store_run import Report, to_nobody
@@ -30,11 +30,11 @@ from include.tiktok_sync.tiktok.time_left import TimeLeft
 from include.tiktok_sync.tokens.refusals import settle
 from include.tiktok_sync.tokens.sealed_rows import check_keys, unreadable_message
 from include.tiktok_sync.tokens.vault import TokenVault
-from tiktok_airflow.alerting import raise_and_tell
+from tiktok_airflow.alerting import raise_and_notify
 from tiktok_airflow.deadline import sla
 from tiktok_airflow.hooks.store_db_hook import StoreDbHook
 from tiktok_airflow.hooks.tiktok_hook import TikTokHook
-from tiktok_airflow.metrics import tell_run, tell_store
+from tiktok_airflow.metrics import record_run_metrics, record_store_metrics
 from tiktok_airflow.tasks.context import (
     CHECKS_GROUP,
     ERROR_KEY,
@@ -107,7 +107,7 @@ def sync_stores(
     report: Report = to_nobody,
     *,
     store_timeout: timedelta | None = None,
-    in_case_of_a_stop: Callable[[LastWords], None] = lambda _: None,
+    on_stop_recorder: Callable[[StopRecorder], None] = lambda _: None,
 ) -> None:
     """One task's stores, one after the other, on one database connection and one HTTP session.
 
@@ -115,10 +115,10 @@ def sync_stores(
         job_name: The Dag's id.
         store_codes: The stores.
         context: Airflow's.
-        report: Told what came of each store.
+        report: Called with the result of each store.
         store_timeout: Each store's share of the task's ``execution_timeout``: it ends by itself
             before; ``None`` = no limit.
-        in_case_of_a_stop: Gets what can record the stores should the task be stopped; never for a
+        on_stop_recorder: Called with what records the stores should the task be stopped; not for a
             dry run.
 
     Raises:
@@ -129,16 +129,16 @@ def sync_stores(
     app = TikTokHook().app()
     params, day = context["params"], day_to_sync(context, settings)
 
-    def told(found: StoreReport) -> None:
-        last_words.end(found.result.store_code)
-        tell_store(job_name, found)
+    def store_done(found: StoreReport) -> None:
+        stop_recorder.end(found.result.store_code)
+        record_store_metrics(job_name, found)
         report(found)
 
     run_name = RunKey(job_name, context["run_id"], day.date).name
 
     def open_client(store_code: str) -> TikTokClient:
         time_left = TimeLeft.of_task(store_timeout)
-        last_words.begin(store_code, time_left)
+        stop_recorder.begin(store_code, time_left)
         return app.client(
             store_code, http=http, conn=conn, settings=settings, run=run_name, time_left=time_left
         )
@@ -147,15 +147,15 @@ def sync_stores(
         repository = DryRunRepository(conn) if params["dry_run"] else StoreRepository(conn)
         total = len(set(params["stores"] or [])) or None
         runs = [StoreRun(job_name, context["run_id"], code, day, total) for code in store_codes]
-        last_words = LastWords(conn, runs)
+        stop_recorder = StopRecorder(conn, runs)
         if not repository.dry_run:
-            in_case_of_a_stop(last_words)
+            on_stop_recorder(stop_recorder)
         try:
             run_batch(
                 runs,
                 open_client=open_client,
                 repository=repository,
-                report=told,
+                report=store_done,
             )
         except SkippableError as error:
             raise AirflowSkipException(str(error)) from error
@@ -216,14 +216,14 @@ def record_summary(context: Mapping[str, Any]) -> None:
             consent_warning_days=settings.consent_warning_days,
             warnings=warnings,
         )
-        raise_and_tell(
+        raise_and_notify(
             conn,
             alerts_of(conn, ended),
             job_name=run.job_name,
             run_id=run.run_id,
             day=run.snapshot_date,
         )
-    tell_run(run.job_name, summary.status, duration_ms)
+    record_run_metrics(run.job_name, summary.status, duration_ms)
     log.info("Run summary", status=summary.status, outcome=summary.message)
     if summary.status == "failed":
         raise AirflowFailException(summary.message)

@@ -83,7 +83,7 @@ def terminated() -> Iterator[Callable[..., None]]:
 
 
 def _waits_for_an_answer(task: StoreSyncOperator) -> bool:
-    current = task._last_words._current if task._last_words else None
+    current = task._stop_recorder._current if task._stop_recorder else None
     return current is not None and "answer" in current[1].doing
 
 

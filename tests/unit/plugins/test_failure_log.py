@@ -30,8 +30,8 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def test_a_failure_ends_with_its_cause_and_the_next_step(lines: list[tuple[str, str]]) -> None:
-    failure_log.say_why_failed({"exception": NeedsConsentError(GRANT, log_id="2026")})
-    failure_log.say_why_failed({"exception": AirflowFailException("2 of 3 stores failed")})
+    failure_log.log_failure_reason({"exception": NeedsConsentError(GRANT, log_id="2026")})
+    failure_log.log_failure_reason({"exception": AirflowFailException("2 of 3 stores failed")})
 
     # Outside of Airflow's last group, which the UI folds.
     assert lines == [
@@ -45,7 +45,7 @@ def test_a_failure_ends_with_its_cause_and_the_next_step(lines: list[tuple[str, 
 
 def test_a_try_that_is_followed_by_another_says_which(lines: list[tuple[str, str]]) -> None:
     ti = SimpleNamespace(try_number=2, max_tries=3)
-    failure_log.say_why_retried({"exception": RateLimitedError("TikTok answered 429."), "ti": ti})
+    failure_log.log_retry_reason({"exception": RateLimitedError("TikTok answered 429."), "ti": ti})
 
     assert lines[1:] == [
         ("warning", "TikTok answered 429."),
@@ -54,14 +54,14 @@ def test_a_try_that_is_followed_by_another_says_which(lines: list[tuple[str, str
 
 
 def test_a_bug_points_to_its_traceback_and_repeats_nothing(lines: list[tuple[str, str]]) -> None:
-    failure_log.say_why_failed({"exception": KeyError("act.secret")})
+    failure_log.log_failure_reason({"exception": KeyError("act.secret")})
 
     assert lines[1] == ("error", "Unexpected KeyError: the traceback above says where.")
     assert not any("secret" in text for _, text in lines)
 
 
 def test_a_time_out_is_no_bug(lines: list[tuple[str, str]]) -> None:
-    failure_log.say_why_failed({"exception": AirflowTaskTimeout("Timeout, PID: 7")})
+    failure_log.log_failure_reason({"exception": AirflowTaskTimeout("Timeout, PID: 7")})
 
     assert [text for _, text in lines[1:]] == [
         "The task took longer than its execution_timeout; the traceback above says where.",
@@ -71,7 +71,7 @@ def test_a_time_out_is_no_bug(lines: list[tuple[str, str]]) -> None:
 
 def test_a_task_that_was_killed_has_no_log_to_end(lines: list[tuple[str, str]]) -> None:
     # Airflow then calls the callback in the Dag processor, without an exception.
-    failure_log.say_why_failed({})
-    failure_log.say_why_retried({"ti": None})
+    failure_log.log_failure_reason({})
+    failure_log.log_retry_reason({"ti": None})
 
     assert lines == []

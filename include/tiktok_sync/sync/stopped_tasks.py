@@ -1,4 +1,4 @@
-"""A task is being stopped from outside: what is recorded of its stores that are not done?"""
+"""A task is being stopped from outside: how are its unfinished stores recorded?"""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ HURRY_S = 2
 _NEXT = "Clear the task if Airflow does not try it again by itself."
 
 
-class LastWords:
-    """Keeps what is needed to record the stores of a task that is being stopped.
+class StopRecorder:
+    """Records the stores of a task that is being stopped.
 
     It writes on a connection of its own and interrupts nothing, so it may be used in a signal
     handler while the task's connection is in the middle of something: a token refresh, say, which
@@ -43,15 +43,15 @@ class LastWords:
         self._current: tuple[str, TimeLeft, float] | None = None
 
     def begin(self, store_code: str, time_left: TimeLeft) -> None:
-        """The store's turn has come."""
+        """Note that the store is being worked on."""
         self._current = (store_code, time_left, time.monotonic())
 
     def end(self, store_code: str) -> None:
-        """What came of the store is recorded."""
+        """Note that the result of the store is recorded."""
         self._left.pop(store_code, None)
 
-    def write(self, why: str, *, kind: str) -> list[str]:
-        """Record as ``failed`` what is not done yet, unless another try has done it meanwhile.
+    def record(self, why: str, *, kind: str) -> list[str]:
+        """Record unfinished stores as ``failed``, unless another try has finished them meanwhile.
 
         Args:
             why: A sentence without its full stop.
@@ -61,7 +61,7 @@ class LastWords:
             The stores recorded.
 
         Raises:
-            psycopg.Error: They could not be.
+            psycopg.Error: They could not be recorded.
         """
         if not self._left:
             return []
