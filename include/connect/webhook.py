@@ -30,8 +30,8 @@ log = structlog.get_logger(__name__)
 REMOVED = "authorization.removed"
 
 TOLERANCE = timedelta(hours=73)
-"""TikTok repeats for 72 hours and does not say whether it signs anew; an event counts once however
-often it comes, so a long tolerance gives a replay nothing."""
+"""TikTok repeats for 72 hours and does not say whether it signs each repeat again; an event counts
+once however often it comes, so a long tolerance gives a replay nothing."""
 
 _AHEAD = timedelta(minutes=5)
 

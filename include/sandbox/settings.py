@@ -28,7 +28,7 @@ ENDPOINTS = ("user_info", "video_list", "video_query", "oauth_token", "oauth_rev
 #: TikTok's consent page; there it is on another host than the endpoints.
 AUTHORIZE_PATH = "/v2/auth/authorize/"
 
-#: Seconds an answer takes when nothing else is said: the reference workload (3 s for a user,
+#: Seconds an answer takes by default: the reference workload (3 s for a user,
 #: 1 s for a page of videos).
 DEFAULT_LATENCY: Mapping[str, float] = {
     "user_info": 3.0,

@@ -121,7 +121,7 @@ class ListingError(RetriableError):
 
 
 class DatabaseUnavailableError(RetriableError):
-    """Postgres cannot be reached, or a lock was not to be had in time."""
+    """Postgres cannot be reached, or a lock was not available in time."""
 
     kind = "database"
 

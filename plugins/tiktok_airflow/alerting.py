@@ -51,7 +51,7 @@ _ENDED = frozenset({"success", "failed"})
 
 @dataclass(frozen=True)
 class Delivery:
-    """What came of a message.
+    """How the delivery of a message ended.
 
     Attributes:
         taken: Channels that took it.
@@ -117,7 +117,7 @@ def deadline_missed(context: Mapping[str, Any], minutes: float) -> None:
 
 
 def run_failed(context: Mapping[str, Any]) -> None:
-    """Airflow calls this when a run fails; one that its summary told of is known already."""
+    """Airflow calls this when a run fails; one that its summary reported is known already."""
     run, day = context.get("dag_run"), None
     if run is not None:
         due = run.logical_date or run.run_after

@@ -52,7 +52,7 @@ def nightly(cron: str = AT_NIGHT) -> CronTriggerTimetable:
     """Every day at the time of ``cron`` in ``SYNC_TIMEZONE``.
 
     No ``start_date`` and a short ``run_immediately``: the first night is the next one, so that
-    switching a Dag on beside a manual run does not start a second one. The five minutes are for
+    switching a Dag on during a manual run does not start a second one. The five minutes are for
     that first night: without them a parse between that time and the scheduler's next look would
     move it by a day. A later night missed while Airflow was down is made up for once it is back.
     """
@@ -167,11 +167,11 @@ def warm_up() -> None:
 
 
 def record_summary(*tables: str) -> Any:
-    """The last task: records what came of the run and announces the tables' fresh data."""
+    """The last task: records the result of the run and announces the tables' fresh data."""
 
     @task(trigger_rule="all_done", outlets=[table(name) for name in tables])
     def record_summary() -> None:
-        """Record what came of the run."""
+        """Record the result of the run."""
         from tiktok_airflow.tasks import sync as sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse
 
         sync_tasks.record_summary(get_current_context())

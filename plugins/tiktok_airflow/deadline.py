@@ -72,7 +72,7 @@ def deadline() -> DeadlineAlert:
 
 
 async def deadline_missed(context: Any, minutes: float) -> None:
-    """Raise the alert, beside the triggerer's own loop: it asks the database and the channels."""
+    """Raise the alert outside the triggerer's own loop: it asks the database and the channels."""
     await asyncio.to_thread(_tell, context, minutes)
 
 

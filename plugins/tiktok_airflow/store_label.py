@@ -26,7 +26,7 @@ def label(
 
     Args:
         codes: The task's stores; at least one.
-        results: What came of those that were done in this try.
+        results: Results of those that were done in this try.
         error: What the task ended with.
         dry_run: Nothing was written.
     """

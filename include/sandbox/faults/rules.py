@@ -43,11 +43,11 @@ class Rule:
         stores: Codes of the stores it strikes, None for all.
         endpoints: Endpoints it strikes, some of the fault's.
         rate: Share of the matching calls that are hit.
-        times: At most so many hits of the rule, None for any number. Which store gets the last
+        times: The most hits of the rule, None for any number. Which store gets the last
             of them is decided by who calls first; `times_per_store` does not depend on that.
-        times_per_store: At most so many hits of each store.
+        times_per_store: The most hits of each store.
         after: How many matching calls of each store are left alone first.
-        burst: So many calls of a store to an endpoint in a row share one draw: all or none.
+        burst: How many consecutive calls of a store to an endpoint share one draw: all or none.
         seconds: Length of a wait, for faults that wait.
     """
 

@@ -71,7 +71,7 @@ class WireError(Exception, ABC):
 
 
 class DisplayError(WireError):
-    """A refusal of a Display endpoint: an `error` object beside an empty `data`."""
+    """A refusal of a Display endpoint: an `error` object with an empty `data`."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(DISPLAY_STATUS[code], code, message)

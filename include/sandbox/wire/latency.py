@@ -27,7 +27,7 @@ class Latencies:
     With a spread they are drawn from a lognormal distribution whose mean is the configured
     latency. A draw is a function of seed, endpoint, store and number of the store's call to that
     endpoint since these latencies were made: one seed gives one schedule, however the stores
-    interleave, and a client that starts anew after a change of settings meets the same one again.
+    interleave, and a client that starts again after a change of settings meets the same one again.
 
     Args:
         settings: Seed, latencies and their spread.

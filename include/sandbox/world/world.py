@@ -97,7 +97,7 @@ class World:
         return sorted(videos, key=lambda video: (video.create_time, video.id), reverse=True)
 
     def forget(self, code: str) -> None:
-        """Builds a store's videos anew when they are next asked for: its changes changed."""
+        """Rebuilds a store's videos at the next request, because its changes changed."""
         self._listings.pop(self.store_of(code).number, None)
 
     def video_count(self, store: SandboxStore) -> int:

@@ -40,7 +40,7 @@ CodeArgument = Annotated[str, typer.Argument(help="A store code, as in stores li
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What came of one store in a command on several."""
+    """The result of one store in a command on several."""
 
     store_code: str
     ok: bool
@@ -97,7 +97,7 @@ def require_known(conn: Connection, codes: Sequence[str]) -> None:
 def for_each_store(
     conn: Connection, codes: Sequence[str], work: Callable[[str], str], *, as_json: bool
 ) -> None:
-    """Do it for every store, whatever comes of the others, and say what came of each.
+    """Do it for every store even if others fail, and print the result of each.
 
     Raises:
         ConfigurationError: A code is unknown; nothing was done.

@@ -38,9 +38,9 @@ def stores_link(
 ) -> None:
     """Print a link with which the store's manager connects the TikTok account.
 
-    Send it to the manager alone: whoever has it can connect the store. It works until the store is
-    connected or its days are over; the store's older unused links end now. Needs CONNECT_SECRET and
-    CONNECT_BASE_URL, as the connect app has them.
+    Send it to the manager alone: anyone who has it can connect the store. It works until the store
+    is connected or the link expires; the store's older unused links end now. Needs CONNECT_SECRET
+    and CONNECT_BASE_URL, as the connect app has them.
     """
     with errors_for_people():
         maker = LinkMaker.from_env(os.environ, actor_of(as_name))

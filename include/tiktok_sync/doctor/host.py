@@ -31,7 +31,7 @@ _FOLDERS = ("AIRFLOW__LOGGING__BASE_LOG_FOLDER", "AIRFLOW_HOME")
 
 
 def disk_finding(folder: Path, *, free: int, total: int) -> Finding:
-    """What to think of so many free bytes."""
+    """The finding for this number of free bytes."""
     text = f"{folder}: {free / _GB:.1f} GB of {total / _GB:.1f} free"
     share = free / total
     if share >= DISK_WARN:

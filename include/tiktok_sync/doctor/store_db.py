@@ -264,7 +264,7 @@ def _untold(conn: Connection) -> Iterator[Finding]:
         " WHERE notified_at IS NULL AND raised_at > now() - %s"
         " AND notify_error IS DISTINCT FROM %s",
         TRIED_FOR,
-        NO_CHANNEL,  # said of the settings, once
+        NO_CHANNEL,  # reported with the settings, once
     )
     if count:
         text = f"{count} raised since yesterday were taken by no channel. {error or ''}".rstrip()

@@ -31,7 +31,7 @@ _PLACEHOLDERS = ("change", "default", "example", "secret", "password")
 
 @dataclass(frozen=True)
 class ConnectLink:
-    """A fresh link. ``url`` opens it: whoever has it can connect the store."""
+    """A fresh link. ``url`` opens it: anyone who has it can connect the store."""
 
     store_code: str
     store_name: str

@@ -66,9 +66,9 @@ class Forgotten:
 def forget_connecting(
     conn: Connection, days: int, *, now: datetime, dry_run: bool, batch: int = BATCH
 ) -> list[Forgotten]:
-    """Remove what is older than so many days and needed by nothing.
+    """Remove records that are past their retention period and no longer needed.
 
-    Doing it again finds nothing more to do. Rows that somebody else has locked are left for the
+    Doing it again finds nothing more to do. Rows locked by others are left for the
     next time, so nobody waits for it.
 
     Args:

@@ -1,7 +1,7 @@
 """How many connections to the store database are in use?
 
-The earlier system told so of its pool once a minute. Here each store in flight has a connection of
-its own, in whatever process it runs, so the server is asked.
+The earlier system reported this for its pool once a minute. Here each store in flight has a
+connection of its own, in whatever process it runs, so the server is asked.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def database_errors() -> Iterator[None]:
     """Turn psycopg's operational errors into ours; others are bugs and pass through.
 
     Raises:
-        DatabaseUnavailableError: The connection broke, a lock or the server was not to be had.
+        DatabaseUnavailableError: The connection broke, or a lock or the server was unavailable.
     """
     try:
         yield

@@ -24,7 +24,7 @@ ANALYST = "analyst"
 MONITOR = "monitor"
 READERS = (ANALYST, MONITOR)
 MONITORED = ("sync_logs", "rate_limits", "rate_limit_grants")
-"""Tables that ``monitor`` reads beside the views."""
+"""Tables that ``monitor`` reads as well as the views."""
 
 CONNECTION_LIMITS = {ANALYST: 10, MONITOR: 10, DEFAULT_ROLE: 40}
 """Connections at most, of the 100 that ``store-db`` takes; 40 are the connect app's threads."""
@@ -63,7 +63,7 @@ JOIN pg_depend AS d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
 WHERE p.pronamespace = 'public'::regnamespace AND NOT p.prosecdef
 ORDER BY 1
 """
-# Whoever reads a view calls its functions with rights of their own.
+# A reader of a view calls its functions with the reader's own rights.
 
 _APPLICATION = "tiktok_sync:db-prepare"
 
@@ -273,7 +273,7 @@ def _create_role(admin: Connection, name: str, password: str) -> None:
 
 def _create_database(admin: Connection, name: str, *, owner: str) -> None:
     if not _exists(admin, "SELECT FROM pg_database WHERE datname = %s", name):
-        # Whoever is no superuser may give a database only to a role it belongs to.
+        # Without superuser rights, a database can be given only to a role that one is a member of.
         _run(admin, "GRANT {} TO CURRENT_USER", owner)
         _run(admin, "CREATE DATABASE {} OWNER {}", name, owner)
     _run(admin, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)

@@ -1,7 +1,7 @@
 """Which store holds a TikTok account? One at a time: two would refresh each other to death.
 
 A store holds its account until it is removed; the database says so in one place,
-``held_accounts()``, and refuses a second holder whoever writes (migration 0009).
+``held_accounts()``, and refuses a second holder no matter who writes (migration 0009).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from include.tiktok_sync.stores.csv_cells import csv_lines
 
 Format = Literal["csv", "jsonl"]
 OnTable = Callable[[str, int], None]
-"""Told of each table and its exported rows."""
+"""Called with each table and its exported rows."""
 
 
 def export_to_folder(

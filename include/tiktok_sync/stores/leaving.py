@@ -32,7 +32,7 @@ def disconnect(
         oauth: Revokes; with ``source``.
 
     Returns:
-        What came of it, for people.
+        A message for people that says what was done.
 
     Raises:
         SyncError: The store is removed, but its grant could not be revoked.
@@ -71,7 +71,7 @@ def _revoke(source: TokenSource, oauth: OAuthClient) -> bool:
         try:
             oauth.revoke(token)
         except NeedsConsentError:
-            # "invalid_grant" is said of an ended token too: only a fresh one proves anything.
+            # "invalid_grant" may also mean an expired token: only a fresh one proves anything.
             token = source.replace_rejected(token)
         else:
             return True
@@ -93,7 +93,7 @@ def erase(
     Args:
         code: Which store.
         lifecycle: Allows it, and says who.
-        on_table: Told of each table and its deleted rows, for a progress display.
+        on_table: Called with each table and its deleted rows, for a progress display.
 
     Returns:
         Deleted rows by table.

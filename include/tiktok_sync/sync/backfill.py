@@ -3,7 +3,7 @@
 TikTok shows only the present. Whatever the number of missed days, a store is therefore read once,
 as of today, and that reading is carried back to each of them
 (:mod:`include.tiktok_sync.sync.past_day`).
-The runs of a backfill may run beside each other: one reads the store, the others wait for it.
+The runs of a backfill may run at the same time: one reads the store, the others wait for it.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def run_batch(
         runs: The stores' parts of one run; at least one.
         open_client: Makes the client of a store code.
         repository: The database.
-        report: Told what came of each store that was done.
+        report: Called with the result of each store that was done.
 
     Raises:
         SkippableError: There was nothing to be done for any of them.

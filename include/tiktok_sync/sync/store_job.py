@@ -27,7 +27,7 @@ class StoreOutcome:
 
 @dataclass(frozen=True)
 class StoreReport:
-    """What came of one store in one run, as it is recorded, for those who tell of it elsewhere.
+    """The recorded result of one store in one run, for those who report it elsewhere.
 
     Attributes:
         result: Its row in ``sync_logs``; of a dry run, the row it would have had.

@@ -40,7 +40,7 @@ PAST_DAYS = {USER_JOB: fill_past_user_day, VIDEO_JOB: fill_past_video_day}
 
 
 Report = Callable[[StoreReport], None]
-"""Told what came of each store, once it is recorded and before its failure is raised."""
+"""Called with the result of each store, once recorded and before its failure is raised."""
 
 
 def to_nobody(report: StoreReport) -> None:
@@ -61,7 +61,7 @@ def run_store(
         run: What to do.
         open_client: Makes the store's client; its failure is the store's failure.
         repository: The database; a dry run records nothing and logs instead.
-        report: Told what came of it.
+        report: Called with its result.
 
     Raises:
         SyncError: As the job raised it; recorded as ``skipped`` (:class:`SkippableError`) or

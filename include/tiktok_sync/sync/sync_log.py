@@ -44,7 +44,7 @@ WHERE job_name = %(job_name)s AND run_id = %(run_id)s AND store_code IS NOT NULL
 
 @dataclass(frozen=True)
 class StoreResult:
-    """One store's row: what came of it."""
+    """One store's row: its result."""
 
     store_code: str
     status: StoreStatus

@@ -67,7 +67,7 @@ KNOWN_SCOPES = frozenset({*USER_FIELD_SCOPES.values(), VIDEO_SCOPE})
 """What this product asks for; a store may hold more (TikTok adds scopes), which is kept."""
 
 OTHER_SCOPES = frozenset({"video.publish", "video.upload"})
-"""What an app that also posts is granted beside (developers.tiktok.com, "Scopes overview")."""
+"""What an app that also posts is granted in addition (developers.tiktok.com, "Scopes overview")."""
 
 
 @dataclass(frozen=True)

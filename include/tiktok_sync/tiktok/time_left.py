@@ -39,7 +39,7 @@ class TimeLeft:
 
     @classmethod
     def of_task(cls, timeout: timedelta | None) -> TimeLeft:
-        """The time of a store that whoever runs the task cuts off after ``timeout``."""
+        """The time of a store whose task is cut off after ``timeout``."""
         return cls(None if timeout is None else timeout - min(LONGEST_REFRESH, timeout / 4))
 
     def seconds(self) -> float:

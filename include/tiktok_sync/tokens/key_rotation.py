@@ -34,7 +34,7 @@ PAUSE_S = 0.2
 
 @dataclass
 class Rotation:
-    """What came of it.
+    """Result of a rotation.
 
     Attributes:
         renewed: Rows that were put under the first key.
@@ -64,8 +64,8 @@ def rotate_keys(
     Args:
         conn: Autocommit connection.
         vault: The first of its keys encrypts.
-        on_progress: Told of how many more rows are looked at and done.
-        patience_s: How long to come back to rows that others hold.
+        on_progress: Called with the number of rows just checked and done.
+        patience_s: How long to retry rows that others have locked.
     """
     done = Rotation()
     tell = on_progress or (lambda _: None)

@@ -33,7 +33,7 @@ def recheck(code: str, source: TokenSource, conn: Connection, now: datetime) -> 
         now: The time.
 
     Returns:
-        What came of it, for people.
+        A message for people that says what was done.
 
     Raises:
         NeedsConsentError: TikTok refuses it, it has ended, or the store was never connected.

@@ -126,7 +126,7 @@ class Evidence:
 
     @property
     def doubtful(self) -> bool:
-        """Whether so many refusals are not believed."""
+        """Whether there are too many refusals to believe them."""
         return _too_many(self.refused, self.tried) or _too_many(
             self.lately_refused, self.lately_tried
         )

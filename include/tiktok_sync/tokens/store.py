@@ -18,7 +18,7 @@ CLAIM_MARGIN = timedelta(seconds=10)
 """What a claim lasts beyond the longest refresh, and what others wait beyond the claim."""
 
 LOCK_TIMEOUT = longest_refresh(Timeouts()) + 2 * CLAIM_MARGIN
-"""How long to come back to a row that a refresh has claimed: longer than any claim on it."""
+"""How long to retry a row that a refresh has claimed: longer than any claim on it."""
 
 _COLUMNS = """store_code, open_id, scope, access_token, refresh_token, access_expires_at,
     refresh_expires_at, status, status_reason, refresh_started_at, app_fingerprint"""

@@ -57,7 +57,7 @@ class DataCheckOperator(SQLCheckOperator):
 
         stores = stores_to_check(context)
         check = DataCheck.read(self.check)
-        self.sql = check.sql  # what listeners are told of
+        self.sql = check.sql  # what listeners see
         run = CheckedRun(
             run_key(context),
             stores,

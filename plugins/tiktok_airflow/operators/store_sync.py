@@ -47,7 +47,7 @@ class StoreSyncOperator(BaseOperator):
 
     @property
     def store_label(self) -> str:
-        """The task's name in the UI: its stores, and what came of them so far."""
+        """The task's name in the UI: its stores, and their results so far."""
         return label(
             self.store_codes,
             [report.result for report in self._reports],
@@ -56,7 +56,7 @@ class StoreSyncOperator(BaseOperator):
         )
 
     def execute(self, context: Any) -> None:
-        """Sync the stores, and say in the task's name what came of them.
+        """Sync the stores, and show their results in the task's name.
 
         Raises:
             AirflowSkipException: Nothing to be done for any of them.

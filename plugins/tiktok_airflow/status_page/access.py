@@ -98,7 +98,7 @@ def _may_manage(airflow: BaseAuthManager[BaseUser], user: BaseUser) -> bool:
     """Whether Airflow lets the user edit the connection to the store database.
 
     A link brings an account's access into the product, as a connection brings a login into Airflow,
-    and whoever may edit that connection decides what is synced anyway. Triggering a run, which
+    and anyone who may edit that connection decides what is synced anyway. Triggering a run, which
     more people may, changes nothing of who is synced.
     """
     conn_id = StoreDbHook.default_conn_name

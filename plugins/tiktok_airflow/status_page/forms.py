@@ -97,5 +97,5 @@ class Notices:
 
     @staticmethod
     def read(request: Request) -> str:
-        """What is to be said; empty = nothing."""
+        """The messages to show; empty = none."""
         return unquote(request.cookies.get(_NOTICE_COOKIE, ""))

@@ -50,7 +50,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Judged:
-    """A value beside the bounds it is judged by; ``None`` = not known."""
+    """A value with the bounds it is judged by; ``None`` = not known."""
 
     criterion: Criterion
     value: float | None

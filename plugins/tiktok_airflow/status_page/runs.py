@@ -104,7 +104,7 @@ async def sync_store(airflow: AirflowRest, store_code: str) -> str:
 
 
 async def retry_failed(airflow: AirflowRest, job_name: str, run_id: str) -> str:
-    """Clear the failed tasks of a run, then what follows them, so that the summary is made anew.
+    """Clear the failed tasks of a run, then what follows them, so that the summary is made again.
 
     Clearing keeps the run and its day, and leaves the stores alone whose task did not fail.
 

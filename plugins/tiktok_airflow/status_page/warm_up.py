@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def warmed_up(app: FastAPI) -> AsyncIterator[None]:
-    """The app's lifespan, which Airflow enters at its own start: warms up beside it.
+    """The app's lifespan, which Airflow enters at its own start: warms up in parallel.
 
     Nothing waits for it, and nothing of it keeps the API server from starting.
     """
