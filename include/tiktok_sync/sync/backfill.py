@@ -58,7 +58,7 @@ def fill_past_user_day(
         SyncError: As ``read`` raises it.
     """
     filling, seen = _fill(run, fill_user, read, repository)
-    return StoreOutcome(_what_came(run, filling, ""), {**seen, **_details(filling)})
+    return StoreOutcome(_result_message(run, filling, ""), {**seen, **_details(filling)})
 
 
 def fill_past_video_day(
@@ -76,7 +76,7 @@ def fill_past_video_day(
     """
     filling, seen = _fill(run, fill_videos, read, repository)
     day = videos_of_day(repository.conn, run)
-    message = _what_came(run, filling, f"{day.videos} videos: ")
+    message = _result_message(run, filling, f"{day.videos} videos: ")
     if filling.state == "carried" and day.later:
         message += f"; {day.later} posted later have no row"
     if day.gone:
@@ -134,7 +134,7 @@ def _released_at_the_end(conn: Connection, run: StoreRun) -> Iterator[None]:
             release(conn, run)
 
 
-def _what_came(run: StoreRun, filling: Filling, of_what: str) -> str:
+def _result_message(run: StoreRun, filling: Filling, of_what: str) -> str:
     day = run.day.date.isoformat()
     if filling.state == "present":
         return f"{day}: {of_what}observed in time; left as it is"

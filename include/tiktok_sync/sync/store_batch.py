@@ -14,7 +14,7 @@ from include.tiktok_sync.errors import (
 )
 from include.tiktok_sync.jobs import StoreRun
 from include.tiktok_sync.sync.repository import StoreRepository
-from include.tiktok_sync.sync.store_run import Report, run_store, to_nobody
+from include.tiktok_sync.sync.store_run import Report, no_report, run_store
 from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tiktok.client import TikTokClient
 
@@ -41,7 +41,7 @@ def run_batch(
     *,
     open_client: Callable[[str], TikTokClient],
     repository: StoreRepository,
-    report: Report = to_nobody,
+    report: Report = no_report,
 ) -> None:
     """Do every store of the batch, whatever comes of the others.
 

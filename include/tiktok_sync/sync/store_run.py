@@ -43,7 +43,7 @@ Report = Callable[[StoreReport], None]
 """Called with the result of each store, once recorded and before its failure is raised."""
 
 
-def to_nobody(report: StoreReport) -> None:
+def no_report(report: StoreReport) -> None:
     """Where nobody listens."""
     del report
 
@@ -53,7 +53,7 @@ def run_store(
     *,
     open_client: Callable[[], TikTokClient],
     repository: StoreRepository,
-    report: Report = to_nobody,
+    report: Report = no_report,
 ) -> StoreOutcome:
     """Sync the store and record the outcome, also of a failure, before it is raised again.
 

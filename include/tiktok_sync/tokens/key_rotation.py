@@ -78,11 +78,11 @@ def rotate_keys(
             tell(len(due) - len(left))
             if left:
                 busy[table] = busy.get(table, []) + left
-    _come_back(conn, busy, vault, done, tell=tell, patience_s=patience_s)
+    _retry_busy(conn, busy, vault, done, tell=tell, patience_s=patience_s)
     return done
 
 
-def _come_back(
+def _retry_busy(
     conn: Connection,
     busy: dict[SealedTable, list[object]],
     vault: TokenVault,

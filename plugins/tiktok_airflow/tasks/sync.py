@@ -21,7 +21,7 @@ from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepositor
 from include.tiktok_sync.sync.stopped_tasks import StopRecorder
 from include.tiktok_sync.sync.store_batch import cut, run_batch
 from include.tiktok_sync.sync.store_job import StoreReport
-from include.tiktok_sync.sync.store_run import Report, to_nobody
+from include.tiktok_sync.sync.store_run import Report, no_report
 from include.tiktok_sync.sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tiktok.client import TikTokClient
@@ -104,7 +104,7 @@ def sync_stores(
     job_name: str,
     store_codes: Sequence[str],
     context: Mapping[str, Any],
-    report: Report = to_nobody,
+    report: Report = no_report,
     *,
     store_timeout: timedelta | None = None,
     on_stop_recorder: Callable[[StopRecorder], None] = lambda _: None,
