@@ -19,16 +19,16 @@ TEST_DAEMONS := pgbouncer:pgbouncer prometheus:prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help sync up down status db-url stores-import stores-link doctor dictionary meanings dags-doc \
-  metrics-doc lifecycle rooms-doc test test-days lint audit bench bench-growth chaos compose-test \
+  metrics-doc lifecycle rooms-doc pictures test test-days lint audit bench bench-growth chaos compose-test \
   constraints test-tools
 
-help: ## List what can be made
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  For example: make sync STORES=40 SANDBOX_LATENCY=0.1"
 	@echo "  A bad night at TikTok: make sync FAULTS=storm"
 
-sync: $(INSTALLED) ## Start everything, sync all stores once, show what came of it
+sync: $(INSTALLED) ## Start everything, sync all stores once, show the results
 	@$(LOCAL) sync
 
 up: $(INSTALLED) ## Start Postgres, the sandbox and Airflow, and wait until they are ready
@@ -37,7 +37,7 @@ up: $(INSTALLED) ## Start Postgres, the sandbox and Airflow, and wait until they
 down: $(INSTALLED) ## Stop them; no process is left
 	@$(LOCAL) down
 
-status: $(INSTALLED) ## Show what runs
+status: $(INSTALLED) ## Show which parts are running
 	@$(LOCAL) status
 
 db-url: $(INSTALLED) ## Print the libpq URL of the product's database, nothing else
@@ -51,43 +51,46 @@ stores-link: $(INSTALLED) ## Print a link to connect a store's account: make sto
 	@test -n "$$CODE" || { echo "Say which store: make stores-link CODE=S001" >&2; exit 1; }
 	@$(LOCAL) run -- python -m include.tiktok_sync stores link "$$CODE"
 
-dictionary: $(INSTALLED) ## Write docs/data-dictionary.md anew, from the running stack
+dictionary: $(INSTALLED) ## Regenerate docs/data-dictionary.md from the running stack
 	@$(LOCAL) run -- python -m tools.pages dictionary > docs/.data-dictionary.md
 	@mv docs/.data-dictionary.md docs/data-dictionary.md
 
-meanings: $(INSTALLED) ## Write docs/meanings.md anew
+meanings: $(INSTALLED) ## Regenerate docs/meanings.md
 	@PYTHONPATH=.:plugins $(RUN) -m tools.pages meanings > docs/.meanings.md
 	@mv docs/.meanings.md docs/meanings.md
 
-dags-doc: $(INSTALLED) ## Write docs/dags.md anew
+dags-doc: $(INSTALLED) ## Regenerate docs/dags.md
 	@PYTHONPATH=.:plugins $(RUN) -m tools.pages dags > docs/.dags.md
 	@mv docs/.dags.md docs/dags.md
 
-metrics-doc: $(INSTALLED) ## Write docs/metrics.md anew
+metrics-doc: $(INSTALLED) ## Regenerate docs/metrics.md
 	@PYTHONPATH=.:plugins $(RUN) -m tools.pages metrics > docs/.metrics.md
 	@mv docs/.metrics.md docs/metrics.md
 
-lifecycle: $(INSTALLED) ## Write the table of moves in docs/lifecycle.md anew
+lifecycle: $(INSTALLED) ## Regenerate the table of moves in docs/lifecycle.md
 	@PYTHONPATH=.:plugins $(RUN) -m tools.pages lifecycle > docs/.moves.md
 	@sed -i -e '/^<!-- moves:/r docs/.moves.md' -e '/^<!-- moves:/,/^<!-- end of moves/{/^<!--/!d}' \
 	  docs/lifecycle.md
 	@rm docs/.moves.md
 
-rooms-doc: $(INSTALLED) ## Write the packages' drawing and table in docs/architecture.md
+rooms-doc: $(INSTALLED) ## Regenerate the drawing and table of packages in docs/architecture.md
 	@PYTHONPATH=.:plugins $(RUN) -m tools.pages rooms > docs/.rooms.md
 	@sed -i -e '/^<!-- rooms:/r docs/.rooms.md' -e '/^<!-- rooms:/,/^<!-- end of rooms/{/^<!--/!d}' \
 	  docs/architecture.md
 	@rm docs/.rooms.md
 
-test: lint test-tools ## Everything that CI runs: lint, types, tests on a day drawn at random (CLOCK=real: today)
+pictures: test-tools $(INSTALLED) ## Take the README's pictures from the running stack (after make sync)
+	@$(RUN) -m tools.pictures
+
+test: lint test-tools ## Run everything CI runs: lint, types, tests on a random day (CLOCK=real: today)
 	$(RUN) -m mypy
 	$(RUN) -m tests.clock -- $(RUN) -m pytest -n 2 --no-loadscope-reorder
 
-test-days: test-tools $(INSTALLED) ## Run the tests, the stack's apart, on 51 telling days (hours; CLOCK, ARGS: fewer)
+test-days: test-tools $(INSTALLED) ## Run the tests except e2e on 51 telling days (hours; CLOCK, ARGS: fewer)
 	$(RUN) -m tests.clock --all -- $(RUN) -m pytest -n 2 $(or $(ARGS),tests/database tests/dags tests/unit)
 
 # What Python's registry does not have. Without root the tests that need it are skipped, and say so.
-test-tools: ## Install what tests need of Debian's packages, where that is possible
+test-tools: ## Install the Debian packages the tests need, where possible
 	@tools="$(TEST_TOOLS)"; test -d /run/systemd/system || tools="$$tools $(TEST_DAEMONS)"; \
 	  missing=$$(for tool in $$tools; do \
 	    command -v "$${tool%%:*}" >/dev/null || echo "$${tool##*:}" | tr , " "; done); \
@@ -107,7 +110,7 @@ lint: $(INSTALLED) ## Check style and formatting, the image, the shell scripts, 
 	$(RUN) -m check_jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 
 # Needs a network beside the package registry, so neither the tests nor CI's run of them do it.
-audit: $(AUDIT)/.installed ## Is a pinned package known to be vulnerable? With ARGS="-s osv" osv.dev is asked
+audit: $(AUDIT)/.installed ## Check pinned packages for known vulnerabilities (ARGS="-s osv" asks osv.dev)
 	@$(AUDIT)/bin/python -m tools.dependency_audit $(ARGS)
 
 $(AUDIT)/.installed: requirements-audit.txt | $(RUN)
@@ -124,13 +127,13 @@ bench-growth: $(INSTALLED) ## Measure 300 to 10,000 stores; write docs/performan
 	$(RUN) -m benchmarks growth
 	$(RUN) -m benchmarks page
 
-chaos: $(INSTALLED) ## Kill every kind of process during syncs; show how each was got over (20 min)
+chaos: $(INSTALLED) ## Kill every kind of process during syncs and show the recovery (20 min)
 	$(RUN) -m pytest tests/chaos -s
 
 compose-test: $(INSTALLED) ## Run docker-compose.yaml without Docker: two workers, one lost (20 min)
 	$(RUN) -m pytest tests/compose -s
 
-doctor: $(INSTALLED) ## Check keys, databases, pools, TikTok, clocks, disk and Airflow; say what to do
+doctor: $(INSTALLED) ## Check keys, databases, pools, TikTok, clocks, disk and Airflow; suggest fixes
 	@$(LOCAL) run -- python -m include.tiktok_sync doctor
 
 constraints: $(RUN) ## Compile constraints.txt from the requirements
