@@ -103,7 +103,7 @@ def growth(
 @app.command()
 @_explained
 def page() -> None:
-    """Write docs/performance.md, its charts and README's tuning table from the stored figures."""
+    """Write docs/performance.md, its charts and the table of docs/tuning.md from stored figures."""
     # matplotlib takes a second to import, and only this needs it.
     from benchmarks.page import DOCS, pages  # noqa: PLC0415
 
@@ -115,7 +115,7 @@ def page() -> None:
     for name, text in pages(compared, grown).items():
         (DOCS / name).write_text(text, encoding="utf-8")
         say(f"Wrote docs/{name}")
-    tuning.README.write_text(
-        tuning.with_table(tuning.README.read_text(encoding="utf-8"), compared), encoding="utf-8"
+    tuning.PAGE.write_text(
+        tuning.with_table(tuning.PAGE.read_text(encoding="utf-8"), compared), encoding="utf-8"
     )
-    say("Wrote the tuning table of README.md")
+    say("Wrote the table of docs/tuning.md")

@@ -21,13 +21,6 @@ from include.tiktok_sync.sync.store_batch import MOST_TASKS
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEMPLATE = "performance.md.j2"
 
-GOALS = (
-    ("user sync alone", "a-user", 1.2),
-    ("video sync alone", "a-video", 1.1),
-    ("both together", "a-both", 1.15),
-)
-"""Workload, variant, most multiples of the floor."""
-
 _AIRFLOW = ("api-server", "scheduler", WORKERS, TASKS, "dag-processor", "triggerer")
 
 
@@ -82,11 +75,6 @@ def _text(compare: Mapping[str, Any], growth: Mapping[str, Any] | None) -> str:
         several=max(variant.stores_per_task for variant in VARIANTS),
         floor=lambda name: floor_seconds(jobs[name], stores, 0.0),
         rows=by_workload(compare),
-        goals=[
-            {"name": name, "limit": limit, "ratio": valid[key]["wall_s"] / valid[key]["floor_s"]}
-            for name, key, limit in GOALS
-            if key in valid
-        ],
         tail=_tail(compare, valid),
         ours=valid.get("a-both"),
         batches=valid.get("c-both"),

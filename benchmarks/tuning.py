@@ -1,4 +1,4 @@
-"""How long would a night take elsewhere? README's table: one cell measured, the rest computed."""
+"""How long would a night take elsewhere? docs/tuning.md: one cell measured, the rest computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL, LOCA
 from include.sandbox.settings import DEFAULT_LATENCY
 from include.tiktok_sync.sync.store_batch import cut
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "tuning.md"
 
 _BEGIN = "<!-- tuning: written by `python -m benchmarks page` -->\n"
 _END = "<!-- end of tuning -->\n"
@@ -45,16 +45,16 @@ class Cost:
         return self.work_s + self.task_s / per_task
 
 
-def with_table(readme: str, compare: Mapping[str, Any]) -> str:
-    """README with the table for these figures.
+def with_table(page: str, compare: Mapping[str, Any]) -> str:
+    """The page with the table for these figures.
 
     Raises:
-        BenchError: README has lost the marks around the table.
+        BenchError: The page has lost the marks around the table.
     """
-    before, begin, rest = readme.partition(_BEGIN)
+    before, begin, rest = page.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
-        message = f"README.md lacks the lines {_BEGIN.strip()} and {_END.strip()}"
+        message = f"docs/tuning.md lacks the lines {_BEGIN.strip()} and {_END.strip()}"
         raise BenchError(message)
     return before + begin + table(compare) + end + after
 

@@ -1,19 +1,19 @@
-"""### Thin old days of the videos' figures, once a week
+"""### Thin out old video figures, once a week
 
-A row a video and day is what grows. Days older than `RETENTION_DAILY_DAYS` (400) are thinned to one
-a week, the newest that each video has; whole months older than `RETENTION_WEEKLY_DAYS` (0 = never)
-are dropped. What the connect app wrote down goes after `RETENTION_CONNECT_DAYS` (180): ended
-attempts, links that open nothing any more, TikTok's events. Profiles, videos and logs stay, and so
-does who did what to a store.
+The table with one row per video and day is the one that grows. Days older than `RETENTION_DAILY_DAYS` (400) are thinned to one
+a week, the newest of each video; whole months older than `RETENTION_WEEKLY_DAYS` (0 = never)
+are dropped. The connect app's records are deleted after `RETENTION_CONNECT_DAYS` (180): ended
+attempts, links that no longer open anything, TikTok's events. Profiles, videos, logs and
+the audit trail stay.
 
-**Nothing is deleted until you say so.** A run is a dry run: its log says which months and tables would
-lose how many rows. Set `RETENTION_APPLY=yes` in the environment once that is what you want, and the weekly
-runs do it; or trigger one with `dry_run` off. What is gone is gone: TikTok keeps no history. Have a
+**Nothing is deleted until you enable it.** A run is a dry run: its log says which months and tables would
+lose how many rows. Set `RETENTION_APPLY=yes` in the environment to let the weekly
+runs delete them; or trigger one with `dry_run` off. Deleted figures cannot be read again: TikTok keeps no history. Make a
 backup first (docs/operations.md).
 
 | task | what it does | red means |
 | --- | --- | --- |
-| `thin_and_drop` | thins and drops, a month at a time | the database was away, or a table in use for too long; clear the task: it goes on where it was |
+| `thin_and_drop` | thins and drops, a month at a time | the database was unavailable, or a table was in use for too long; clear the task: it continues where it stopped |
 """
 
 from __future__ import annotations

@@ -1,27 +1,27 @@
 """### Fresh tokens for every store, half an hour before the night
 
 TikTok's access tokens live for hours. This Dag refreshes those that would end during the nightly
-syncs, so that the syncs do not begin with one refresh a store, and a refresh that goes wrong is
-known before it costs figures. A refresh whose answer is lost costs the store its grant, so the
+syncs, so that the syncs do not begin with one refresh per store, and a failing refresh is
+noticed before it costs figures. A refresh whose answer is lost costs the store its grant, so the
 fewer happen in the middle of a sync, the better.
 
-**Woken up?** Nothing is lost yet: the nightly syncs refresh for themselves what this Dag did not.
+**Woken up?** Nothing is lost yet: the nightly syncs refresh whatever this Dag did not.
 Read the last line of the log of `record_summary`: if it names the TikTok app, the keys or the
-database, the syncs will fail for the same reason; see to it now.
+database, the syncs will fail for the same reason; fix it now.
 
 | task | what it does | red means | what to do |
 | --- | --- | --- | --- |
-| `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was refreshed: a setting is wrong, `stores` names one that does not exist, or database or TikTok are away | do what the last line of its log says, then clear the run |
-| `refresh_store_tokens` | one batch of 50 each, store after store (pool `tiktok_users`) | some stores of the batch failed; the task's name says which, `sync_logs` why | clear it: only stores without success are done again |
-| `data_checks.grants_end_soon` | does a grant end within `CONSENT_WARNING_DAYS` (30) days? | the check itself could not run; the run goes on | see its log; nothing is urgent |
+| `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was refreshed: a setting is wrong, `stores` names one that does not exist, or the database or TikTok is unavailable | do what the last line of its log says, then clear the run |
+| `refresh_store_tokens` | refreshes a batch of 50 stores, one after another (pool `tiktok_users`) | some stores of the batch failed; the task's name says which, `sync_logs` why | clear it: only stores that did not succeed are repeated |
+| `data_checks.grants_end_soon` | does a grant end within `CONSENT_WARNING_DAYS` (30) days? | the check itself could not run; the run continues | see its log; not urgent |
 | `record_summary` | writes the run's row to `sync_logs` | too many stores failed (`MIN_SUCCESS_RATE`), or none could be listed | clear what failed before it, with *Downstream*: it runs again after that |
 
-Other colours: **orange** (up for retry) waits and goes on by itself, leave it. **Pink** (skipped)
-`refresh_store_tokens`: every store of the batch must be connected again by its manager. **Pink**
+Other colours: **orange** (up for retry) waits and retries by itself; leave it. **Pink** (skipped)
+`refresh_store_tokens`: the managers of all stores in the batch must connect again. **Pink**
 check: it found grants that end soon; its log and the summary's `details -> 'warnings'` name them,
 the earliest first. Ask those managers to connect again. The run does not fail for either.
 
-They are told of once when 30, 14 and 3 days are left, through the Airflow connection `tiktok_alerts`.
+Each such grant raises an alert when 30, 14 and 3 days are left, through the Airflow connection `tiktok_alerts`.
 """
 
 from __future__ import annotations

@@ -35,10 +35,10 @@ def run_date() -> datetime:
 
 COMMANDS = [
     line.partition("  #")[0].strip()
-    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    for line in (ROOT / "docs" / "running.md").read_text(encoding="utf-8").splitlines()
     if line.startswith(("airflow dags ", "airflow tasks ")) and DAG in line
 ]
-"""Those of README, with the run's id and its date as ``RUN`` and ``DATE``."""
+"""Those of docs/running.md, with the run's id and its date as ``RUN`` and ``DATE``."""
 
 Instances = Mapping[tuple[str, int], Mapping[str, Any]]
 """Task id and map index -> the instance, as the API tells it."""
@@ -52,7 +52,7 @@ class Operator:
     api: AirflowApi
 
     def command(self, start: str, *, last: bool = False, more: str = "", conf: Any = None) -> str:
-        """Run the command of README that begins so, the first or the last; its output."""
+        """Run the command of docs/running.md that begins so, the first or the last; its output."""
         found = [line for line in COMMANDS if line.startswith(f"airflow {start} ")]
         line = found[-1 if last else 0].replace("RUN", RUN).replace("DATE", run_date().isoformat())
         if conf is not None:

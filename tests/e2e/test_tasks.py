@@ -1,6 +1,6 @@
 """Again: one store, those that failed, a whole run, one that is still going; and what tasks say.
 
-By Airflow's REST API, as its UI does, and by the commands of README, as they stand there.
+By Airflow's REST API, as its UI does, and by the commands of docs/running.md, as they stand there.
 """
 
 from __future__ import annotations

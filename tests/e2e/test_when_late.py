@@ -23,7 +23,7 @@ from tests.e2e.conftest import STORES, RunningStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "running.md"
 DAG = "sync_user_daily"
 RUNS = f"/api/v2/dags/{DAG}/dagRuns"
 CODES = ["S001", "S002", "S003"]
@@ -161,8 +161,8 @@ def test_a_run_that_is_late_and_then_dies_is_told_of_and_can_be_cleared_meanwhil
 
 
 def backfill_command(zone: ZoneInfo, first: date, last: date) -> list[str]:
-    """The README's own command, for other days, of another time zone, and a few stores."""
-    text = README.read_text(encoding="utf-8")
+    """The command of docs/running.md, for other days, of another time zone, and a few stores."""
+    text = PAGE.read_text(encoding="utf-8")
     (line,) = re.findall(rf"^airflow backfill create --dag-id {DAG} .+$", text, re.MULTILINE)
     begin = datetime.combine(first, time(), zone).isoformat()
     end = datetime.combine(last, time(23, 59, 59), zone).isoformat()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import results
 from benchmarks.page import DOCS, pages
-from benchmarks.tuning import README, with_table
+from benchmarks.tuning import PAGE, with_table
 
 PREFIX = "performance"
 
@@ -21,6 +21,6 @@ def test_the_committed_page_is_the_figures_own() -> None:
     assert stale == []
 
 
-def test_readmes_tuning_table_is_the_figures_own() -> None:
-    readme = README.read_text("utf-8")
-    assert with_table(readme, results.read(results.COMPARE)) == readme
+def test_the_tuning_table_is_the_figures_own() -> None:
+    page = PAGE.read_text("utf-8")
+    assert with_table(page, results.read(results.COMPARE)) == page

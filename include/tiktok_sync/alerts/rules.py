@@ -89,7 +89,7 @@ def late_message(minutes: float, came: str) -> str:
     """What is said of a run beyond its time; ``came`` = how far it has come."""
     return (
         f"It takes longer than {minutes:g} minutes (SLA_MINUTES): {came}. Look at its longest and"
-        " its failing tasks in Airflow; README, Tuning, names the usual causes."
+        " its failing tasks in Airflow; docs/tuning.md names the usual causes."
     )
 
 

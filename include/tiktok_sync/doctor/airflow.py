@@ -143,7 +143,7 @@ def alerts_finding(env: Mapping[str, str], *, loaded: bool | None) -> Finding:
         "warn",
         "nobody is told when a night fails or is late: ALERTS_URL is not set"
         + ("" if loaded is None else f", and the connection {ALERTS_CONNECTION} has no channel"),
-        f"Set ALERTS_URL (README, Alerts), then {LOAD_SETTINGS}",
+        f"Set ALERTS_URL (docs/alerts.md), then {LOAD_SETTINGS}",
     )
 
 

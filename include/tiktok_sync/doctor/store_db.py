@@ -268,7 +268,7 @@ def _untold(conn: Connection) -> Iterator[Finding]:
     )
     if count:
         text = f"{count} raised since yesterday were taken by no channel. {error or ''}".rstrip()
-        todo = "Correct the channel's URL (README, Alerts); they go along with the next run."
+        todo = "Correct the channel's URL (docs/alerts.md); they go along with the next run."
         yield Finding("alerts told", "warn", text, todo)
 
 

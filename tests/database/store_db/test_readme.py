@@ -1,4 +1,4 @@
-"""Does every query that the README shows run on this schema, and show what it promises?"""
+"""Does every query that README and docs/ show run on this schema, and show what it promises?"""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from include.tiktok_sync.jobs import USER_JOB
 from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import Bench, rows
 
-README = Path(__file__).resolve().parents[3] / "README.md"
-QUERIES = re.findall(
-    r"^```sql\n(.+?);\n```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-)
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+QUERIES = [
+    query
+    for page in PAGES
+    for query in re.findall(
+        r"^```sql\n(.+?);\n```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+]
 
 
 def _story(conn: Connection, run_id: str) -> list[dict[str, Any]]:
@@ -29,7 +34,7 @@ def test_a_query_runs_as_it_stands(conn: Connection, number: int) -> None:
 
 
 def test_there_are_queries() -> None:
-    assert len(QUERIES) >= 5
+    assert len(QUERIES) >= 8
 
 
 @pytest.mark.usefixtures("no_waits")

@@ -1,4 +1,4 @@
-"""README's tuning table: measured where it says so, and computed right everywhere else."""
+"""The table of docs/tuning.md: measured where it says so, and computed right everywhere else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.errors import BenchError
-from benchmarks.tuning import README, table, with_table
+from benchmarks.tuning import PAGE, table, with_table
 from tests.unit.benchmarks.made_up import comparison
 
 CPU_S = {"a-user": 0.3, "a-user-5": 0.1, "a-video": 0.4, "a-video-5": 0.2, "a-both": 0.35}
@@ -65,8 +65,8 @@ def test_a_failed_measurement_gives_no_table(compare: dict[str, Any]) -> None:
         table(compare)
 
 
-def test_a_readme_without_the_marks_is_refused(compare: dict[str, Any]) -> None:
-    with pytest.raises(BenchError, match=r"README.md lacks the lines"):
+def test_a_page_without_the_marks_is_refused(compare: dict[str, Any]) -> None:
+    with pytest.raises(BenchError, match=r"docs/tuning.md lacks the lines"):
         with_table("# A page", compare)
-    written = with_table(README.read_text("utf-8"), compare)
+    written = with_table(PAGE.read_text("utf-8"), compare)
     assert with_table(written, compare) == written
