@@ -10,8 +10,8 @@ _HEAD = """\
 Generated from `plugins/tiktok_airflow/metrics.py` by `make metrics-doc`; change the code, not this
 file. A test receives them over UDP and compares.
 
-The tasks send these beside Airflow's own, to the same place: StatsD (`[metrics] statsd_on`, with
-the package `statsd` installed), OpenTelemetry (`otel_on`) or Datadog. Without such a setting
+The tasks send these as well as Airflow's own, to the same place: StatsD (`[metrics] statsd_on`,
+with the package `statsd` installed), OpenTelemetry (`otel_on`) or Datadog. Without such a setting
 nothing is sent. Airflow puts its prefix before the name (`airflow.` by default). Plain StatsD has
 no tags: there a metric is the sum over all of them; `statsd_influxdb_enabled` or OpenTelemetry
 keep them.

@@ -77,7 +77,7 @@ def test_without_growth_the_page_has_no_such_part(
     assert "performance-growth.svg" not in alone
     text = pages(compare, growth)["performance.md"]
     assert "needs 0.20 s for a store in both Dags" in text
-    assert "55 videos a store" in text
+    assert "55 videos per store" in text
 
 
 def test_one_size_is_enough(compare: dict[str, Any], growth: dict[str, Any]) -> None:
