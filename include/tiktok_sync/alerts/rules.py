@@ -14,6 +14,7 @@ from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB, RunKey
 from include.tiktok_sync.settings import DEFAULT_CONSENT_WARNING_DAYS
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.stores.consents import Consent, consents_ending
 from include.tiktok_sync.sync.data_checks.check import EXAMPLES, CheckedRun, DataCheck
 from include.tiktok_sync.sync.summary import REFUSALS_DOUBTED, RunSummary
 from include.tiktok_sync.sync.sync_log import SyncLog
@@ -25,21 +26,6 @@ MISSING_CHECKS = {USER_JOB: "user_rows_missing", VIDEO_JOB: "video_syncs_missing
 ENDING_CHECK = "grants_end_soon"
 ENDING_DAYS = (14, 3)
 """A store is warned of again so many days before its grant ends (first: CONSENT_WARNING_DAYS)."""
-
-# A refresh moves the end by its own seconds, so the month stands for the grant; a new one lasts at
-# least 180 days.
-_ENDING = """
-SELECT store_code, warning.days,
-    to_char(refresh_expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS ends_on,
-    to_char(refresh_expires_at AT TIME ZONE 'UTC', 'YYYY-MM') AS ends_in
-FROM store_tokens
-JOIN LATERAL (
-    SELECT min(days) AS days FROM unnest(%(days)s::integer[]) AS days
-    WHERE refresh_expires_at < now() + make_interval(days => days)
-) AS warning ON warning.days IS NOT NULL
-WHERE store_code = ANY (%(stores)s::text[]) AND status <> 'needs_consent'
-ORDER BY refresh_expires_at, store_code
-"""
 
 _DEAD = """
 SELECT store_code, status, status_reason, status_since, scope
@@ -178,17 +164,22 @@ def _ending_grants(conn: Connection, run: EndedRun) -> list[NewAlert]:
     # A check that could not run does not keep the alert back.
     if not any(warning["check"] == ENDING_CHECK for warning in run.warnings) or not first:
         return []
-    days = [first, *(number for number in ENDING_DAYS if number < first)]
-    with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(_ENDING, {"stores": list(run.stores), "days": days}).fetchall()
+    stages = [*(number for number in sorted(ENDING_DAYS) if number < first), first]
     return [
-        NewAlert(
-            "grant_ends",
-            f"The consent ends on {row['ends_on']}. Ask the store's manager to connect the account"
-            " again before; a refresh does not prolong it.",
-            row["store_code"],
-            subject=f"{row['ends_in']}: {row['days']} days before",
-            details={"ends_on": row["ends_on"], "days": row["days"]},
-        )
-        for row in rows
+        _ending_grant(consent, next(days for days in stages if consent.days_left < days))
+        for consent in consents_ending(conn, first, stores=run.stores)
     ]
+
+
+def _ending_grant(consent: Consent, days: int) -> NewAlert:
+    ends_on = consent.ends_at.astimezone(timezone.utc).date()
+    return NewAlert(
+        "grant_ends",
+        f"The consent ends on {ends_on}. Ask the store's manager to connect the account again"
+        " before; a refresh does not prolong it.",
+        consent.store_code,
+        # A refresh moves the end by its own seconds, so the month stands for the grant; a new one
+        # lasts at least 180 days.
+        subject=f"{ends_on:%Y-%m}: {days} days before",
+        details={"ends_on": str(ends_on), "days": days},
+    )

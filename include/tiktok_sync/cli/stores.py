@@ -27,7 +27,6 @@ from include.tiktok_sync.cli.common import (
     print_table,
     store_database,
 )
-from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ConfigurationError, DataError
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.stores import csv_text
@@ -223,7 +222,7 @@ def calendar(
     Only the store's manager can renew a consent; no refresh prolongs it.
     """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
-        consents = consents_ending(conn, utc_now(), days)
+        consents = consents_ending(conn, days)
     if as_json:
         print_json([{**asdict(consent), "stage": consent.stage} for consent in consents])
         return

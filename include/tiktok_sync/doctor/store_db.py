@@ -19,6 +19,7 @@ from include.tiktok_sync.store_db import schema
 from include.tiktok_sync.store_db.connect_role import open_to_all
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import accounts
+from include.tiktok_sync.stores.consents import consents_ending
 from include.tiktok_sync.tiktok.grant_app import (
     NEXT_STEP,
     app_use,
@@ -134,15 +135,14 @@ def _partitions(conn: Connection) -> Finding:
 
 
 def _tokens(conn: Connection, settings: Settings) -> Iterator[Finding]:
-    stores, connected, dead, partial, ending = _row(
+    stores, connected, dead, partial = _row(
         conn,
         "SELECT count(*), count(t.store_code),"
         " count(*) FILTER (WHERE coalesce(t.status, 'needs_consent') = 'needs_consent'),"
-        " count(*) FILTER (WHERE t.status = 'missing_scope'),"
-        " count(*) FILTER (WHERE t.status = 'active' AND t.refresh_expires_at < now() + %s)"
+        " count(*) FILTER (WHERE t.status = 'missing_scope')"
         " FROM stores LEFT JOIN store_tokens AS t USING (store_code) WHERE is_active",
-        timedelta(days=settings.consent_warning_days),
     )
+    ending = len(consents_ending(conn, settings.consent_warning_days, active=True))
     if not connected:
         todo = "python -m include.tiktok_sync stores import stores.csv"
         yield Finding("stores", "warn", "no active store has tokens", todo)

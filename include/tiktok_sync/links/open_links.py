@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from psycopg.rows import class_row
 
@@ -17,8 +18,8 @@ MOST_AT_ONCE = 500
 _WAITING = """
 SELECT s.store_code, EXISTS (
     SELECT FROM connect_links AS l
-    WHERE l.store_code = s.store_code AND l.used_at IS NULL AND l.revoked_at IS NULL
-        AND l.expires_at > now()
+    WHERE l.store_code = s.store_code
+        AND link_state(l.used_at, l.revoked_at, l.expires_at, s.is_active, now()) = 'open'
 ) AS has_link
 FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
 WHERE store_state(s.is_active, s.removed_at, t.status) IN ('needs_consent', 'missing_scope')
@@ -26,8 +27,10 @@ ORDER BY s.store_code
 """
 
 _NEWEST = """
-SELECT created_by, created_at, expires_at, used_at, revoked_at
-FROM connect_links WHERE store_code = %s ORDER BY created_at DESC LIMIT 1
+SELECT l.created_by, l.created_at, l.expires_at, l.used_at, l.revoked_at,
+    link_state(l.used_at, l.revoked_at, l.expires_at, s.is_active, now()) AS state
+FROM connect_links AS l JOIN stores AS s USING (store_code)
+WHERE l.store_code = %s ORDER BY l.created_at DESC LIMIT 1
 """
 
 
@@ -46,13 +49,17 @@ class WaitingStore:
 
 @dataclass(frozen=True)
 class LastLink:
-    """The newest link made for a store, without the link: only its hash is kept."""
+    """The newest link made for a store, without the link: only its hash is kept.
+
+    ``state`` is that of ``link_state()`` in the database.
+    """
 
     created_by: str
     created_at: datetime
     expires_at: datetime
     used_at: datetime | None
     revoked_at: datetime | None
+    state: Literal["used", "replaced", "expired", "open"]
 
 
 def waiting_stores(conn: Connection) -> list[WaitingStore]:

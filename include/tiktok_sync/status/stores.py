@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.stores.consents import Consent, consents_ending
 from include.tiktok_sync.stores.lifecycle import StoreState
 from include.tiktok_sync.tokens.store import why_in_state
 
@@ -67,15 +68,6 @@ ORDER BY since, s.store_code
 LIMIT %(limit)s
 """
 
-_ENDING = """
-SELECT s.store_code, s.store_name, t.refresh_expires_at AS ends, count(*) OVER () AS found
-FROM store_tokens AS t JOIN stores AS s USING (store_code)
-WHERE s.is_active AND t.status = 'active'
-    AND t.refresh_expires_at < now() + %(days)s * interval '1 day'
-ORDER BY t.refresh_expires_at, s.store_code
-LIMIT %(limit)s
-"""
-
 _PAGE = """
 SELECT s.*, l.job_name, l.status, l.message, l.run_time
 FROM (
@@ -104,7 +96,8 @@ class _Counted(Protocol):
         """Rows before the limit."""
 
 
-T = TypeVar("T", bound=_Counted)
+T = TypeVar("T")
+C = TypeVar("C", bound=_Counted)
 
 
 @dataclass(frozen=True)
@@ -154,16 +147,6 @@ class Unconnected:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """A store whose grant works, and ends soon."""
-
-    store_code: str
-    store_name: str
-    ends: datetime
-    found: int
-
-
-@dataclass(frozen=True)
 class ListedStore:
     """A store in the list of all: its state, grant and newest result; ``None`` = none yet."""
 
@@ -198,10 +181,10 @@ def unconnected(conn: Connection) -> Listed[Unconnected]:
         return _listed(cursor.execute(_CONSENT.encode(), {"limit": NAMED}).fetchall())
 
 
-def ending(conn: Connection, days: int) -> Listed[Ending]:
+def ending(conn: Connection, days: int) -> Listed[Consent]:
     """Active stores whose grant ends within so many days, the earliest first."""
-    with conn.cursor(row_factory=class_row(Ending)) as cursor:
-        return _listed(cursor.execute(_ENDING.encode(), {"days": days, "limit": NAMED}).fetchall())
+    consents = consents_ending(conn, days, active=True)
+    return Listed(consents[:NAMED], len(consents))
 
 
 def store_page(
@@ -230,5 +213,5 @@ def store_page(
     return lines[:PAGE], len(lines) > PAGE
 
 
-def _listed(items: Sequence[T]) -> Listed[T]:
+def _listed(items: Sequence[C]) -> Listed[C]:
     return Listed(items, items[0].found if items else 0)

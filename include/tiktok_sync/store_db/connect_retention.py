@@ -30,9 +30,9 @@ BATCH = 5_000
 
 _DECIDED: LiteralString = """
 a.finished_at < %(before)s AND NOT EXISTS (
-    SELECT FROM connect_links AS o
-    WHERE o.link_hash = a.link_hash AND o.used_at IS NULL AND o.revoked_at IS NULL
-        AND o.expires_at > %(now)s)
+    SELECT FROM connect_links AS o JOIN stores AS s USING (store_code)
+    WHERE o.link_hash = a.link_hash
+        AND link_state(o.used_at, o.revoked_at, o.expires_at, s.is_active, %(now)s) = 'open')
 AND (a.outcome NOT IN ('connected', 'missing_scope') OR EXISTS (
     SELECT FROM connect_attempts AS n
     WHERE n.store_code = a.store_code AND n.outcome IN ('connected', 'missing_scope')

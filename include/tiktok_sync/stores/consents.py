@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,14 +15,11 @@ STAGES = (30, 14, 3)
 """Days before the end at which a consent deserves a reminder, each more urgent."""
 
 _ENDING = """
-SELECT s.store_code, s.store_name, s.region,
-    store_state(s.is_active, s.removed_at, t.status) AS state,
-    t.refresh_expires_at AS ends_at,
-    (extract(epoch FROM t.refresh_expires_at - %(now)s) / 86400)::float8 AS days_left
-FROM store_tokens AS t JOIN stores AS s USING (store_code)
-WHERE t.status <> 'needs_consent' AND s.removed_at IS NULL
-    AND t.refresh_expires_at < %(now)s + make_interval(days => %(days)s)
-ORDER BY t.refresh_expires_at, s.store_code
+SELECT store_code, store_name, region, state, ends_at, days_left FROM living_grants
+WHERE days_left < %(days)s
+    AND (%(stores)s::text[] IS NULL OR store_code = ANY (%(stores)s::text[]))
+    AND (is_active OR NOT %(active)s)
+ORDER BY ends_at, store_code
 """
 
 
@@ -53,7 +51,21 @@ class Consent:
         return min((stage for stage in STAGES if self.days_left <= stage), default=None)
 
 
-def consents_ending(conn: Connection, now: datetime, days: int = STAGES[0]) -> list[Consent]:
-    """Living consents that end within ``days``, the first one first; no stores that have left."""
+def consents_ending(
+    conn: Connection,
+    days: int = STAGES[0],
+    *,
+    stores: Sequence[str] | None = None,
+    active: bool = False,
+) -> list[Consent]:
+    """Living consents that end within ``days``, the earliest first (the view ``living_grants``).
+
+    Args:
+        conn: The database.
+        days: How far to look ahead.
+        stores: Of these stores only; ``None`` = of all that have not left.
+        active: Without paused stores.
+    """
+    values = {"days": days, "stores": None if stores is None else list(stores), "active": active}
     with conn.cursor(row_factory=class_row(Consent)) as cursor:
-        return cursor.execute(_ENDING, {"now": now, "days": days}).fetchall()
+        return cursor.execute(_ENDING, values).fetchall()

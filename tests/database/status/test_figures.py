@@ -106,20 +106,23 @@ def test_lists_name_some_and_count_all(conn: Connection, monkeypatch: pytest.Mon
 
 
 def test_grants_that_do_not_work_and_that_end_soon_are_told_apart(conn: Connection) -> None:
-    for code in ("S1", "S2", "S3", "S4", "S5", "S6"):
-        add_store(conn, code, active=code != "S6")
+    for code in ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8"):
+        add_store(conn, code, active=code not in ("S6", "S8"))
     add_token(conn, "S1", ends_in_days=200)
     add_token(conn, "S2", ends_in_days=9)
     add_token(conn, "S3", "needs_consent", ends_in_days=5)
     add_token(conn, "S4", "missing_scope", ends_in_days=200)
     add_token(conn, "S6", "needs_consent", ends_in_days=5)
+    add_token(conn, "S7", "missing_scope", ends_in_days=3)  # still syncs what was granted
+    add_token(conn, "S8", ends_in_days=5)
 
     assert {one.store_code: one.status for one in status_stores.unconnected(conn).items} == {
         "S3": "needs_consent",
         "S4": "missing_scope",
         "S5": "not_connected",
+        "S7": "missing_scope",
     }
-    assert [one.store_code for one in status_stores.ending(conn, 30).items] == ["S2"]
+    assert [one.store_code for one in status_stores.ending(conn, 30).items] == ["S7", "S2"]
 
 
 @pytest.mark.parametrize(

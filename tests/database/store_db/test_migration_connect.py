@@ -110,3 +110,25 @@ def test_a_role_that_could_call_the_functions_still_can(
             " AND proname ~ '^connect_' AND NOT (prosecdef AND proconfig IS NOT NULL)",
         )
         assert free == []
+
+
+def test_moving_the_links_state_into_a_function_changes_no_answer_and_no_right(
+    config: Config, empty_db_url: str, app_role: str
+) -> None:
+    states = (
+        "SELECT convert_from(link_hash, 'UTF8') AS link, l.state"
+        " FROM connect_links CROSS JOIN LATERAL connect_link(link_hash) AS l ORDER BY 1"
+    )
+    with psycopg.connect(empty_db_url, autocommit=True) as conn:
+        conn.execute(_BEFORE)
+        command.upgrade(config, "0012")
+        conn.execute("UPDATE connect_links SET expires_at = created_at WHERE link_hash = 'after'")
+        before = rows(conn, states)
+        assert {link["state"] for link in before} == {"open", "used", "replaced", "expired"}
+
+        for move, revision in ((command.upgrade, "0013"), (command.downgrade, "0012")):
+            move(config, revision)
+            assert rows(conn, states) == before
+            with psycopg.connect(app_role, autocommit=True) as app:
+                check_rights(app)
+                assert row(app, "SELECT state FROM connect_link('open')") == {"state": "open"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import get_args
 
@@ -17,7 +17,7 @@ from include.tiktok_sync.stores.consents import consents_ending
 from include.tiktok_sync.stores.lifecycle import MOVE, Lifecycle, MoveName, StoreState
 from include.tiktok_sync.stores.overview import overview
 from include.tiktok_sync.sync.repository import StoreRepository
-from tests.database.bench import UTC, insert_grants, row, rows, together
+from tests.database.bench import insert_grants, row, rows, together
 
 STATES = get_args(StoreState)
 MAKER = LinkMaker("".join(map(chr, range(65, 97))), "https://connect.test", "anna")
@@ -186,20 +186,19 @@ def test_a_store_that_was_paused_needs_a_fresh_link(lifecycle: Lifecycle) -> Non
 
 
 def test_the_calendar_names_the_consents_that_end_the_earliest_first(lifecycle: Lifecycle) -> None:
-    now = datetime(2026, 6, 1, 12, tzinfo=UTC)
     ends = {"S1": 31, "S2": 29.5, "S3": 14, "S4": 2.9, "S5": -1, "S6": 1, "S7": 1}
     for code, days in ends.items():
         lifecycle.add(code, "x")
         insert_grants(lifecycle.conn, code)
         lifecycle.conn.execute(
-            "UPDATE store_tokens SET refresh_expires_at = %s WHERE store_code = %s",
-            [now + timedelta(days=days), code],
+            "UPDATE store_tokens SET refresh_expires_at = now() + %s WHERE store_code = %s",
+            [timedelta(days=days), code],
         )
     lifecycle.conn.execute(
         "UPDATE store_tokens SET status = 'needs_consent' WHERE store_code = 'S6'"
     )
     lifecycle.remove("S7")
-    found = consents_ending(lifecycle.conn, now)
+    found = consents_ending(lifecycle.conn)
     assert [(item.store_code, item.stage) for item in found] == [
         ("S5", 0),
         ("S4", 3),
@@ -207,8 +206,8 @@ def test_the_calendar_names_the_consents_that_end_the_earliest_first(lifecycle: 
         ("S2", 30),
     ]
     assert [round(item.days_left, 1) for item in found] == [-1, 2.9, 14, 29.5]
-    assert [item.store_code for item in consents_ending(lifecycle.conn, now, 3)] == ["S5", "S4"]
-    assert consents_ending(lifecycle.conn, now, 90)[-1].stage is None
+    assert [item.store_code for item in consents_ending(lifecycle.conn, 3)] == ["S5", "S4"]
+    assert consents_ending(lifecycle.conn, 90)[-1].stage is None
 
 
 def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
