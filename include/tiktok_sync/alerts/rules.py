@@ -10,14 +10,12 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from include.tiktok_sync.alerts.log import NewAlert
-from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB, RunKey
 from include.tiktok_sync.settings import DEFAULT_CONSENT_WARNING_DAYS
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.consents import Consent, consents_ending
-from include.tiktok_sync.sync.data_checks.check import EXAMPLES, CheckedRun, DataCheck
+from include.tiktok_sync.sync.data_checks.check import EXAMPLES
 from include.tiktok_sync.sync.summary import REFUSALS_DOUBTED, RunSummary
-from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tokens.store import why_in_state
 
 MISSING_CHECKS = {USER_JOB: "user_rows_missing", VIDEO_JOB: "video_syncs_missing"}
@@ -64,7 +62,7 @@ def alerts_of(conn: Connection, run: EndedRun) -> list[NewAlert]:
     return [
         *_failure(run),
         *_lateness(run),
-        *_missing_figures(conn, run),
+        *_missing_figures(run),
         *_doubts(run),
         *_dead_grants(conn, run.stores),
         *_ending_grants(conn, run),
@@ -99,19 +97,15 @@ def _lateness(run: EndedRun) -> list[NewAlert]:
     return [NewAlert("sla_missed", message, details={"minutes": round(took, 1)})]
 
 
-def _missing_figures(conn: Connection, run: EndedRun) -> list[NewAlert]:
+def _missing_figures(run: EndedRun) -> list[NewAlert]:
     name = MISSING_CHECKS.get(run.key.job_name)
     if name is None or run.is_backfill:
         return []
     # Of a store that failed, the videos' check says no more.
     missing = set(run.summary.failed_stores if name == "video_syncs_missing" else ())
-    if any(warning["check"] == name and warning["found"] for warning in run.warnings):
-        # Skipped stores have an alert of their own, once and not every night.
-        results = SyncLog(conn).results(run.key, run.stores)
-        skipped = {result.store_code for result in results if result.status == "skipped"}
-        others = [code for code in run.stores if code not in skipped]
-        found = DataCheck.read(name).stores(conn, CheckedRun(run.key, others, utc_now()))
-        missing.update(found)
+    # Skipped stores have an alert of their own, once and not every night.
+    found = (warning["stores"] for warning in run.warnings if warning["check"] == name)
+    missing.update(set().union(*found).difference(run.summary.skipped_stores))
     if not missing:
         return []
     more = f" and {len(missing) - EXAMPLES} more" if len(missing) > EXAMPLES else ""

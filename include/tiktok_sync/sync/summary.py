@@ -41,12 +41,14 @@ class RunSummary:
         details: Counts, costs and the stores that need attention, of these :data:`FAILURES_NAMED`
             at most.
         failed_stores: Codes of all that failed.
+        skipped_stores: Codes of all that were skipped.
     """
 
     status: SummaryStatus
     message: str
     details: dict[str, Any]
     failed_stores: Sequence[str] = ()
+    skipped_stores: Sequence[str] = ()
 
 
 def summarize(
@@ -86,6 +88,7 @@ def summarize(
         *(_named(result) for result in results if result.status == "failed"),
         *({"store_code": code, "message": _SILENT} for code in silent),
     ]
+    skips = [_named(result) for result in results if result.status == "skipped"]
     filled = Counter(str(r.details["backfill"]) for r in results if "backfill" in r.details)
     details: dict[str, Any] = {
         "stores": len(store_codes),
@@ -96,9 +99,7 @@ def summarize(
         **_costs(results),
         **_slowest(results),
         "failures": failures[:FAILURES_NAMED],
-        "skips": [_named(result) for result in results if result.status == "skipped"][
-            :FAILURES_NAMED
-        ],
+        "skips": skips[:FAILURES_NAMED],
         "warnings": [dict(warning) for warning in warnings],
         **({"backfill": dict(filled)} if filled else {}),
         **({REFUSALS_DOUBTED: doubted.as_details()} if doubted else {}),
@@ -108,6 +109,7 @@ def summarize(
         _message(len(store_codes), succeeded, failures, skipped, len(warnings), filled),
         details,
         [failure["store_code"] for failure in failures],
+        [skip["store_code"] for skip in skips],
     )
 
 

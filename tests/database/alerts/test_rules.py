@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 from include.tiktok_sync.alerts.log import AlertLog
 from include.tiktok_sync.alerts.message import message_of
 from include.tiktok_sync.alerts.rules import alerts_of
-from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, VIDEO_JOB
+from include.tiktok_sync.days import utc_now
+from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, VIDEO_JOB, RunKey
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.sync.data_checks.check import CheckedRun, DataCheck, warnings_of
 from include.tiktok_sync.sync.summary import FAILURES_NAMED, RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import StoreStatus, SyncLog
 from tests.database.alert_runs import RUN, ended, kill_grant, kinds, raised, record
@@ -118,23 +121,42 @@ def test_consents_are_not_looked_at_where_nothing_was_found(
 def test_missing_figures_are_raised_without_the_stores_that_are_skipped(
     conn: Connection, stores: list[str]
 ) -> None:
-    warnings = [{"check": "user_rows_missing", "found": 3, "examples": stores}]
-    record(conn, USER_JOB, S1="skipped", S2="failed", S3="skipped")
+    warnings = [{"check": "user_rows_missing", "found": 3, "stores": stores}]
+    skipped = RunSummary("partial", "m", {}, ["S2"], ["S1", "S3"])
 
-    (alert,) = raised(conn, ended(stores, warnings=warnings))
+    (alert,) = raised(conn, ended(stores, skipped, warnings=warnings))
 
     assert (alert.kind, alert.details) == ("data_missing", {"stores": ["S2"]})
     assert "1 store has no complete figures of the day: S2." in alert.message
-    record(conn, USER_JOB, S2="skipped")
-    assert alerts_of(conn, ended(stores, warnings=warnings)) == []
-    assert alerts_of(conn, ended(stores, warnings=warnings, is_backfill=True)) == []
+    all_skipped = replace(skipped, skipped_stores=stores)
+    assert alerts_of(conn, ended(stores, all_skipped, warnings=warnings)) == []
+    assert alerts_of(conn, ended(stores, skipped, warnings=warnings, is_backfill=True)) == []
+
+
+def test_what_a_check_found_is_what_the_alert_counts_however_many(conn: Connection) -> None:
+    """No second look at the database, which may have changed, and no cut on the way."""
+    codes = [f"S{number:04}" for number in range(3_000)]
+    run = CheckedRun(RunKey(VIDEO_JOB, "night-1", DAY.date), codes, utc_now())
+    outcome = DataCheck.read("video_syncs_missing").run(conn, run)
+    warnings = warnings_of(["video_syncs_missing"], [json.loads(json.dumps(outcome.as_dict()))])
+    summary = summarize(SyncLog(conn), run.key, codes[:1], min_success_rate=0.9, warnings=warnings)
+    assert summary.details["warnings"][0]["stores"] == codes
+
+    (alert,) = [
+        alert
+        for alert in alerts_of(conn, ended(codes, job=VIDEO_JOB, warnings=warnings))
+        if alert.kind == "data_missing"
+    ]
+
+    assert alert.details == {"stores": codes}
+    assert " S0019 and 2980 more. " in alert.message
 
 
 def test_a_store_whose_videos_failed_has_missing_figures(
     conn: Connection, stores: list[str]
 ) -> None:
     partial = RunSummary("partial", "m", {}, ["S3"])
-    warnings = [{"check": "video_syncs_missing", "found": 1, "examples": ["S1"]}]
+    warnings = [{"check": "video_syncs_missing", "found": 1, "stores": ["S1"]}]
     record(conn, VIDEO_JOB, S2="success", S3="failed")
 
     (alert,) = raised(conn, ended(stores, partial, job=VIDEO_JOB, warnings=warnings))

@@ -217,6 +217,7 @@ def test_many_stores_are_counted_and_the_first_ones_named(conn: Connection) -> N
     outcome = run(conn, "video_syncs_missing", key=VIDEO_RUN, stores=stores)
 
     assert outcome.found == 300
+    assert outcome.stores == list(stores)
     assert outcome.examples == list(stores[: data_checks.EXAMPLES])
     assert "300 stores: S000, S001, S002 and 297 more. Clear" in outcome.message
 

@@ -26,7 +26,7 @@ from include.tiktok_sync.store_db.database import Connection, database_errors
 FOLDER = Path(__file__).resolve().parent
 
 EXAMPLES = 20
-"""Stores that a finding names; it counts them all."""
+"""Stores that a finding names for people; it has them all."""
 
 _NAMED_IN_MESSAGE = 3
 
@@ -38,18 +38,23 @@ class Outcome:
     Attributes:
         check: Name of the check.
         found: How many stores; 0 = passed, ``None`` = the check could not run.
-        examples: The first of their codes.
+        stores: All their codes.
         message: One line for a person: what, who, and the next step.
     """
 
     check: str
     found: int | None
-    examples: Sequence[str]
+    stores: Sequence[str]
     message: str
+
+    @property
+    def examples(self) -> Sequence[str]:
+        """The first of :attr:`stores`, for people."""
+        return self.stores[:EXAMPLES]
 
     def as_dict(self) -> dict[str, Any]:
         """For XCom and for ``details``."""
-        return asdict(self)
+        return {**asdict(self), "examples": list(self.examples)}
 
 
 @dataclass(frozen=True)
@@ -105,17 +110,6 @@ class DataCheck:
             DatabaseUnavailableError: It did not answer, or not in time.
             ConfigurationError: The statement does not fit the schema.
         """
-        return self._outcome(self._found(conn, run))
-
-    def stores(self, conn: Connection, run: CheckedRun) -> list[str]:
-        """Codes of all stores that are found.
-
-        Raises:
-            SyncError: See :meth:`run`.
-        """
-        return [code for code, _ in self._found(conn, run)]
-
-    def _found(self, conn: Connection, run: CheckedRun) -> list[tuple[str, str | None]]:
         parameters = {
             **vars(run.key),
             "day": run.key.snapshot_date,
@@ -131,7 +125,7 @@ class DataCheck:
             reason = str(error).splitlines()[0]
             message = f"The data check {self.name} does not fit the schema: {reason}"
             raise ConfigurationError(message) from error
-        return [(str(row[0]), row[1]) for row in rows]
+        return self._outcome([(str(row[0]), row[1]) for row in rows])
 
     def _outcome(self, stores: Sequence[tuple[str, str | None]]) -> Outcome:
         if not stores:
@@ -143,7 +137,7 @@ class DataCheck:
             named += f" and {len(stores) - _NAMED_IN_MESSAGE} more"
         count = "1 store" if len(stores) == 1 else f"{len(stores)} stores"
         message = f"{self.finding}: {count}: {named}. {self.next_step}"
-        return Outcome(self.name, len(stores), [code for code, _ in stores[:EXAMPLES]], message)
+        return Outcome(self.name, len(stores), [code for code, _ in stores], message)
 
 
 def warnings_of(
