@@ -3,36 +3,6 @@
 Lists each active store's public videos and writes them to `videos`, and one row per video and day
 (views, likes, comments, shares) to `video_daily_stats`. A video that TikTok no longer shows gets
 `removed_at`. TikTok keeps no history: a day that is missed is lost.
-
-**Woken up?** Open the run and read the last line of the log of `record_summary`: how many stores
-failed, and why. A day can be saved until it ends in `SYNC_TIMEZONE`; after midnight TikTok
-shows other figures, and those are marked late.
-
-| task | what it does | red means | what to do |
-| --- | --- | --- | --- |
-| `list_stores` | checks schema, keys and TikTok app, then lists the stores | nothing was synced: a setting is wrong, `stores` names one that does not exist, or the database or TikTok is unavailable | do what the last line of its log says, then clear the run |
-| `sync_store_video` | syncs one store per task (several above 500 stores); a second try continues where the first stopped (pool `tiktok_videos`) | a store failed after all its tries; the task's name says why | a few: clear them. If most failed for one reason, fix that first (TikTok down? database? network?), then clear all that failed |
-| `data_checks.video_syncs_missing` | was every store read, or the reason recorded? | the check itself could not run; the figures are unaffected | see its log; not urgent |
-| `data_checks.videos_lost` | did a store lose more than half of its videos? | the check itself could not run; the figures are unaffected | see its log; not urgent |
-| `data_checks.video_counts_negative` | is a count below zero? | the check itself could not run; the figures are unaffected | see its log; not urgent |
-| `data_checks.video_rows_late` | was a row observed after its day? | the check itself could not run; the figures are unaffected | see its log; not urgent |
-| `record_summary` | writes the run's row to `sync_logs` | too many stores failed (`MIN_SUCCESS_RATE`), or none could be listed | clear what failed before it, with *Downstream*: it runs again after that |
-
-Other colours: **orange** (up for retry) waits and retries by itself; leave it. **Pink** (skipped)
-`sync_store_video`: the store's videos cannot be read until its manager connects the account again
-(the profile may be: it needs other permissions); the task's name says why. **Pink** check: it found something; its log and the summary's
-`details -> 'warnings'` name the stores and the next step. The run does not fail for either.
-
-**Retry:** clearing is always safe, even in a run that is still active: rows are replaced, never
-duplicated. Leave *Downstream* on, so that the checks and the summary run again, and *Clear only
-failed tasks* off.
-
-- stores: open `sync_store_video`, tick those that failed (sort by *State*), *Clear Task Instances*
-- the whole run: open the run, *Clear*
-- a store outside the run: *Trigger*, and enter its code under *Stores*
-
-**Alerts:** a run that takes longer than `SLA_MINUTES` (15), fails, leaves stores without figures or
-finds a dead grant raises one alert, through the Airflow connection `tiktok_alerts`.
 """
 
 from __future__ import annotations
@@ -54,6 +24,7 @@ from tiktok_airflow.dag import (
 )
 from tiktok_airflow.deadline import deadline
 from tiktok_airflow.operators.store_sync import STORES_LABEL, StoreSyncOperator
+from tiktok_airflow.sync_page import sync_page
 
 with SyncDag(
     "sync_video_daily",
@@ -67,7 +38,19 @@ with SyncDag(
     default_args=DEFAULT_ARGS,
     params=params(),
     tags=TAGS,
-    doc_md=__doc__,
+    doc_md=sync_page(
+        __doc__,
+        task="sync_store_video",
+        does="; a second try continues where the first stopped (pool `tiktok_videos`)",
+        skipped="the store's videos cannot be read until its manager connects the account again"
+        " (the profile may be: it needs other permissions); the task's name says why.",
+        checks={
+            "video_syncs_missing": "was every store read, or the reason recorded?",
+            "videos_lost": "did a store lose more than half of its videos?",
+            "video_counts_negative": "is a count below zero?",
+            "video_rows_late": "was a row observed after its day?",
+        },
+    ),
 ):
     sync_store_video = StoreSyncOperator.partial(
         task_id="sync_store_video",
