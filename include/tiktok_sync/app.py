@@ -10,7 +10,7 @@ from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.tiktok.client import TikTokClient
-from include.tiktok_sync.tiktok.grant_app import fingerprint_of
+from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from include.tiktok_sync.tiktok.http import HttpTransport, Timeouts
 from include.tiktok_sync.tiktok.oauth import OAuthClient
 from include.tiktok_sync.tiktok.rate_limit import PostgresRateLimiter
@@ -76,7 +76,7 @@ class TikTokApp:
 
     @property
     def fingerprint(self) -> str:
-        """Names the app, see :mod:`include.tiktok_sync.tiktok.grant_app`."""
+        """Names the app, see :mod:`include.tiktok_sync.tokens.grant_app`."""
         return fingerprint_of(self.client_key)
 
     def client(

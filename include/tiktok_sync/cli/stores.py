@@ -35,7 +35,7 @@ from include.tiktok_sync.stores.consents import STAGES, consents_ending
 from include.tiktok_sync.stores.csv_import import ImportReport, import_stores
 from include.tiktok_sync.stores.lifecycle import Lifecycle, StoreState
 from include.tiktok_sync.stores.overview import overview
-from include.tiktok_sync.tiktok.grant_app import fingerprint_of
+from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from include.tiktok_sync.tokens.sealed_rows import key_use, unreadable_message
 from include.tiktok_sync.tokens.vault import TokenVault
 

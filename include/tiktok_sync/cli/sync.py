@@ -16,7 +16,7 @@ from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, VIDEO_JOB, StoreRun
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.sync.store_run import run_store
-from include.tiktok_sync.tiktok.grant_app import check_app_of_grants
+from include.tiktok_sync.tokens.grant_app import check_app_of_grants
 
 app = typer.Typer()
 

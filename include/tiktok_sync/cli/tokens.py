@@ -28,7 +28,7 @@ from include.tiktok_sync.cli.common import (
 )
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.settings import Settings
-from include.tiktok_sync.tiktok.grant_app import check_app_of_grants
+from include.tiktok_sync.tokens.grant_app import check_app_of_grants
 from include.tiktok_sync.tokens.key_rotation import rotate_keys
 from include.tiktok_sync.tokens.recheck import marked_stores, recheck
 from include.tiktok_sync.tokens.sealed_rows import KeyUse, check_keys, key_use, unreadable_message

@@ -20,12 +20,8 @@ from include.tiktok_sync.store_db.connect_role import open_to_all
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import accounts
 from include.tiktok_sync.stores.consents import consents_ending
-from include.tiktok_sync.tiktok.grant_app import (
-    NEXT_STEP,
-    app_use,
-    fingerprint_of,
-    other_app_message,
-)
+from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
+from include.tiktok_sync.tokens.grant_app import NEXT_STEP, app_use, other_app_message
 from include.tiktok_sync.tokens.vault import TokenVault
 
 CONNECTIONS_WARN = 0.70

@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
-from include.tiktok_sync.tiktok.grant_app import fingerprint_of
+from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from include.tiktok_sync.tiktok.http import Answer, HttpTransport, Timeouts
 from include.tiktok_sync.tiktok.meanings import HTTP_OK, meaning_of_oauth_answer, oauth_error
 
@@ -75,7 +75,7 @@ class OAuthClient:
         timeouts: Those of ``http``.
 
     Attributes:
-        app_fingerprint: Names the app, see :mod:`include.tiktok_sync.tiktok.grant_app`.
+        app_fingerprint: Names the app, see :mod:`include.tiktok_sync.tokens.grant_app`.
         longest_refresh: How long :meth:`refresh` may take.
     """
 

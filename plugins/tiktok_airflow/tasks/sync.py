@@ -25,8 +25,8 @@ from include.tiktok_sync.sync.store_run import Report, no_report
 from include.tiktok_sync.sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tiktok.client import TikTokClient
-from include.tiktok_sync.tiktok.grant_app import check_app_of_grants, other_app_message
 from include.tiktok_sync.tiktok.time_left import TimeLeft
+from include.tiktok_sync.tokens.grant_app import check_app_of_grants, other_app_message
 from include.tiktok_sync.tokens.refusals import settle
 from include.tiktok_sync.tokens.sealed_rows import check_keys, unreadable_message
 from include.tiktok_sync.tokens.vault import TokenVault

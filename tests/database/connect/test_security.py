@@ -18,7 +18,7 @@ from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.links.connect_links import LinkMaker, LinkSigner, hash_of
 from include.tiktok_sync.store_db.connect_role import check_rights
-from include.tiktok_sync.tiktok.grant_app import fingerprint_of
+from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from tests.connect_server import Browser, ConnectServer, form_token, running_connect
 from tests.database.bench import Bench
 

@@ -13,7 +13,7 @@ from include.tiktok_sync.errors import OtherAppError
 from include.tiktok_sync.jobs import USER_JOB
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.sync.repository import StoreRepository
-from include.tiktok_sync.tiktok.grant_app import fingerprint_of
+from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from tests.database.bench import Bench, today
 from tests.database.commands import run_command
 from tests.database.task_bodies import connections, set_airflow_env, task_context

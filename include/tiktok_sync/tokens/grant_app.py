@@ -7,7 +7,6 @@ fingerprint of its app's key, and is never refreshed with another.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,14 +25,6 @@ FROM store_tokens JOIN stores USING (store_code)
 WHERE (status = 'needs_consent') = %(dead)s AND removed_at IS NULL
     AND (%(codes)s::text[] IS NULL OR store_code = ANY (%(codes)s::text[]))
 """
-
-
-def fingerprint_of(client_key: str) -> str:
-    """A name for an app that does not tell its client key: 12 hex digits.
-
-    The same wherever it is computed, so that a grant can be compared with a setting.
-    """
-    return hashlib.sha256(b"tiktok_sync app fingerprint\0" + client_key.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
