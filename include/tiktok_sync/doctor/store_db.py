@@ -17,6 +17,7 @@ from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db import schema
 from include.tiktok_sync.store_db.connect_role import open_to_all
+from include.tiktok_sync.store_db.connections import server_connections
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import accounts
 from include.tiktok_sync.stores.consents import consents_ending
@@ -97,16 +98,13 @@ def clock_finding(check: str, ahead: timedelta) -> Finding:
 
 
 def _connections(conn: Connection, env: Mapping[str, str]) -> Finding:
-    used, most = _row(
-        conn,
-        # pg_stat_activity hides from a plain role what the connections of others are.
-        "SELECT sum(numbackends)::integer, current_setting('max_connections')::integer"
-        " FROM pg_stat_database",
-    )
+    use = server_connections(conn)
     pool = env.get("DB_POOL_SIZE", "")
-    wanted = max(used, int(pool) if pool.isdecimal() else 0)
-    share = wanted / most
-    text = f"{used} of {most} in use" + (f", DB_POOL_SIZE {pool}" if pool.isdecimal() else "")
+    wanted = max(use.used, int(pool) if pool.isdecimal() else 0)
+    share = wanted / use.most
+    text = f"{use.used} of {use.most} in use" + (
+        f", DB_POOL_SIZE {pool}" if pool.isdecimal() else ""
+    )
     if share < CONNECTIONS_WARN:
         return Finding("connections", "ok", text)
     status: Status = "warn" if share < CONNECTIONS_FAIL else "fail"

@@ -1,4 +1,4 @@
-"""How near are the limits, and what was the operator told of? Rate limit, connections, alerts."""
+"""How near is the rate limit, and what was the operator told of?"""
 
 from __future__ import annotations
 
@@ -31,14 +31,6 @@ ORDER BY r.endpoint
 LIMIT %(endpoints)s
 """
 
-# pg_stat_database is open to every role; pg_stat_activity hides other roles' sessions.
-_CONNECTIONS = """
-SELECT coalesce(sum(numbackends), 0)::bigint AS used,
-    coalesce(sum(numbackends) FILTER (WHERE datname = current_database()), 0)::bigint AS ours,
-    current_setting('max_connections')::bigint AS most
-FROM pg_stat_database
-"""
-
 
 @dataclass(frozen=True)
 class RateLimit:
@@ -62,20 +54,6 @@ class RateLimit:
 
 
 @dataclass(frozen=True)
-class Connections:
-    """Connections of the database server: all, those of the store database, and the most."""
-
-    used: int
-    ours: int
-    most: int
-
-    @property
-    def percent(self) -> float:
-        """Share in use."""
-        return 100 * self.used / self.most
-
-
-@dataclass(frozen=True)
 class RaisedAlert:
     """A row of ``alerts``; ``notified_at`` ``None`` = nobody was told, ``notify_error`` why."""
 
@@ -95,12 +73,6 @@ def rate_limits(conn: Connection) -> list[RateLimit]:
         return cursor.execute(
             _RATE_LIMITS.encode(), {"endpoints": _ENDPOINTS, "max_pause": MAX_PAUSE}
         ).fetchall()
-
-
-def connections(conn: Connection) -> Connections:
-    """How many of the server's connections are in use now."""
-    with conn.cursor(row_factory=class_row(Connections)) as cursor:
-        return cursor.execute(_CONNECTIONS.encode()).fetchall()[0]
 
 
 def last_alerts(conn: Connection) -> list[RaisedAlert]:

@@ -23,6 +23,28 @@ WHERE datname = current_database() AND backend_type = 'client backend'
         OR starts_with(application_name, 'tiktok_sync'))
 """
 
+# pg_stat_database is open to every role; pg_stat_activity hides other roles' sessions.
+_SERVER = """
+SELECT coalesce(sum(numbackends), 0)::bigint AS used,
+    coalesce(sum(numbackends) FILTER (WHERE datname = current_database()), 0)::bigint AS ours,
+    current_setting('max_connections')::bigint AS most
+FROM pg_stat_database
+"""
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Connections of the database server: all, those of the store database, and the most."""
+
+    used: int
+    ours: int
+    most: int
+
+    @property
+    def percent(self) -> float:
+        """Share in use."""
+        return 100 * self.used / self.most
+
 
 @dataclass(frozen=True)
 class ConnectionUse:
@@ -56,3 +78,9 @@ def connection_use(conn: Connection) -> ConnectionUse:
     """Count them; those of other logins show no name and are left out."""
     with conn.cursor(row_factory=class_row(ConnectionUse)) as cursor:
         return cursor.execute(_ASK).fetchall()[0]
+
+
+def server_connections(conn: Connection) -> Connections:
+    """How many of the server's connections are in use now, whoever holds them."""
+    with conn.cursor(row_factory=class_row(Connections)) as cursor:
+        return cursor.execute(_SERVER).fetchall()[0]

@@ -25,6 +25,7 @@ from include.tiktok_sync.status.bands import (
     Band,
     Criterion,
 )
+from include.tiktok_sync.store_db.connections import Connections, server_connections
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.lifecycle import StoreState
 from tiktok_airflow.status_page.charts import Chart, Mark, Series, chart
@@ -69,7 +70,7 @@ def live(
         "running": [running(conn, run, active) for run in runs],
         "rate_limits": status_health.rate_limits(conn),
         "rate_limit": settings.rate_limit_per_minute,
-        "connections": status_health.connections(conn),
+        "connections": server_connections(conn),
         "connections_criterion": CONNECTIONS,
         "alerts": status_health.last_alerts(conn),
     }
@@ -182,7 +183,7 @@ def file_name(job_name: str, run_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", f"{job_name}-{run_id}") + ".csv"
 
 
-def _judge(night: status_runs.Night | None, connections: status_health.Connections) -> list[Judged]:
+def _judge(night: status_runs.Night | None, connections: Connections) -> list[Judged]:
     user, video = (night.user, night.video) if night else (None, None)
     return [
         Judged(USER_SYNC, user.minutes if user else None),

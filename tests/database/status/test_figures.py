@@ -15,6 +15,7 @@ from include.tiktok_sync.status import health as status_health
 from include.tiktok_sync.status import runs as status_runs
 from include.tiktok_sync.status import store as status_store
 from include.tiktok_sync.status import stores as status_stores
+from include.tiktok_sync.store_db.connections import server_connections
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import overview as store_overview
 from include.tiktok_sync.sync.repository import StoreRepository
@@ -299,7 +300,7 @@ def test_calls_of_the_last_minute_are_counted_and_a_pause_is_seen(conn: Connecti
 
 
 def test_connections_are_counted_against_the_servers_most(conn: Connection) -> None:
-    use = status_health.connections(conn)
+    use = server_connections(conn)
 
     assert 1 <= use.ours <= use.used < use.most
     assert use.percent == 100 * use.used / use.most
