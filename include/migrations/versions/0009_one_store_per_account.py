@@ -49,7 +49,7 @@ COMMENT ON FUNCTION refuse_second_holder IS
     'Trigger: an account that another store holds is refused';
 """
 
-# A refresh writes the open_id that is there: it is never kept from storing its new pair.
+# A refresh stores its new pair without writing open_id: it is never kept from doing so.
 _TRIGGERS = """
 CREATE TRIGGER one_store_per_account_new AFTER INSERT ON store_tokens
 FOR EACH ROW EXECUTE FUNCTION refuse_second_holder();

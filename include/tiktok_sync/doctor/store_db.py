@@ -179,7 +179,7 @@ def _decrypted(conn: Connection, settings: Settings) -> Finding:
 def _accounts(conn: Connection) -> Finding:
     doubles = accounts.doubles(conn)
     if not doubles:
-        return Finding("accounts", "ok", "no two stores have the same TikTok account")
+        return _account_conflicts(conn)
     named = "; ".join(" and ".join(codes) for codes in doubles[:_NAMED])
     more = " …" if len(doubles) > _NAMED else ""
     return Finding(
@@ -190,6 +190,22 @@ def _accounts(conn: Connection) -> Finding:
         "Decide whose account it is, and take it from the other: stores disconnect CODE"
         " --no-revoke (revoking would end both). If that one has an account of its own: stores"
         " resume CODE --without-grant, then stores link CODE.",
+    )
+
+
+def _account_conflicts(conn: Connection) -> Finding:
+    codes = accounts.conflicts(conn)
+    if not codes:
+        return Finding("accounts", "ok", "no two stores have the same TikTok account")
+    named = ", ".join(codes[:_NAMED]) + (", …" if len(codes) > _NAMED else "")
+    return Finding(
+        "accounts",
+        "fail",
+        f"TikTok says that the tokens of {len(codes)} stores ({named}) belong to an account that"
+        " another store holds: was the open_id column of an import shifted?",
+        "Compare each store with its account. If the tokens are the right ones, disconnect one of"
+        " these stores: stores disconnect CODE --no-revoke. The others take their own accounts"
+        " with their next refresh. Then stores resume CODE --without-grant, and stores link CODE.",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tokens.store import ACCOUNT_CONFLICT
 
 _OTHERS = """
 SELECT wanted.store_code, (
@@ -20,6 +21,7 @@ _OTHER_THAN = """
 SELECT min(held.store_code) FROM store_tokens AS own JOIN held_accounts() AS held USING (open_id)
 WHERE own.store_code = %s AND held.store_code <> own.store_code
 """
+_CONFLICTS = "SELECT store_code FROM store_tokens WHERE status_reason = %s ORDER BY 1"
 _DOUBLES = """
 SELECT array_agg(store_code ORDER BY store_code) FROM held_accounts()
 GROUP BY open_id HAVING count(*) > 1 ORDER BY 1
@@ -57,3 +59,8 @@ def other_holder(conn: Connection, store_code: str) -> str | None:
 def doubles(conn: Connection) -> list[list[str]]:
     """Stores that hold one account together, from before it was refused."""
     return [row[0] for row in conn.execute(_DOUBLES)]
+
+
+def conflicts(conn: Connection) -> list[str]:
+    """Stores whose tokens, TikTok says, belong to an account that another store holds."""
+    return [row[0] for row in conn.execute(_CONFLICTS, [ACCOUNT_CONFLICT])]

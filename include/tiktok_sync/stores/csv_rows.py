@@ -176,6 +176,13 @@ def _check_texts(cells: Mapping[str, str]) -> None:
 
 
 def _grant(cells: Mapping[str, str]) -> RowGrant:
+    strange = next((mark for mark in cells["open_id"] if not "!" <= mark <= "~"), None)
+    if strange is not None:
+        message = (
+            f"open_id holds a character that no open_id has (U+{ord(strange):04X}); take it from"
+            " its source again"
+        )
+        raise DataError(message)
     for column, other_kind in _TOKENS.items():
         token = cells[column]
         if not token.isascii() or not token.isprintable() or " " in token:

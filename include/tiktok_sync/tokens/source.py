@@ -14,6 +14,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from uuid import uuid4
 
+import structlog
+
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import (
     NeedsConsentError,
@@ -33,6 +35,8 @@ from include.tiktok_sync.tokens.store import (
     status_for_scope,
 )
 from include.tiktok_sync.tokens.vault import TokenVault
+
+log = structlog.get_logger(__name__)
 
 EXPIRY_MARGIN = timedelta(minutes=5)
 """Refresh this long before the end, so that a token does not die between check and use."""
@@ -238,7 +242,14 @@ class TokenSource:
             return None
         self.refreshes += 1
         status, reason = written
-        return replace(new, status=status, status_reason=reason)
+        new = replace(new, status=status, status_reason=reason)
+        if (
+            grant.open_id
+            and grant.open_id != new.open_id
+            and not self._store.correct_account(new, grant.open_id)
+        ):
+            log.warning("tokens_of_another_account", store_code=self._store_code)
+        return new
 
     def _refused(self, claim: Claim, error: NeedsConsentError) -> None:
         """Record ``invalid_grant``, which counts only if the stored token still is the one sent.
@@ -280,7 +291,6 @@ class TokenSource:
         new = replace(
             old,
             app_fingerprint=self._oauth.app_fingerprint,
-            open_id=grant.open_id or old.open_id,
             scope=scope,
             status=status_for_scope(scope),
             status_reason=None,

@@ -48,10 +48,11 @@ UPDATE store_tokens SET refresh_claim = NULL, refresh_claimed_until = NULL,
 WHERE store_code = %(store_code)s AND refresh_claim = %(claim)s
 """
 
-# Only over the token that was sent. A rotated pair is kept whatever happened meanwhile; the status
-# only changes from the one that the refresh began with.
+# Only over the token that was sent. A rotated pair is kept whatever happened meanwhile, so this
+# writes nothing that the database could refuse (an open_id); the status only changes from the one
+# that the refresh began with.
 _REPLACE = """
-UPDATE store_tokens SET open_id = %(open_id)s, scope = %(scope)s,
+UPDATE store_tokens SET scope = %(scope)s,
     access_token = %(access_token)s, refresh_token = %(refresh_token)s,
     access_expires_at = %(access_expires_at)s, refresh_expires_at = %(refresh_expires_at)s,
     app_fingerprint = %(app_fingerprint)s,
@@ -65,6 +66,25 @@ UPDATE store_tokens SET open_id = %(open_id)s, scope = %(scope)s,
 WHERE store_code = %(store_code)s AND refresh_token = %(sent)s
 RETURNING status, status_reason
 """
+
+_CORRECT_ACCOUNT = """
+UPDATE store_tokens AS own SET open_id = %(open_id)s, updated_at = now()
+WHERE store_code = %(store_code)s AND refresh_token = %(refresh_token)s AND NOT EXISTS (
+    SELECT FROM held_accounts() AS held
+    WHERE held.open_id = %(open_id)s AND held.store_code <> own.store_code)
+"""
+
+_NAME_ACCOUNT_CONFLICT = """
+UPDATE store_tokens SET status_reason = %(reason)s, updated_at = now()
+WHERE store_code = %(store_code)s AND refresh_token = %(refresh_token)s
+    AND status <> 'needs_consent'
+"""
+
+ACCOUNT_CONFLICT = (
+    "TikTok says that its tokens belong to another account than the one stored for it, and another"
+    " store holds that account. Run doctor, which says what to do."
+)
+"""``status_reason`` of a store that is synced with tokens of an account that another one holds."""
 
 _REFUSE = """
 UPDATE store_tokens SET refresh_started_at = NULL,
@@ -145,6 +165,7 @@ def why_in_state(status: str | None, reason: str | None, scope: str | None) -> s
         return "The store was never connected."
     if status != "missing_scope":
         return reason
+    conflict = f" {reason}" if reason == ACCOUNT_CONFLICT else ""
     granted = split_scope(scope or "")
     if BASIC_SCOPE in granted:
         left_out = [name for lacking, name in _LEFT_OUT.items() if lacking not in granted]
@@ -155,7 +176,7 @@ def why_in_state(status: str | None, reason: str | None, scope: str | None) -> s
     missing = ", ".join(sorted(KNOWN_SCOPES - granted)) or "unknown"
     return (
         f"Not granted: {missing}. {profile}; {videos}. For the rest its manager must connect the"
-        " account again and allow every permission."
+        f" account again and allow every permission.{conflict}"
     )
 
 
@@ -235,6 +256,25 @@ class TokenStore:
         before = claim.tokens
         values = {**vars(tokens), "sent": before.refresh_token, "before": before.status, "run": run}
         return self.conn.execute(_REPLACE, values).fetchone()
+
+    def correct_account(self, tokens: StoredTokens, open_id: str) -> bool:
+        """Store the account that TikTok names with a refreshed pair, unless another store holds it.
+
+        Apart from :meth:`replace`: no doubt about the account may cost the pair.
+
+        Args:
+            tokens: The row with the refreshed pair.
+            open_id: The account.
+
+        Returns:
+            False: another store holds it. The old one stays, and the row says so.
+        """
+        values = {**vars(tokens), "open_id": open_id, "reason": ACCOUNT_CONFLICT}
+        with self.conn.transaction():
+            self.conn.execute("SELECT lock_accounts()")
+            if self.conn.execute(_CORRECT_ACCOUNT, values).rowcount:
+                return True
+            return self.conn.execute(_NAME_ACCOUNT_CONFLICT, values).rowcount == 0
 
     def refuse(self, claim: Claim, *, run: str | None, explained: bool) -> bool:
         """Record that TikTok refused the token that was sent, and release the claim.

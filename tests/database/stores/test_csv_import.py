@@ -128,7 +128,7 @@ def test_too_few_and_too_many_values_are_named(conn: Connection) -> None:
 def test_a_code_that_is_there_twice_is_loaded_once_and_named_with_both_lines(
     conn: Connection,
 ) -> None:
-    again = _line(" S1 ", access_token="act.again", refresh_token="rft.again")
+    again = _line(" S1 ", open_id="-000S1", access_token="act.again", refresh_token="rft.again")
     report = _load(conn, _line("S1", store_name="first"), _line("S2"), again)
     assert _problems(report) == [(4, "store_code S1 is on line 2 already")]
     assert row(conn, "SELECT store_name FROM stores WHERE store_code = 'S1'") == {

@@ -112,6 +112,8 @@ def _line(**changes: str) -> str:
         ({"open_id": "4.6E+17"}, "open_id is a number in scientific notation"),
         ({"open_id": '"4,6E+17"'}, "open_id is a number in scientific notation"),
         ({"open_id": "#NAME?"}, "open_id is an error of Excel (#NAME?)"),
+        ({"open_id": "-000\u200bx"}, "open_id holds a character that no open_id has (U+200B)"),
+        ({"open_id": "-000 x"}, "open_id holds a character that no open_id has (U+0020)"),
         ({"store_code": "1.00E+05"}, "looks like a number in scientific notation"),
         ({"store_code": "1E5"}, "looks like a number in scientific notation"),
         ({"store_code": "01.03.2026"}, "store_code looks like a date"),
