@@ -31,6 +31,12 @@ NO_TOKENS_HERE = (
     "it brings tokens, which are not taken here: load it with stores import, or without its tokens"
 )
 
+_SAME_DEAD = (
+    "its tokens, which are those stored, and they no longer work; name and region were taken. Send"
+    " the store's manager a link (stores link), or, if you believe that the tokens do work, have"
+    " TikTok asked again (tokens recheck)"
+)
+
 _SAVE_STORE = """
 INSERT INTO stores (store_code, store_name, region)
 VALUES (%(store_code)s, %(store_name)s, %(region)s)
@@ -52,7 +58,12 @@ ON CONFLICT (store_code) DO UPDATE SET
     status_reason = NULL, connected_at = excluded.connected_at,
     app_fingerprint = excluded.app_fingerprint,
     status_since = CASE WHEN old.status = excluded.status THEN old.status_since ELSE now() END,
-    updated_at = now(), refresh_started_at = NULL
+    updated_at = now(), refresh_started_at = NULL,
+    refresh_claim = NULL, refresh_claimed_until = NULL
+"""
+
+_SAVE_ACCOUNT = """
+UPDATE store_tokens SET open_id = %s, updated_at = now() WHERE store_code = %s AND open_id <> %s
 """
 
 _ANOTHER_AT_ONCE = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
@@ -102,7 +113,7 @@ def import_stores(
         conn: Autocommit connection.
         vault: Encrypts the tokens; ``None`` = a row that brings tokens is refused.
         actor: Who imports, for the audit; ``None`` = the user of this process.
-        replace_tokens: Take older tokens too.
+        replace_tokens: Take older tokens too, unless the stored ones are being refreshed.
         new_codes: Take new codes that look like others, or like what Excel makes of a code.
         app_fingerprint: Names the app that gave the tokens; ``None`` = not known.
 
@@ -127,8 +138,8 @@ def import_stores(
             good = _meant(conn, rows, codes, report)
             good = _with_free_accounts(conn, good, report)
             report.without_grant = [row.code for row in good if row.grant is None]
-            if vault is not None and not replace_tokens:
-                good = _without_older_tokens(conn, good, vault, report)
+            if vault is not None:
+                good = _with_tokens_to_take(conn, good, vault, report, older_too=replace_tokens)
             sealed = [
                 {**_sealed(row.code, row.grant, vault), "app_fingerprint": app_fingerprint}
                 for row in good
@@ -193,27 +204,58 @@ def _with_free_accounts(
     return good
 
 
-def _without_older_tokens(
-    conn: Connection, rows: Sequence[CsvStoreRow], vault: TokenVault, report: ImportReport
+def _with_tokens_to_take(
+    conn: Connection,
+    rows: Sequence[CsvStoreRow],
+    vault: TokenVault,
+    report: ImportReport,
+    *,
+    older_too: bool,
 ) -> list[CsvStoreRow]:
-    """The rows, those with older tokens without them: name and region are taken all the same."""
+    """The rows, without tokens that are older or stored already; name and region are taken.
+
+    Tokens that are stored already are never written again: encrypted once more they would differ,
+    and a refresh that has sent them could not store the pair that it gets for them.
+    """
     stored = stored_grants(conn, [row.code for row in rows if row.grant])
     good = []
     for row in rows:
         mine = stored.get(row.code)
-        older = older_than_stored(row.grant, mine) if row.grant and mine else None
-        if row.grant is None or mine is None or older is None:
+        if row.grant is None or mine is None:
             good.append(row)
             continue
+        if _is_same(row.grant, mine, vault):
+            account = row.grant.open_id
+            conn.execute(_SAVE_ACCOUNT, [account, row.code, account])
+            reason = _SAME_DEAD if mine.status == "needs_consent" else None
+        else:
+            reason = _why_kept(row.grant, mine, older_too=older_too)
+            if reason is None:
+                good.append(row)
+                continue
         good.append(replace(row, grant=None))
-        if not _is_same(row.grant, mine, vault):
+        if reason is not None:
             report.tokens_kept.append(row.code)
-            reason = (
-                f"its tokens, which are older than those stored ({older}); name and region were"
-                " taken. If you mean the tokens too, load the line with --replace-tokens"
-            )
             report.problems.append(RowProblem(row.line, reason))
     return good
+
+
+def _why_kept(grant: RowGrant, stored: StoredGrant, *, older_too: bool) -> str | None:
+    """Why other tokens than the stored ones are not taken; ``None`` = they are."""
+    older = older_than_stored(grant, stored)
+    if older is None:
+        return None
+    if not older_too:
+        return (
+            f"its tokens, which are older than those stored ({older}); name and region were"
+            " taken. If you mean the tokens too, load the line with --replace-tokens"
+        )
+    if stored.claimed:
+        return (
+            "its tokens, because those stored are being refreshed; name and region were taken."
+            " Load the line again in a minute"
+        )
+    return None
 
 
 def _is_same(grant: RowGrant, stored: StoredGrant, vault: TokenVault) -> bool:

@@ -22,17 +22,21 @@ from include.tiktok_sync.tokens.vault import TokenVault
 SAME_CONSENT = timedelta(minutes=5)
 """Ends of one consent differ by so much at most: each is reckoned from when an answer arrived."""
 
-# A refresh holds the row while it waits for its new pair, which must not be overwritten.
+# Locked until the import ends: what is compared is what is overwritten. A refresh that waits for
+# its answer holds no lock, only a claim.
 _STORED = """
 SELECT store_code, access_expires_at, refresh_expires_at, refreshed_at, connected_at, status,
-    refresh_token
+    refresh_token, coalesce(refresh_claimed_until > clock_timestamp(), false) AS claimed
 FROM store_tokens WHERE store_code = ANY(%s) ORDER BY store_code FOR UPDATE
 """
 
 
 @dataclass(frozen=True)
 class StoredGrant:
-    """What a store has, its refresh token encrypted; see the comments of ``store_tokens``."""
+    """What a store has, its refresh token encrypted; see the comments of ``store_tokens``.
+
+    ``claimed``: a refresh has sent the token, and its answer may still come.
+    """
 
     store_code: str
     access_expires_at: datetime | None
@@ -41,6 +45,7 @@ class StoredGrant:
     connected_at: datetime | None
     status: StoreTokenStatus
     refresh_token: bytes = field(repr=False)
+    claimed: bool
 
     def opened(self, vault: TokenVault) -> str | None:
         """The refresh token; ``None`` = none of the keys opens it."""
@@ -54,7 +59,7 @@ def stored_grants(conn: Connection, store_codes: Sequence[str]) -> dict[str, Sto
     """The stores' grants, locked until the surrounding transaction ends.
 
     Raises:
-        psycopg.errors.LockNotAvailable: A refresh held one of them for too long.
+        psycopg.errors.LockNotAvailable: Another process held one of them for too long.
     """
     conn.execute(
         "SELECT set_config('lock_timeout', %s, true)",

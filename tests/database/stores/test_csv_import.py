@@ -214,12 +214,12 @@ def test_importing_again_updates_and_leaves_activity_alone(conn: Connection) -> 
     _load(conn, _line("S1"), _line("S2"))
     conn.execute("UPDATE stores SET is_active = false WHERE store_code = 'S1'")
     conn.execute("UPDATE store_tokens SET status = 'needs_consent', status_reason = 'why'")
-    _load(conn, _line("S1", store_name="New", access_token="act.new"))
+    _load(conn, _line("S1", store_name="New", refresh_token="rft.new"))
     store = row(conn, "SELECT * FROM stores WHERE store_code = 'S1'")
     assert (store["store_name"], store["is_active"]) == ("New", False)
     found = _token(conn, "S1")
     assert (found["status"], found["status_reason"]) == ("active", None)
-    assert VAULT.decrypt(found["access_token"], store_code="S1", kind="access") == "act.new"
+    assert VAULT.decrypt(found["refresh_token"], store_code="S1", kind="refresh") == "rft.new"
     assert _token(conn, "S2")["status"] == "needs_consent"
 
 

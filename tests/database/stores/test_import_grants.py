@@ -26,7 +26,8 @@ from include.tiktok_sync.stores.leaving import disconnect
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from include.tiktok_sync.tokens.vault import TokenVault
 from tests.database.bench import UTC, Bench, row, rows, together
-from tests.database.token_pairs import stored_pair
+from tests.database.faults import Meanwhile
+from tests.database.token_pairs import EXPIRED, newest_pair, stored_pair
 
 SCOPE = "user.info.basic user.info.profile user.info.stats video.list"
 KEY = Fernet.generate_key().decode()
@@ -173,7 +174,7 @@ def test_which_tokens_are_older(
     assert _token(conn, "S1") == line["refresh_token"]
 
 
-def test_an_import_waits_for_a_refresh_that_is_under_way(conn: Connection, db_url: str) -> None:
+def test_an_import_waits_for_who_writes_the_row(conn: Connection, db_url: str) -> None:
     _load(conn, OLD)
     done: list[ImportReport] = []
     with psycopg.connect(db_url, autocommit=True) as other:
@@ -186,6 +187,69 @@ def test_an_import_waits_for_a_refresh_that_is_under_way(conn: Connection, db_ur
         importing.join(60)
     assert done[0].tokens_kept == ["S1"]
     assert _token(conn, "S1") == "rft.new"
+
+
+@pytest.mark.usefixtures("no_waits")
+@pytest.mark.parametrize("replace_tokens", [False, True])
+@pytest.mark.parametrize("consent", [GIVEN, GIVEN - DAY])
+def test_no_import_during_a_refresh_costs_its_pair(
+    bench: Bench, consent: datetime, *, replace_tokens: bool
+) -> None:
+    """The same tokens, or (with an earlier consent) older ones."""
+    bench.import_stores(EXPIRED)
+    text = bench.sandbox.admin("GET", "/stores.csv", params={"codes": EXPIRED})
+    if consent < GIVEN:
+        line = bench.sandbox.row(EXPIRED)
+        text = text.replace(line["refresh_token"], "rft.old").replace(
+            line["access_expires_at"], "2026-01-01T00:00:00Z"
+        )
+
+    def load() -> None:
+        with psycopg.connect(bench.db_url, autocommit=True) as own:
+            source = io.StringIO(text, newline="")
+            import_stores(source, own, bench.vault, replace_tokens=replace_tokens)
+
+    bench.sandbox.faults.plan = Meanwhile("oauth_token", load)
+    with bench.client(EXPIRED, own_connection=True) as client:
+        client.tokens.access_token()
+    assert stored_pair(bench, EXPIRED) == newest_pair(bench, EXPIRED)
+
+
+def test_the_stored_tokens_again_revive_no_dead_store(conn: Connection) -> None:
+    _load(conn, OLD)
+    conn.execute(
+        "UPDATE store_tokens SET status = 'needs_consent', status_reason = 'withdrawn',"
+        " app_fingerprint = 'abc', refresh_started_at = now()"
+    )
+    before = row(conn, "SELECT * FROM store_tokens")
+    for replace_tokens in (False, True):
+        report = _load(conn, OLD, replace_tokens=replace_tokens)
+        ((line, reason),) = _reasons(report)
+        assert line == 2
+        assert "those stored, and they no longer work" in reason
+        assert report.tokens_kept == ["S1"]
+    assert row(conn, "SELECT * FROM store_tokens") == before
+
+
+def test_the_stored_tokens_again_with_another_account_correct_it(conn: Connection) -> None:
+    _load(conn, {**OLD, "open_id": "wrong"})
+    before = row(conn, "SELECT refresh_token, connected_at FROM store_tokens")
+    assert _load(conn, OLD).problems == []
+    assert row(conn, "SELECT open_id FROM store_tokens") == {"open_id": OLD["open_id"]}
+    assert row(conn, "SELECT refresh_token, connected_at FROM store_tokens") == before
+
+
+def test_newer_tokens_end_the_claim_of_the_old_ones(conn: Connection) -> None:
+    _load(conn, OLD)
+    conn.execute(
+        "UPDATE store_tokens SET refresh_claim = gen_random_uuid(),"
+        " refresh_claimed_until = now() + interval '1 hour'"
+    )
+    assert _load(conn, _cells("S1", given=NIGHT)).problems == []
+    assert row(conn, "SELECT refresh_claim, refresh_claimed_until FROM store_tokens") == {
+        "refresh_claim": None,
+        "refresh_claimed_until": None,
+    }
 
 
 def _waiting(conn: Connection) -> list[dict[str, Any]]:
