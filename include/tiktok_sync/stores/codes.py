@@ -19,6 +19,8 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(number) for number in range(0xFE00, 0xFE10)
 }
 
+_APOSTROPHES = "'`\u00b4\u2018\u2019"
+_WHOLE_NUMBER = re.compile(r"([0-9]+)[.,]0+")
 _LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 
 # TikTok's own prefixes (reference: access, refresh and client tokens).
@@ -26,6 +28,7 @@ _TOKEN = re.compile(r"(?<![a-z0-9])(?:act|rft|clt)\.\S", re.IGNORECASE)
 _OPAQUE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[!-~]{60,}")
 
 _SCIENTIFIC = re.compile(r"-?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
+_TEXT_FORMULA = re.compile(r'="[^"]*"')
 _EXCEL_ERROR = re.compile(r"#[A-ZÄÖÜ0-9/]+[!?]|#N/A|#NV|#{3,}")
 # As Excel abbreviates them in English, German, French, Spanish, Italian and Dutch.
 _MONTHS = (
@@ -34,6 +37,7 @@ _MONTHS = (
 )
 _DATE = re.compile(
     r"(?:[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T].*)?"
+    r"|[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}(?: .*)?|[0-9]{1,2}/[0-9]{1,2}(?:/[0-9]{2,4}(?: .*)?)?"
     rf"|[0-9]{{1,2}}[-. ]{{1,2}}(?:{_MONTHS})\.?(?:[- ][0-9]{{2,4}})?"
     rf"|(?:{_MONTHS})\.?[- ][0-9]{{1,4}}",
     re.IGNORECASE,
@@ -126,8 +130,9 @@ class StoreCodes:
         near = self._near.get(_near_key(code))
         if near is not None and not self._new_too:
             return (
-                f"store_code differs from store {near} only in case, leading zeros, blanks or"
-                f" invisible characters. Write {near} if it is that store; {_IF_MEANT}"
+                f"store_code differs from store {near} only in case, leading zeros, blanks,"
+                " invisible characters, the kind of a digit, hyphen or i, an apostrophe in front"
+                f" or .0 at the end. Write {near} if it is that store; {_IF_MEANT}"
             )
         hidden = next((mark for mark in code if is_blank(mark) and mark != " "), None)
         if hidden is not None:
@@ -142,10 +147,24 @@ class StoreCodes:
 def _mangled(code: str) -> str | None:
     if is_scientific(code):
         return "a number in scientific notation"
+    if _TEXT_FORMULA.fullmatch(code):
+        return "a formula"
     return "a date" if _DATE.fullmatch(code) else None
 
 
 def _near_key(code: str) -> str:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", code).casefold())
-    visible = "".join(mark for mark in folded if not is_blank(mark))
-    return _LEADING_ZEROS.sub("", visible)
+    # Turkish has four letters i, which no folding makes one.
+    one_i = folded.replace("i\u0307", "i").replace("\u0131", "i")
+    visible = "".join(_plain(mark) for mark in one_i if not is_blank(mark))
+    bare = visible.lstrip(_APOSTROPHES) or visible
+    number = _WHOLE_NUMBER.fullmatch(bare)
+    return _LEADING_ZEROS.sub("", number.group(1) if number else bare)
+
+
+def _plain(mark: str) -> str:
+    """The ASCII digit or hyphen for those of other scripts and kinds."""
+    if unicodedata.category(mark) == "Pd" or mark == "\u2212":
+        return "-"
+    value = unicodedata.decimal(mark, None)
+    return mark if value is None else str(value)

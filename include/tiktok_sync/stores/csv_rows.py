@@ -159,6 +159,9 @@ def _has_grant(cells: Mapping[str, str]) -> bool:
 
 def _check_texts(cells: Mapping[str, str]) -> None:
     """Refuse what can be no text of its column, whichever it is."""
+    if re.sub(r"[\s_-]+", "_", cells["store_code"]).lower() == "store_code":
+        message = "store_code is the name of the column: is this the header once more? Leave it out"
+        raise DataError(message)
     for column in ("store_code", "store_name", "region", "open_id"):
         value = cells.get(column, "")
         if looks_like_token(value):
