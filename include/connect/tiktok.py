@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -150,10 +150,7 @@ def _account(http: HttpTransport, grant: TokenGrant, scope: str) -> Account:
     if open_id is None:
         message = "TikTok did not say whose tokens these are."
         raise TikTokUnavailableError(message)
-    account = Account(open_id, profile.union_id, profile.username, profile.display_name, scope)
-    # Postgres takes no NUL, which TikTok's texts may hold.
-    clean = {name: value.replace("\x00", "") for name, value in vars(account).items() if value}
-    return replace(account, **clean)
+    return Account(open_id, profile.union_id, profile.username, profile.display_name, scope)
 
 
 def _profile(http: HttpTransport, token: str, fields: list[str]) -> UserProfile:

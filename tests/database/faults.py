@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Edit:
-    """A fault plan that changes the true `data` of an endpoint's answers."""
+    """A fault plan that changes the true `data` of an endpoint's answers; of OAuth's, all."""
 
     def __init__(self, endpoint: str, change: Callable[[dict[str, Any]], None]) -> None:
         self.endpoint = endpoint
@@ -25,7 +25,7 @@ class Edit:
         if call.endpoint != self.endpoint:
             return answer
         body = json.loads(json.dumps(answer.body))
-        self.change(body["data"])
+        self.change(body.get("data", body))
         return SandboxAnswer(answer.status, answer.code, body)
 
 

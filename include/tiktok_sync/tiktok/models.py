@@ -153,7 +153,7 @@ class Video:
             raise DataError(message)
         try:
             return cls(
-                video_id=_clean(video_id),
+                video_id=clean_text(video_id),
                 create_time=_time(video, "create_time"),
                 cover_image_url=_text(video, "cover_image_url"),
                 share_url=_text(video, "share_url"),
@@ -229,7 +229,8 @@ def parse_videos(items: list[Any]) -> tuple[tuple[Video, ...], tuple[str, ...]]:
     return tuple(videos), tuple(problems)
 
 
-def _clean(text: str) -> str:
+def clean_text(text: str) -> str:
+    """A text of TikTok's as the database takes it."""
     # Postgres text and jsonb refuse NUL; JSON can also smuggle in half a surrogate pair.
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
@@ -244,7 +245,7 @@ def _text(source: Mapping[str, Any], name: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise _wrong(name, value, "text")
-    return _clean(value)
+    return clean_text(value)
 
 
 def _flag(source: Mapping[str, Any], name: str) -> bool | None:
@@ -282,16 +283,18 @@ def _time(source: Mapping[str, Any], name: str) -> datetime | None:
 
 
 def _rest(source: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    return {_clean(key): _clean_json(value) for key, value in source.items() if key not in known}
+    return {
+        clean_text(key): _clean_json(value) for key, value in source.items() if key not in known
+    }
 
 
 def _clean_json(value: Any) -> Any:
     if isinstance(value, str):
-        return _clean(value)
+        return clean_text(value)
     if isinstance(value, float) and not math.isfinite(value):  # 1e999 is JSON and no jsonb
         return None
     if isinstance(value, list):
         return [_clean_json(item) for item in value]
     if isinstance(value, dict):
-        return {_clean(str(key)): _clean_json(item) for key, item in value.items()}
+        return {clean_text(str(key)): _clean_json(item) for key, item in value.items()}
     return value

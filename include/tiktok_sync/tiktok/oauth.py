@@ -19,6 +19,7 @@ from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnava
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from include.tiktok_sync.tiktok.http import Answer, HttpTransport, Timeouts
 from include.tiktok_sync.tiktok.meanings import HTTP_OK, meaning_of_oauth_answer, oauth_error
+from include.tiktok_sync.tiktok.models import clean_text
 
 TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
 REVOKE_PATH = "/v2/oauth/revoke/"
@@ -42,6 +43,9 @@ GRANT_TYPE_REFUSALS = frozenset(
 )
 """``error`` values that refuse a kind of grant to an app whose key and secret are right."""
 
+LONGEST_LIFE_S = 10 * 366 * 86_400
+"""Ten years, in seconds: ten times what TikTok has ever given a token."""
+
 
 @dataclass(frozen=True)
 class TokenGrant:
@@ -52,9 +56,11 @@ class TokenGrant:
         expires_in_s: Its life in seconds; never assumed, TikTok has changed it before. 0 =
             TikTok did not say: it is used now and refreshed before the next use.
         refresh_token: The new refresh token; ``None`` = TikTok sent none, the old one stays.
-        refresh_expires_in_s: Its remaining life in seconds, if sent.
+        refresh_expires_in_s: Its remaining life in seconds; ``None`` = TikTok did not say.
         open_id: The account, if sent.
         scope: Granted scopes, comma-separated, if sent.
+
+    What came beside the tokens and makes no sense counts as not sent.
     """
 
     access_token: str = field(repr=False)
@@ -202,13 +208,17 @@ def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentErr
 
 
 def _grant(body: Mapping[str, Any]) -> TokenGrant:
+    # The old token is dead by now: an odd value in the answer must not cost the new one.
+    scope = body.get("scope")
+    if isinstance(scope, list):
+        scope = ",".join(item for item in scope if isinstance(item, str))
     return TokenGrant(
-        access_token=str(body["access_token"]),
+        access_token=clean_text(str(body["access_token"])),
         expires_in_s=_seconds(body.get("expires_in")) or 0,
-        refresh_token=body.get("refresh_token") or None,
+        refresh_token=_text(body.get("refresh_token")),
         refresh_expires_in_s=_seconds(body.get("refresh_expires_in")),
-        open_id=body.get("open_id") or None,
-        scope=body.get("scope") or None,
+        open_id=_text(body.get("open_id")),
+        scope=_text(scope),
     )
 
 
@@ -223,9 +233,14 @@ def _error(answer: Answer, path: str = TOKEN_PATH) -> SyncError:
     )
 
 
+def _text(value: Any) -> str | None:
+    return clean_text(value).strip() or None if isinstance(value, str) else None
+
+
 def _seconds(value: Any) -> int | None:
-    # The old token is dead by now: an odd number must not cost the new one.
+    """A life that a token can have; anything else says nothing about when it ends."""
     try:
-        return int(value)
-    except (TypeError, ValueError):
+        seconds = int(float(value))
+    except (TypeError, ValueError, OverflowError):
         return None
+    return seconds if 0 < seconds <= LONGEST_LIFE_S else None

@@ -19,6 +19,8 @@ from include.local.ports import choose_port
 from include.sandbox.endpoints.pipeline import Call
 from include.sandbox.wire.envelopes import SandboxAnswer
 from include.tiktok_sync.store_db.connect_role import ensure_connect_role
+from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
+from include.tiktok_sync.tokens.store import split_scope
 from tests.connect_server import (
     Browser,
     ConnectServer,
@@ -27,6 +29,7 @@ from tests.connect_server import (
     running_connect,
 )
 from tests.database.bench import Bench
+from tests.database.faults import Edit
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -130,6 +133,40 @@ def test_trouble_at_tiktok_is_a_page_with_a_next_step_and_connects_nothing(
     assert "Try again" in page
     assert app.bench.row("SELECT outcome FROM connect_attempts")["outcome"] == "unavailable"
     assert app.bench.rows("SELECT FROM store_tokens") == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"expires_in": 10**15, "refresh_expires_in": 2**63 - 1},
+        {"expires_in": -(10**15), "refresh_expires_in": 0},
+        {"expires_in": "soon", "refresh_expires_in": [1]},
+        {"scope": sorted(KNOWN_SCOPES)},
+        {"scope": ",".join(sorted(KNOWN_SCOPES)) + ",\x00"},
+        {"open_id": ["x"]},
+        {"open_id": 12345},
+        {"open_id": "\x00"},
+    ],
+)
+def test_an_odd_value_beside_the_tokens_does_not_cost_the_consent(
+    app: ConnectServer, odd: dict[str, object]
+) -> None:
+    app.bench.sandbox.faults.plan = Edit("oauth_token", lambda body: body.update(odd))
+    assert "Is this the account of" in _connect(app)
+    found = app.bench.row("SELECT * FROM connect_attempts")
+    assert (found["outcome"], split_scope(found["scope"])) == (None, KNOWN_SCOPES)
+    assert found["open_id"] == app.bench.sandbox.sandbox.world.store_of("S021").open_id
+    assert (found["refresh_expires_at"] is None) is ("refresh_expires_in" in odd)
+
+
+@pytest.mark.parametrize("scope", [7, {"a": "b"}, "\x00", None])
+def test_tokens_whose_permissions_cannot_be_read_are_given_back(
+    app: ConnectServer, scope: object
+) -> None:
+    app.bench.sandbox.faults.plan = Edit("oauth_token", lambda body: body.update(scope=scope))
+    assert "left out what we need to see which account it is" in _connect(app)
+    assert app.bench.row("SELECT outcome FROM connect_attempts")["outcome"] == "denied"
+    assert app.bench.calls()["oauth_revoke"] == 1
 
 
 def test_our_wrong_secret_is_not_the_managers_fault(bench: Bench) -> None:

@@ -14,8 +14,10 @@ from include.tiktok_sync.errors import ConfigurationError, FatalError, Retriable
 from include.tiktok_sync.jobs import VIDEO_JOB
 from include.tiktok_sync.tiktok import oauth
 from include.tiktok_sync.tiktok.http import Timeouts
+from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
 from include.tiktok_sync.tokens import store as token_store
 from include.tiktok_sync.tokens.source import EXPIRY_MARGIN
+from include.tiktok_sync.tokens.store import split_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 from tests.database.bench import Bench, together
 from tests.database.faults import Edit, Refuse
@@ -222,6 +224,40 @@ def test_claims_and_those_who_wait_for_them_outlast_the_longest_refresh() -> Non
     )
     assert oauth.longest_refresh(default) + token_store.CLAIM_MARGIN < token_store.LOCK_TIMEOUT
     assert timedelta(seconds=5) <= token_store.CLAIM_MARGIN
+
+
+# In a token answer that is good otherwise: the pair in it is all there is.
+ODD: dict[str, dict[str, object]] = {
+    "lives of millions of years": {"expires_in": 10**15, "refresh_expires_in": 2**63 - 1},
+    "times for lives": {"expires_in": 1_795_900_000_000, "refresh_expires_in": 1_795_900_000_000},
+    "lives below zero": {"expires_in": -(10**15), "refresh_expires_in": -1},
+    "lives of nothing": {"expires_in": 0, "refresh_expires_in": 0},
+    "lives that are no number": {"expires_in": [1], "refresh_expires_in": None},
+    "a number for a scope": {"scope": 7},
+    "a NUL in the scope": {"scope": ",".join(sorted(KNOWN_SCOPES)) + "\x00"},
+    "a list of scopes": {"scope": sorted(KNOWN_SCOPES)},
+    "a list of accounts": {"open_id": ["x"]},
+    "a number for an account": {"open_id": 12345},
+    "a NUL for an account": {"open_id": "\x00"},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_value_beside_a_new_pair_does_not_cost_the_pair(bench: Bench, odd: str) -> None:
+    bench.import_stores(EXPIRED)
+    before = bench.row("SELECT * FROM store_tokens")
+    bench.sandbox.faults.plan = Edit("oauth_token", lambda body: body.update(ODD[odd]))
+    with bench.client(EXPIRED) as client:
+        assert client.tokens.access_token() == newest_pair(bench, EXPIRED)[0]
+    assert stored_pair(bench, EXPIRED) == newest_pair(bench, EXPIRED)
+    assert grant_of(bench, EXPIRED) == ("active", None)
+    after = bench.row("SELECT * FROM store_tokens")
+    assert after["open_id"] == before["open_id"]
+    assert split_scope(after["scope"]) == split_scope(before["scope"])
+    assert after["refresh_expires_at"] == pytest.approx(
+        before["refresh_expires_at"], abs=timedelta(seconds=30)
+    )
+    assert after["refresh_started_at"] is None
 
 
 def test_a_refresh_without_a_new_refresh_token_keeps_the_old_one(

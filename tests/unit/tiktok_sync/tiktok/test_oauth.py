@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 
 import pytest
@@ -60,6 +61,67 @@ def test_what_a_refresh_leaves_out_is_none(server: ScriptedServer, oauth: OAuthC
     grant = oauth.refresh(OLD)
     assert (grant.refresh_token, grant.refresh_expires_in_s) == (None, None)
     assert (grant.open_id, grant.scope) == (None, None)
+
+
+LIVES_NO_TOKEN_HAS: list[object] = [
+    *(0, -1, -(10**15), 10**12, 1_795_900_000_000, 2**63 - 1, 10**400),
+    *(float("inf"), float("nan"), "soon", "1e999", "", None, [1], {}),
+]
+NO_TEXTS: list[object] = ["", " ", "\x00", 7, 1.5, True, None, {"a": "b"}, {}]
+
+
+@pytest.mark.parametrize(
+    ("value", "life"),
+    [
+        (86_400, 86_400),
+        ("86400", 86_400),
+        ("86400.0", 86_400),
+        (7200.9, 7200),
+        *((odd, None) for odd in LIVES_NO_TOKEN_HAS),
+    ],
+)
+def test_an_odd_life_costs_no_tokens_and_is_unknown(
+    server: ScriptedServer, oauth: OAuthClient, value: object, life: int | None
+) -> None:
+    lives = {"expires_in": value, "refresh_expires_in": value}
+    server.replies = [Reply(200, json.dumps(PAIR | lives).encode())]
+    grant = oauth.refresh(OLD)
+    assert (grant.access_token, grant.refresh_token) == ("act.n", "rft.n")
+    assert (grant.expires_in_s, grant.refresh_expires_in_s) == (life or 0, life)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a,b", "a,b"),
+        ("a,\x00b\ud800", "a,b?"),
+        *((odd, None) for odd in NO_TEXTS),
+    ],
+)
+@pytest.mark.parametrize("name", ["open_id", "scope", "refresh_token"])
+def test_an_odd_text_costs_no_tokens_and_counts_as_left_out(
+    server: ScriptedServer, oauth: OAuthClient, name: str, value: object, text: str | None
+) -> None:
+    server.replies = [Reply(200, json.dumps(PAIR | {name: value}).encode())]
+    grant = oauth.refresh(OLD)
+    assert (grant.access_token, getattr(grant, name)) == ("act.n", text)
+    assert name == "refresh_token" or grant.refresh_token == "rft.n"
+
+
+def test_a_list_of_scopes_is_read_and_one_of_accounts_is_not(
+    server: ScriptedServer, oauth: OAuthClient
+) -> None:
+    server.replies = [Reply(200, {**PAIR, "scope": ["a", 7, "b"], "open_id": ["o"]})]
+    grant = oauth.refresh(OLD)
+    assert (grant.scope, grant.open_id) == ("a,b", None)
+
+
+def test_half_a_character_in_an_access_token_does_not_cost_the_refresh_token(
+    server: ScriptedServer, oauth: OAuthClient
+) -> None:
+    server.replies = [Reply(200, b'{"access_token": "act.\\ud800", "refresh_token": "rft.n"}')]
+    grant = oauth.refresh(OLD)
+    assert (grant.access_token.encode(), grant.refresh_token) == (b"act.?", "rft.n")
 
 
 @pytest.mark.parametrize(
