@@ -27,6 +27,7 @@ from include.tiktok_sync.errors import (
     SyncError,
     TikTokUnavailableError,
 )
+from include.tiktok_sync.tiktok.models import clean_text
 
 HTTP_OK = 200
 HTTP_REDIRECT = 300
@@ -66,11 +67,11 @@ class Meaning:
     engineer: str = ""
 
     def as_error(
-        self, *, detail: str, log_id: str | None = None, retry_after_s: float | None = None
+        self, *, detail: str, log_id: object = None, retry_after_s: float | None = None
     ) -> SyncError:
-        """The error to raise, with what the answer said."""
-        if self.engineer:
-            detail = f"{detail} ({self.engineer})"
+        """The error to raise, with what the answer said; both are kept, so as a database can."""
+        detail = clean_text(f"{detail} ({self.engineer})" if self.engineer else detail)
+        log_id = clean_text(log_id) if isinstance(log_id, str) else None
         if issubclass(self.error, RetriableError):
             return self.error(
                 self.message, retry_after_s=retry_after_s, detail=detail, log_id=log_id
@@ -175,6 +176,14 @@ _WRONG_APP = Meaning(
     "about the app, never about a store",
 )
 
+_REFRESH_LIMITED = Meaning(
+    Action.FAIL,
+    RateLimitedError,
+    "TikTok answered 429 (too many calls) to a token refresh. It is tried again while the run has"
+    " tries left; if it persists, see what else refreshes tokens of the same TikTok app.",
+    "no limit is documented for this endpoint, so calls of it are not spaced",
+)
+
 OAUTH_ERRORS: Mapping[str, Meaning] = {
     "invalid_grant": Meaning(
         Action.FAIL,
@@ -191,16 +200,11 @@ OAUTH_ERRORS: Mapping[str, Meaning] = {
     "unsupported_response_type": _REFUSED,
     "server_error": _UNAVAILABLE,
     "temporarily_unavailable": _UNAVAILABLE,
+    "internal_error": _UNAVAILABLE,
+    "timeout": _UNAVAILABLE,
+    "rate_limit_exceeded": _REFRESH_LIMITED,
 }
-"""``error`` of the OAuth endpoints."""
-
-_REFRESH_LIMITED = Meaning(
-    Action.FAIL,
-    RateLimitedError,
-    "TikTok answered 429 (too many calls) to a token refresh. It is tried again while the run has"
-    " tries left; if it persists, see what else refreshes tokens of the same TikTok app.",
-    "no limit is documented for this endpoint, so calls of it are not spaced",
-)
+"""``error`` of the OAuth endpoints, then what their host says in the data endpoints' form."""
 
 
 def _unreached(cause: str) -> Meaning:
@@ -239,9 +243,23 @@ def api_code(said: Mapping[str, Any]) -> str | None:
     return _name(said, "code", {"ok", *API_CODES})
 
 
-def oauth_error(body: Mapping[str, Any]) -> str | None:
-    """The ``error`` of an OAuth answer, if it is TikTok's; see :func:`api_code`."""
-    return _name(body, "error", OAUTH_ERRORS)
+def oauth_error(said: Mapping[str, Any]) -> str | None:
+    """The ``error`` of what :func:`oauth_said` found, if it is TikTok's; see :func:`api_code`."""
+    return _name(said, "error", {"ok", *OAUTH_ERRORS})
+
+
+def oauth_said(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``error``, ``error_description`` and ``log_id`` of an OAuth answer.
+
+    That is its documented form. Before a call gets there, TikTok's gateway may answer in the data
+    endpoints' form: ``code``, ``message`` and ``log_id``, within ``error`` or bare. Without the
+    ``log_id`` that is a proxy's form too, whose ``access_denied`` says nothing about the app.
+    """
+    inner = body.get("error", body)
+    if not isinstance(inner, dict) or "log_id" not in inner:
+        return body
+    names = {"error": "code", "error_description": "message", "log_id": "log_id"}
+    return {ours: inner.get(theirs) for ours, theirs in names.items()}
 
 
 def _name(said: Mapping[str, Any], key: str, known: Container[str]) -> str | None:
@@ -274,7 +292,7 @@ def meaning_of_oauth_answer(status: int, error: str | None) -> Meaning:
         return OAUTH_ERRORS[error]
     if status == HTTP_TOO_MANY_REQUESTS:
         return _REFRESH_LIMITED
-    return _meaning_of_status(status, is_tiktoks=error is not None)
+    return _meaning_of_status(status, is_tiktoks=error not in {None, "ok"})
 
 
 def meaning_of_exception(error: Exception, url: str) -> Meaning:

@@ -18,7 +18,12 @@ from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import NeedsConsentError, SyncError, TikTokUnavailableError
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from include.tiktok_sync.tiktok.http import Answer, HttpTransport, Timeouts
-from include.tiktok_sync.tiktok.meanings import HTTP_OK, meaning_of_oauth_answer, oauth_error
+from include.tiktok_sync.tiktok.meanings import (
+    HTTP_OK,
+    meaning_of_oauth_answer,
+    oauth_error,
+    oauth_said,
+)
 from include.tiktok_sync.tiktok.models import clean_text
 
 TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
@@ -142,8 +147,9 @@ class OAuthClient:
     def revoke(self, access_token: str) -> None:
         """End the whole grant that a living access token belongs to.
 
-        Success is an empty object. A failure can come with status 200 too, and a token that has
-        ended is refused like one that never was, so refresh it before.
+        Success is an empty object; one that says nothing but a ``log_id``, or "ok", counts too. A
+        failure can come with status 200, and a token that has ended is refused like one that never
+        was, so refresh it before.
 
         Raises:
             NeedsConsentError: ``invalid_grant``: TikTok knows no such living token.
@@ -151,7 +157,7 @@ class OAuthClient:
             RetriableError: No proof either way.
         """
         answer = self._post(REVOKE_PATH, token=access_token)
-        if answer.status != HTTP_OK or answer.body is None or answer.body.get("error"):
+        if not _is_done(answer):
             raise _error(answer, REVOKE_PATH)
 
     def check_app(self) -> None:
@@ -171,7 +177,8 @@ class OAuthClient:
     def _check_app(self) -> None:
         answer = self._post(TOKEN_PATH, grant_type="client_credentials")
         body = answer.body or {}
-        if not body.get("access_token") and body.get("error") not in GRANT_TYPE_REFUSALS:
+        refusal = oauth_error(oauth_said(body))
+        if not body.get("access_token") and refusal not in GRANT_TYPE_REFUSALS:
             raise _error(answer)
 
     def _token(self, **form: str) -> Mapping[str, Any]:
@@ -223,14 +230,24 @@ def _grant(body: Mapping[str, Any]) -> TokenGrant:
 
 
 def _error(answer: Answer, path: str = TOKEN_PATH) -> SyncError:
-    body = answer.body or {}
-    name = body.get("error")
-    meaning = meaning_of_oauth_answer(answer.status, oauth_error(body))
+    said = oauth_said(answer.body or {})
+    meaning = meaning_of_oauth_answer(answer.status, oauth_error(said))
     endpoint = path.removeprefix("/v2/").rstrip("/")
-    detail = f"{endpoint}: HTTP {answer.status}, {name}: {body.get('error_description')}"
+    what = f"{said.get('error')}: {said.get('error_description')}"
     return meaning.as_error(
-        detail=detail, log_id=body.get("log_id"), retry_after_s=answer.retry_after_s
+        detail=f"{endpoint}: HTTP {answer.status}, {what}",
+        log_id=said.get("log_id"),
+        retry_after_s=answer.retry_after_s,
     )
+
+
+def _is_done(answer: Answer) -> bool:
+    """Whether TikTok says that it ended the grant."""
+    if answer.status != HTTP_OK or answer.body is None:
+        return False
+    said = oauth_said(answer.body)
+    error = said.get("error")
+    return not answer.body or error == "ok" or ("log_id" in said and not error)
 
 
 def _text(value: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Callable
 
 import pytest
 
@@ -162,6 +163,66 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_token(
     assert len({seen.body for seen in server.seen}) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (500, {"code": "x"}, TikTokUnavailableError),
+        # not marked as TikTok's
+        *((400, {"code": code}, TikTokUnavailableError) for code in ("x", "invalid_grant")),
+        (403, {"code": "access_denied"}, TikTokUnavailableError),
+        (400, {"code": "x", "log_id": "L"}, FatalError),
+        (200, {"code": "internal_error", "message": "m", "log_id": "L"}, TikTokUnavailableError),
+        (200, {"code": "timeout"}, TikTokUnavailableError),
+        (200, {"code": "rate_limit_exceeded", "log_id": "L"}, RateLimitedError),
+        (401, {"code": "invalid_client", "log_id": "L"}, ConfigurationError),
+        (200, {"code": ["x"], "log_id": {"a": "b"}}, TikTokUnavailableError),
+        (200, ["x"], TikTokUnavailableError),
+        (200, 7, TikTokUnavailableError),
+        (200, None, TikTokUnavailableError),
+        (200, {}, TikTokUnavailableError),
+        (200, "x\x00", TikTokUnavailableError),
+    ],
+)
+@pytest.mark.parametrize("call", ["refresh", "check_app", "revoke"])
+def test_an_error_in_another_form_than_documented_is_read_too(
+    server: ScriptedServer,
+    oauth: OAuthClient,
+    call: str,
+    status: int,
+    body: object,
+    error: type[SyncError],
+) -> None:
+    server.replies = [Reply(status, json.dumps({"error": body}).encode())]
+    calls: dict[str, Callable[[], object]] = {
+        "refresh": lambda: oauth.refresh(OLD),
+        "check_app": oauth.check_app,
+        "revoke": lambda: oauth.revoke("act.n"),
+    }
+    with pytest.raises(error) as caught:
+        calls[call]()
+    assert caught.value.log_id == (
+        "L" if isinstance(body, dict) and body.get("log_id") == "L" else None
+    )
+    assert "\x00" not in str(caught.value.detail)
+
+
+def test_a_refresh_that_says_ok_and_holds_no_tokens_is_asked_for_again(
+    server: ScriptedServer, oauth: OAuthClient
+) -> None:
+    server.replies = [Reply(200, {"data": {}, "error": {"code": "ok", "log_id": "L"}})]
+    with pytest.raises(TikTokUnavailableError):
+        oauth.refresh(OLD)
+    with pytest.raises(TikTokUnavailableError):
+        oauth.check_app()
+
+
+def test_the_check_of_the_app_takes_a_refused_kind_of_grant_in_another_form(
+    server: ScriptedServer, oauth: OAuthClient
+) -> None:
+    server.replies = [Reply(400, {"error": {"code": "unauthorized_client", "log_id": "L"}})]
+    oauth.check_app()
+
+
 def test_the_check_of_the_app_touches_no_store(server: ScriptedServer, oauth: OAuthClient) -> None:
     server.replies = [Reply(200, {"access_token": "clt.x", "expires_in": 7200})]
     oauth.check_app()
@@ -192,10 +253,19 @@ def test_a_wait_of_a_day_is_not_passed_on(
         assert caught.value.retry_after_s == MAX_RETRY_AFTER_S
 
 
+@pytest.mark.parametrize(
+    "done",
+    [
+        {},
+        {"log_id": "L"},
+        {"error": "", "error_description": "", "log_id": "L"},
+        {"data": {}, "error": {"code": "ok", "message": "", "log_id": "L"}},
+    ],
+)
 def test_a_revocation_sends_the_secret_in_the_body_only(
-    server: ScriptedServer, oauth: OAuthClient
+    server: ScriptedServer, oauth: OAuthClient, done: dict[str, object]
 ) -> None:
-    server.replies = [Reply(200, {})]
+    server.replies = [Reply(200, done)]
     oauth.revoke("act.n")
     assert server.seen[0].path == "/v2/oauth/revoke/"
     assert server.seen[0].body == b"client_key=key&client_secret=s3cret&token=act.n"
@@ -213,6 +283,11 @@ def test_a_revocation_sends_the_secret_in_the_body_only(
         (Reply(429, {}), RateLimitedError),
         (Reply(403, b"<h1>Access Denied</h1>"), TikTokUnavailableError),
         (Reply(403, {"message": "Forbidden"}), TikTokUnavailableError),
+        *(
+            (Reply(200, body), TikTokUnavailableError)
+            for body in ({"message": "Forbidden"}, {"code": "forbidden"}, {"error": None})
+        ),
+        (Reply(200, {"code": "forbidden", "log_id": "L"}), FatalError),
     ],
 )
 def test_a_revocation_is_done_only_where_tiktok_says_so(
