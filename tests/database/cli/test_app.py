@@ -12,6 +12,7 @@ from cryptography.fernet import Fernet
 from include.tiktok_sync.store_db.schema import SCHEMA_REVISION
 from tests.database.bench import Bench, row, rows, today
 from tests.database.commands import Done, Run, run_command
+from tests.database.faults import Refuse
 
 ROOT = Path(__file__).resolve().parents[3]
 UNREACHABLE = "postgresql://someone:hunter2@127.0.0.1:1/db"
@@ -191,6 +192,19 @@ def test_a_database_without_or_with_a_newer_schema_is_refused(
     bench.conn.execute("UPDATE alembic_version SET version_num = '9999'")
     for args in (("sync-store", "S001"), ("stores", "import", "-")):
         _one_line(cli(*args), 2, "newer than this code")
+
+
+@pytest.mark.parametrize("command", [("sync-store", "S004"), ("tokens", "recheck")])
+def test_trouble_of_tiktoks_gateway_at_the_token_endpoint_is_no_traceback(
+    cli: Run, bench: Bench, command: tuple[str, ...]
+) -> None:
+    bench.import_stores("S004")
+    if command[0] == "tokens":
+        bench.conn.execute("UPDATE store_tokens SET status = 'needs_consent'")
+    bench.sandbox.faults.plan = Refuse("oauth_token", 503, "internal_error")
+    done = cli(*command)
+    assert (done.returncode, "TikTok had trouble of its own" in done.stderr) == (1, True), done
+    assert "Traceback" not in done.stderr
 
 
 def test_a_wrong_client_secret_and_a_skipped_store_end_with_their_own_status(
