@@ -245,9 +245,8 @@ def _is_done(answer: Answer) -> bool:
     """Whether TikTok says that it ended the grant."""
     if answer.status != HTTP_OK or answer.body is None:
         return False
-    said = oauth_said(answer.body)
-    error = said.get("error")
-    return not answer.body or error == "ok" or ("log_id" in said and not error)
+    error = oauth_said(answer.body).get("error")
+    return not answer.body or error == "ok" or ("log_id" in answer.body and not error)
 
 
 def _text(value: Any) -> str | None:

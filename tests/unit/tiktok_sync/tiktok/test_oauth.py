@@ -288,6 +288,10 @@ def test_a_revocation_sends_the_secret_in_the_body_only(
             for body in ({"message": "Forbidden"}, {"code": "forbidden"}, {"error": None})
         ),
         (Reply(200, {"code": "forbidden", "log_id": "L"}), FatalError),
+        (
+            Reply(200, {"error": {"code": None, "message": "m", "log_id": "L"}}),
+            TikTokUnavailableError,
+        ),
     ],
 )
 def test_a_revocation_is_done_only_where_tiktok_says_so(
