@@ -80,7 +80,8 @@ class BearerAuth(AuthBase):
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         """Sign the request."""
-        r.headers["Authorization"] = f"Bearer {self._token}"
+        # A header's text is sent as latin-1: these are the bytes of UTF-8, which every token has.
+        r.headers["Authorization"] = f"Bearer {self._token}".encode().decode("latin-1")
         return r
 
 

@@ -153,6 +153,16 @@ def test_a_netrc_does_not_replace_the_token(
     assert server.seen[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
+@pytest.mark.parametrize("token", ["act.\u00fc\u2028", "act.\u4e2d"])
+def test_a_token_that_is_no_header_text_is_sent_for_tiktok_to_refuse(
+    server: ScriptedServer, http: HttpTransport, token: str
+) -> None:
+    server.replies = [Reply(401, {})]
+    assert http.send("GET", "/", token=token).status == 401
+    sent = server.seen[0].headers["Authorization"]
+    assert sent.encode("latin-1") == f"Bearer {token}".encode()
+
+
 def test_nothing_that_is_printed_shows_a_token(server: ScriptedServer, http: HttpTransport) -> None:
     server.replies = [Reply(200, {"access_token": TOKEN})]
     answer = http.send("GET", "/", token=TOKEN)
