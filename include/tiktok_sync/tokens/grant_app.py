@@ -2,7 +2,8 @@
 
 A refresh token works only with the client key that it was given to; with the key of another app
 TikTok answers ``invalid_grant``, as if the store's manager had withdrawn. So every grant keeps a
-fingerprint of its app's key, and is never refreshed with another.
+fingerprint of its app's key, and is never refreshed with another. Of a grant whose app is not known
+(NULL) the other grants tell how far a refusal can be believed.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ class AppUse:
     unknown: int
     of_others: Sequence[str]
 
+    @property
+    def of_this(self) -> int:
+        """How many the configured app gave."""
+        return self.grants - self.unknown - len(self.of_others)
+
 
 def app_use(
     conn: Connection, app: str, codes: Sequence[str] | None = None, *, dead: bool = False
@@ -62,7 +68,7 @@ def app_use(
 def check_app_of_grants(
     conn: Connection, app: str, codes: Sequence[str], *, dead: bool = False
 ) -> AppUse:
-    """Refuse to begin a run whose stores all belong to another app.
+    """Refuse to begin a run whose stores belong to another app, as far as it is known.
 
     Args:
         conn: See :func:`app_use`.
@@ -74,12 +80,45 @@ def check_app_of_grants(
         The use; stores of another app among others are the caller's to name.
 
     Raises:
-        OtherAppError: There are such grants, and another app gave every one of them.
+        OtherAppError: There are such grants, and another app gave every one of them; or, of living
+            grants, half or more, and of none is it known that the configured app gave it.
     """
     use = app_use(conn, app, codes, dead=dead)
-    if use.of_others and len(use.of_others) == use.grants:
+    others = len(use.of_others)
+    if others and (
+        others == use.grants or (not dead and not use.of_this and others >= use.unknown)
+    ):
         raise OtherAppError(other_app_message(use))
     return use
+
+
+def refusal_error(
+    conn: Connection, app: str, store_code: str, given_by: str | None
+) -> OtherAppError | None:
+    """Why a refused grant is not believed to be dead, if its app is to blame.
+
+    A grant whose app is not known and that is refused, while another app gave most of those that
+    are known, is most likely that app's too: TikTok's answer would be the same.
+
+    Args:
+        conn: See :func:`app_use`.
+        app: Fingerprint of the app with which TikTok was asked.
+        store_code: Whose grant.
+        given_by: Fingerprint of the app that gave it; ``None`` = not known.
+    """
+    if given_by is not None:
+        return None if given_by == app else other_app_error(store_code)
+    use = app_use(conn, app)
+    others = len(use.of_others)
+    if others <= use.of_this:
+        return None
+    message = (
+        f"TikTok refused the grant of store {store_code} (invalid_grant). Which TikTok app gave it"
+        f" is not known, but of {others + use.of_this} stores whose app is known, {others} belong"
+        " to another app than the one that is configured, so the refusal is not believed and the"
+        f" store was not marked. {NEXT_STEP}"
+    )
+    return OtherAppError(message)
 
 
 def other_app_message(use: AppUse, *, next_step: bool = True) -> str:

@@ -24,6 +24,7 @@ from include.tiktok_sync.errors import (
     TikTokUnavailableError,
 )
 from include.tiktok_sync.store_db.audit import TIKTOK, record_grant_move
+from include.tiktok_sync.tiktok.grant_app import other_app_error, refusal_error
 from include.tiktok_sync.tiktok.oauth import OAuthClient, TokenGrant, answer_lost
 from include.tiktok_sync.tokens.grant_app import other_app_error
 from include.tiktok_sync.tokens.refusals import believe, lock_verdicts
@@ -257,8 +258,14 @@ class TokenSource:
         Raises:
             NeedsConsentError: It is, and is believed.
             RefusalsDoubtedError: It is, and is not believed.
+            OtherAppError: Another app gave the grant, or most grants: it is no evidence.
         """
         conn, before = self._store.conn, claim.tokens.status
+        own, given_by = self._oauth.app_fingerprint, claim.tokens.app_fingerprint
+        others = refusal_error(conn, own, self._store_code, given_by)
+        if others is not None:
+            self._store.release(claim, answered=not error.explained)
+            raise others
         explained = _explained(error, claim, self._now())
         if before == "needs_consent":  # as known before: it is no evidence of anything new
             self._store.release(claim, answered=True)

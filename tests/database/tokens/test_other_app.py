@@ -78,6 +78,24 @@ def test_a_run_says_so_once_before_any_store_is_tried(
     assert other_app.admin("GET", "/stats")["refresh_calls"] == 0
 
 
+def test_a_run_is_refused_too_if_the_app_of_a_few_stores_is_not_known(
+    bench: Bench,
+    command_env: dict[str, str],
+    other_app: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import_with(command_env, bench, "S001", "S002")
+    bench.import_stores("S003")
+    prepare(bench, other_app, monkeypatch)
+    with pytest.raises(OtherAppError, match=r"2 of 3 stores \(S001, S002\) were given to another"):
+        sync_tasks.list_stores(task_context(xcom_push=lambda *_: None), None)
+    # Of most it is not known: they are tried, as those that the new app gave are to be found.
+    bench.import_stores("S005", "S006")
+    with capture_logs():
+        assert len(sync_tasks.list_stores(task_context(), None)) == 5
+    assert other_app.admin("GET", "/stats")["refresh_calls"] == 0
+
+
 def prepare(bench: Bench, server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bench's tasks with the credentials of another app."""
     set_airflow_env(bench, monkeypatch)

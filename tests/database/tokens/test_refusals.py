@@ -22,6 +22,7 @@ from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.store_run import run_store
 from include.tiktok_sync.sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import SyncLog
+from include.tiktok_sync.tiktok.grant_app import fingerprint_of
 from include.tiktok_sync.tokens.refusals import BELIEVED, DOUBTED, FEWEST, settle
 from tests.database.bench import Bench, today, together
 from tests.database.commands import run_command
@@ -249,6 +250,61 @@ def test_a_healthy_store_is_still_refreshed_while_others_are_doubted(expired: Be
     assert {found[code] for code in ALL[12:]} == {"success"}
     assert end(expired).details["success"] == 8
     assert marked(expired) == set()
+
+
+def test_few_stores_whose_app_is_not_known_are_not_lost_among_those_of_another(
+    expired: Bench, other_app: SandboxServer
+) -> None:
+    expired.conn.execute(
+        "UPDATE store_tokens SET app_fingerprint = %s WHERE store_code <= 'S016'",
+        [fingerprint_of(expired.sandbox.client_key)],
+    )
+    expired.conn.execute(  # an answer that was lost explains nothing to the wrong app either
+        "UPDATE store_tokens SET refresh_started_at = '2026-03-01T02:03:04Z'"
+        " WHERE store_code = 'S020'"
+    )
+    found = refresh(expired, ALL, app=other(other_app))
+    assert Counter(found.values()) == {"other_app": 20}
+    assert other_app.admin("GET", "/stats")["endpoints"]["oauth_token"]["calls"] == 4
+    (message,) = {
+        line["message"]
+        for line in expired.rows("SELECT message FROM sync_logs WHERE store_code = 'S017'")
+    }
+    assert "of 16 stores whose app is known, 16 belong to another app" in message
+    assert end(expired).details["failed"] == 20
+    assert marked(expired) == set()
+    lost = expired.row("SELECT refresh_started_at FROM store_tokens WHERE store_code = 'S020'")
+    assert lost["refresh_started_at"].year == 2026
+    assert lost["refresh_started_at"].month == 3
+    assert Counter(refresh(expired, ALL, run="again").values()) == {"success": 20}
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_the_key_may_be_swapped_within_a_run(
+    expired: Bench, other_app: SandboxServer, moved: int
+) -> None:
+    expired.conn.execute(  # those that their managers have connected to the new app
+        "UPDATE store_tokens SET app_fingerprint = %s, access_expires_at = '2100-01-01'"
+        " WHERE store_code <= %s",
+        [fingerprint_of(other_app.client_key), ALL[moved - 1] if moved else ""],
+    )
+    refresh(expired, ALL[moved:12])
+    found = refresh(expired, ALL[12:], app=other(other_app))
+    assert Counter(found.values()) == {"other_app": 8}
+    end(expired)
+    assert marked(expired) == set()
+
+
+def test_a_withdrawal_is_believed_while_a_few_stores_are_left_with_another_app(
+    expired: Bench,
+) -> None:
+    expired.conn.execute(
+        "UPDATE store_tokens SET app_fingerprint = 'another app' WHERE store_code <= 'S003'"
+    )
+    revoke(expired, ["S020"])
+    refresh(expired, ALL)
+    end(expired)
+    assert marked(expired) == {"S020"}
 
 
 @pytest.mark.usefixtures("airflow_env")
