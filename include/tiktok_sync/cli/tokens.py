@@ -129,6 +129,10 @@ def recheck_(
     named with the reason, and so is one that cannot be asked for: its consent has ended, it was
     never connected, it has left, or another TikTok app gave its grant.
 
+    Stores that you name are also asked for, marked or not, if another app is recorded for their
+    grant, as an import does while another app's key is set: if TikTok renews it, the configured
+    app is recorded; if not, nothing changes.
+
     Ends with 0 when no named store is left to be connected again, with 1 when one is.
     """
     with errors_for_people():
@@ -138,7 +142,8 @@ def recheck_(
         with store_database(settings) as conn, tiktok.transport() as http:
             wanted = codes or marked_stores(conn)
             require_known(conn, wanted)
-            check_app_of_grants(conn, tiktok.fingerprint, wanted, dead=True)
+            if not codes:
+                check_app_of_grants(conn, tiktok.fingerprint, wanted, dead=True)
             if not wanted:
                 typer.echo("[]" if as_json else "No store is marked needs_consent.")
                 return
@@ -152,7 +157,7 @@ def recheck_(
                     oauth=tiktok.oauth(http),
                     actor=actor_of(as_name),
                 )
-                return recheck(code, source, conn, utc_now())
+                return recheck(code, source, conn, utc_now(), any_app=bool(codes))
 
             for_each_store(conn, wanted, work, as_json=as_json)
 

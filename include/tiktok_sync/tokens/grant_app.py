@@ -146,5 +146,6 @@ NEXT_STEP = (
     "Set the client key and secret of the app that the stores'"
     " managers connected: login and password of the Airflow connection tiktok_default, or"
     " TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET. To move a store to the new app on purpose, have"
-    " its manager connect it again (stores link)."
+    " its manager connect it again (stores link). Where the record is wrong, because the store was"
+    " imported while another app's key was set: tokens recheck CODE."
 )

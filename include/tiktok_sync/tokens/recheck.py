@@ -23,14 +23,20 @@ def marked_stores(conn: Connection) -> list[str]:
     return [row[0] for row in conn.execute(_MARKED).fetchall()]
 
 
-def recheck(code: str, source: TokenSource, conn: Connection, now: datetime) -> str:
+def recheck(
+    code: str, source: TokenSource, conn: Connection, now: datetime, *, any_app: bool = False
+) -> str:
     """Refresh a marked grant once; if TikTok renews it, the store is back in the syncs.
+
+    ``any_app`` is for stores that somebody named: what an import recorded of the app is a claim,
+    and TikTok's answer proves it or not.
 
     Args:
         code: Which store.
         source: Its tokens.
         conn: Autocommit connection.
         now: The time.
+        any_app: Also if the grant, dead or not, is recorded as another app's.
 
     Returns:
         A message for people that says what was done.
@@ -44,7 +50,8 @@ def recheck(code: str, source: TokenSource, conn: Connection, now: datetime) -> 
         message = f"the store has left; to take it back in: stores resume {code}"
         raise DataError(message)
     tokens = TokenStore(conn).read(code)
-    if tokens.status != "needs_consent":
+    corrected = any_app and source.is_of_another_app(tokens)
+    if tokens.status != "needs_consent" and not corrected:
         return f"its grant is not marked as dead ({tokens.status}); TikTok was not asked"
     ends_at = tokens.refresh_expires_at
     if ends_at is not None and ends_at <= now:
@@ -54,8 +61,10 @@ def recheck(code: str, source: TokenSource, conn: Connection, now: datetime) -> 
         )
         raise NeedsConsentError(message)
     try:
-        renewed = source.ask_again()
+        renewed = source.ask_again(any_app=any_app)
     except NeedsConsentError as error:
         message = f"still refused. {error.message}"
         raise NeedsConsentError(message, detail=error.detail, log_id=error.log_id) from error
+    if corrected and tokens.status != "needs_consent":
+        return f"its grant is the configured app's, as is recorded now ({renewed.status})"
     return f"taken back, its grant lives ({renewed.status})"

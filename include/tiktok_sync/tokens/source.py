@@ -137,14 +137,28 @@ class TokenSource:
         tokens = self._refresh(is_stale=lambda found: self._decrypt_access(found) == rejected)
         return self._decrypt_access(tokens)
 
-    def ask_again(self) -> StoredTokens:
+    def ask_again(self, *, any_app: bool = False) -> StoredTokens:
         """Refresh a grant that is marked as dead, to see whether it is.
+
+        Args:
+            any_app: Also one that is recorded as another app's: an import may have been wrong. A
+                refusal by the wrong app costs it nothing.
 
         Raises:
             NeedsConsentError: TikTok refuses it; the mark stays.
             SyncError: See :meth:`access_token`.
         """
-        return self._refresh(is_stale=lambda found: found.status == "needs_consent", dead=True)
+        return self._refresh(
+            is_stale=lambda found: (
+                found.status == "needs_consent" or (any_app and self.is_of_another_app(found))
+            ),
+            dead=True,
+            any_app=any_app,
+        )
+
+    def is_of_another_app(self, tokens: StoredTokens) -> bool:
+        """Whether the grant is recorded as given to another app than the configured one."""
+        return tokens.app_fingerprint not in {None, self._oauth.app_fingerprint}
 
     def require_own_app(self, tokens: StoredTokens | None = None) -> None:
         """Refuse to speak to TikTok for a grant with the key of another app.
@@ -154,7 +168,7 @@ class TokenSource:
             NeedsConsentError: The store was never connected.
         """
         found = tokens or self._store.read(self._store_code)
-        if found.app_fingerprint not in {None, self._oauth.app_fingerprint}:
+        if self.is_of_another_app(found):
             raise other_app_error(self._store_code)
 
     def _valid(self, margin: timedelta = EXPIRY_MARGIN) -> StoredTokens:
@@ -172,7 +186,9 @@ class TokenSource:
     def _expiring(self, tokens: StoredTokens, margin: timedelta) -> bool:
         return tokens.access_expires_at is None or tokens.access_expires_at <= self._now() + margin
 
-    def _refresh(self, *, is_stale: IsStale, dead: bool = False) -> StoredTokens:
+    def _refresh(
+        self, *, is_stale: IsStale, dead: bool = False, any_app: bool = False
+    ) -> StoredTokens:
         """Claim, refresh, store; or wait for the process that has the claim.
 
         A refresh whose answer was never stored (the process was killed, the answer was lost)
@@ -181,6 +197,7 @@ class TokenSource:
         Args:
             is_stale: Whether a row still needs a refresh.
             dead: Also of a grant that is marked as dead.
+            any_app: Also of one that is recorded as another app's.
         """
         life = self._oauth.longest_refresh + CLAIM_MARGIN
         give_up_at = time.monotonic() + (life + CLAIM_MARGIN).total_seconds()
@@ -193,7 +210,8 @@ class TokenSource:
             if not is_stale(found):
                 self._tokens = found
                 return found
-            self.require_own_app(found)
+            if not any_app:
+                self.require_own_app(found)
             claim = self._store.claim(found, uuid4(), life)
             if claim is not None:
                 renewed = self._ask(claim)

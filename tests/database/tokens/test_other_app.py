@@ -17,7 +17,7 @@ from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from tests.database.bench import Bench, today
 from tests.database.commands import run_command
 from tests.database.task_bodies import connections, set_airflow_env, task_context
-from tests.database.token_pairs import EXPIRED, FRESH, grant_of, stored_pair
+from tests.database.token_pairs import EXPIRED, FRESH, grant_of, newest_pair, stored_pair
 from tests.sandbox_server import SandboxServer
 from tiktok_airflow.tasks import sync as sync_tasks
 
@@ -132,10 +132,65 @@ def test_an_import_without_the_apps_key_leaves_the_app_open(
     bench: Bench, command_env: dict[str, str]
 ) -> None:
     import_with(command_env, bench, FRESH)
-    assert bench.row("SELECT app_fingerprint IS NOT NULL AS known FROM store_tokens")["known"]
     without = {name: text for name, text in command_env.items() if "CLIENT" not in name}
-    import_with(without, bench, FRESH)
-    assert not bench.row("SELECT app_fingerprint IS NOT NULL AS known FROM store_tokens")["known"]
+    import_with(without, bench, EXPIRED)
+    assert app_of(bench, FRESH) == fingerprint_of(bench.sandbox.client_key)
+    assert app_of(bench, EXPIRED) is None
+
+
+def app_of(bench: Bench, code: str) -> str | None:
+    """Which app is recorded for a store's grant."""
+    query = "SELECT app_fingerprint FROM store_tokens WHERE store_code = %s"
+    found: str | None = bench.row(query, code)["app_fingerprint"]
+    return found
+
+
+def test_what_an_import_recorded_with_the_wrong_key_can_be_put_right(
+    bench: Bench, command_env: dict[str, str], other_env: dict[str, str], other_app: SandboxServer
+) -> None:
+    wrong = fingerprint_of(other_app.client_key)
+    import_with(other_env, bench, FRESH, EXPIRED)
+    assert app_of(bench, FRESH) == app_of(bench, EXPIRED) == wrong
+    bench.conn.execute(
+        "UPDATE store_tokens SET status = 'needs_consent', status_reason = 'x'"
+        " WHERE store_code = %s",
+        [FRESH],
+    )
+    done = run_command(command_env, "sync-store", EXPIRED)
+    assert (done.returncode, "tokens recheck CODE" in done.stderr) == (2, True)
+    # Nobody named a store: the record counts.
+    assert run_command(command_env, "tokens", "recheck").returncode == 2
+    assert bench.stats()["refresh_calls"] == 0
+
+    done = run_command(command_env, "tokens", "recheck", FRESH, EXPIRED)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"{FRESH}: taken back, its grant lives (active)",
+        f"{EXPIRED}: its grant is the configured app's, as is recorded now (active)",
+    ]
+    right = fingerprint_of(bench.sandbox.client_key)
+    assert app_of(bench, FRESH) == app_of(bench, EXPIRED) == right
+    assert stored_pair(bench, EXPIRED) == newest_pair(bench, EXPIRED)
+    done = run_command(command_env, "sync-store", EXPIRED)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_named_recheck_with_the_wrong_key_changes_nothing(
+    bench: Bench, command_env: dict[str, str], other_env: dict[str, str], other_app: SandboxServer
+) -> None:
+    import_with(command_env, bench, FRESH, EXPIRED)
+    bench.conn.execute(
+        "UPDATE store_tokens SET status = 'needs_consent', status_reason = 'x'"
+        " WHERE store_code = %s",
+        [FRESH],
+    )
+    rows = bench.rows("SELECT * FROM store_tokens ORDER BY store_code")
+    done = run_command(other_env, "tokens", "recheck", FRESH, EXPIRED)
+    assert done.returncode == 1
+    assert done.stderr.count("another TikTok app") == 2
+    assert other_app.admin("GET", "/stats")["refresh_calls"] == 2
+    assert bench.rows("SELECT * FROM store_tokens ORDER BY store_code") == rows
+    assert run_command(command_env, "tokens", "recheck", FRESH).returncode == 0
 
 
 def test_another_app_cannot_revoke_and_does_not_say_so(
