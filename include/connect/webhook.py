@@ -34,6 +34,7 @@ TOLERANCE = timedelta(hours=73)
 once however often it comes, so a long tolerance gives a replay nothing."""
 
 _AHEAD = timedelta(minutes=5)
+"""How far TikTok's clocks may be ahead: of ours, and one of the other."""
 
 REASONS = {
     1: "the manager disconnected the app in TikTok's settings",
@@ -47,11 +48,22 @@ REASONS = {
 
 @dataclass(frozen=True)
 class WebhookEvent:
-    """One event of TikTok."""
+    """One event of TikTok.
+
+    Attributes:
+        client_key: Of which app.
+        event: Its name.
+        open_id: Of which account.
+        told_at: Its date, as it came.
+        happened_at: What is believed of it: not after it was signed.
+        reason: One of ``REASONS``; ``None`` = none given.
+        content: As it came.
+    """
 
     client_key: str
     event: str
     open_id: str
+    told_at: datetime
     happened_at: datetime
     reason: int | None
     content: str
@@ -59,7 +71,7 @@ class WebhookEvent:
     @property
     def key(self) -> bytes:
         """The same for the same event, however often it is sent."""
-        parts = [self.client_key, self.event, self.open_id, self.happened_at.isoformat()]
+        parts = [self.client_key, self.event, self.open_id, self.told_at.isoformat()]
         return hashlib.sha256(json.dumps([*parts, self.content]).encode()).digest()
 
     @property
@@ -91,11 +103,14 @@ def webhook_routes(context: ConnectContext) -> APIRouter:
     @router.post(WEBHOOK_PATH)
     async def receive(request: Request) -> Response:
         body = await request.body()
-        if not is_signed(request.headers.get("TikTok-Signature", ""), body, secret, utc_now()):
+        signed_at = when_signed(
+            request.headers.get("TikTok-Signature", ""), body, secret, utc_now()
+        )
+        if signed_at is None:
             log.warning("webhook.refused", reason="signature")
             return JSONResponse({"error": "signature"}, HTTPStatus.UNAUTHORIZED)
         try:
-            event = parse_event(body)
+            event = parse_event(body, signed_at)
         except DataError as error:
             log.warning("webhook.refused", reason=str(error))
             return JSONResponse({"error": str(error)}, HTTPStatus.BAD_REQUEST)
@@ -108,8 +123,8 @@ def webhook_routes(context: ConnectContext) -> APIRouter:
     return router
 
 
-def is_signed(header: str, body: bytes, secret: str, now: datetime) -> bool:
-    """Whether TikTok signed these very bytes, not too long ago.
+def when_signed(header: str, body: bytes, secret: str, now: datetime) -> datetime | None:
+    """When TikTok signed these very bytes; ``None`` = it did not, or too long ago.
 
     Args:
         header: ``t=<epoch seconds>,s=<hex HMAC-SHA256 of "t.body" with the app's secret>``.
@@ -120,16 +135,21 @@ def is_signed(header: str, body: bytes, secret: str, now: datetime) -> bool:
     parts = dict(part.strip().partition("=")[::2] for part in header.split(","))
     timestamp, signature = parts.get("t", ""), parts.get("s", "")
     if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):  # noqa: PLR2004 - digits of a time
-        return False
+        return None
     digest = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256)
     if not hmac.compare_digest(digest.hexdigest().encode(), signature.encode()):
-        return False
-    age = now - datetime.fromtimestamp(int(timestamp), timezone.utc)
-    return -_AHEAD <= age <= TOLERANCE
+        return None
+    signed_at = datetime.fromtimestamp(int(timestamp), timezone.utc)
+    return signed_at if -_AHEAD <= now - signed_at <= TOLERANCE else None
 
 
-def parse_event(body: bytes) -> WebhookEvent:
+def parse_event(body: bytes, signed_at: datetime) -> WebhookEvent:
     """Read an event.
+
+    Args:
+        body: As it came.
+        signed_at: When TikTok signed it; an event that is dated later happened by then. Believed as
+            it is, it would end any grant that is given before that date.
 
     Raises:
         DataError: It is none; the message says what is wrong.
@@ -137,11 +157,13 @@ def parse_event(body: bytes) -> WebhookEvent:
     try:
         told = json.loads(body)
         content = told.get("content") or ""
+        told_at = datetime.fromtimestamp(int(told["create_time"]), timezone.utc)
         return WebhookEvent(
             client_key=_text(told, "client_key"),
             event=_text(told, "event"),
             open_id=_text(told, "user_openid"),
-            happened_at=datetime.fromtimestamp(int(told["create_time"]), timezone.utc),
+            told_at=told_at,
+            happened_at=told_at if told_at <= signed_at + _AHEAD else signed_at,
             reason=_reason(content),
             content=str(content),
         )

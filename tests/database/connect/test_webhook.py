@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import psycopg
@@ -210,7 +211,28 @@ def test_a_late_notice_does_not_end_the_consent_given_after_it(app: ConnectServe
     assert effects(app) == [("older_than_grant", 1)] * 2
 
 
-def event(app: ConnectServer, code: str, **changes: Any) -> str:
+def test_an_event_dated_in_the_future_happened_when_it_was_signed(app: ConnectServer) -> None:
+    bench = app.bench
+    bench.import_stores("S001")
+    bench.conn.execute("UPDATE store_tokens SET connected_at = now() - interval '1 hour'")
+    now = int(time.time())
+    tomorrow = {"create_time": now + 86_400}
+    assert event(app, "S001", signed_at=now - 60, **tomorrow) == "needs_consent"
+    happened = bench.row("SELECT happened_at FROM webhook_events")["happened_at"]
+    assert int(happened.timestamp()) == now - 60
+    reason = grants(app)[0]["status_reason"]
+    assert f"on {datetime.fromtimestamp(now - 60, timezone.utc):%Y-%m-%d %H:%M} UTC" in reason
+    # The store is connected again: neither its repetition nor another from before ends that.
+    bench.conn.execute(
+        "UPDATE store_tokens SET status = 'active', status_reason = NULL, connected_at = now()"
+    )
+    assert event(app, "S001", **tomorrow) == "repeated"
+    other = {"create_time": now + 86_401}
+    assert event(app, "S001", signed_at=now - 30, **other) == "older_than_grant"
+    assert grants(app)[0]["status"] == "active"
+
+
+def event(app: ConnectServer, code: str, *, signed_at: int | None = None, **changes: Any) -> str:
     """An event about a store's account that leaves the sandbox's grant alone; its effect."""
     body = json.dumps(
         {
@@ -222,7 +244,7 @@ def event(app: ConnectServer, code: str, **changes: Any) -> str:
             **changes,
         }
     ).encode()
-    header = signature(app.settings.client_secret, body, int(time.time()))
+    header = signature(app.settings.client_secret, body, signed_at or int(time.time()))
     answer = requests.post(
         app.url + WEBHOOK_PATH, data=body, headers={"TikTok-Signature": header}, timeout=30
     )
