@@ -17,7 +17,11 @@ folder=$(dirname "$0")/..
 example=$folder/.env.example
 file=${1:-$folder/.env}
 # A link to a file elsewhere stays a link.
-[ ! -L "$file" ] || file=$(readlink -f "$file")
+if [ -L "$file" ]; then
+  target=$(readlink -f "$file") || fail "$file is a link into a folder that does not exist"
+  file=$target
+fi
+[ -d "$(dirname "$file")" ] || fail "there is no folder $(dirname "$file") for $file"
 [ -r "$example" ] || fail "$example is missing"
 if [ -e "$file" ]; then
   [ -f "$file" ] || fail "$file is not a file"
@@ -72,34 +76,80 @@ fi
 cp -p "$file" "$new"
 chmod go-rwx "$new"
 : >"$new"
+
+# Editors on Windows begin a file with a mark that Compose passes over.
+mark=$(printf '\357\273\277')
+
+# For each line: the name that it sets, and "value" or "empty"; "- -" where it sets none, or stands
+# inside of a value of several lines. As Compose reads it: blanks, `export` and a colon are allowed.
+assignments=$(
+  LC_ALL=C sed "1s/^$mark//" "$file" | LC_ALL=C awk '
+    function closed(text) {
+      if (quote == "\"") gsub(/\\./, "", text)
+      return index(text, quote) > 0
+    }
+    {
+      sub(/[ \t\r]+$/, "")
+      if (quote != "") {
+        if (closed($0)) quote = ""
+        print "- -"
+        next
+      }
+      sub(/^[ \t]*(export[ \t]+)?/, "")
+      if ($0 !~ /^[A-Za-z_][A-Za-z0-9_]*[ \t]*[=:]/) {
+        print "- -"
+        next
+      }
+      name = value = $0
+      sub(/[ \t]*[=:].*/, "", name)
+      sub(/^[A-Za-z0-9_]+[ \t]*[=:]/, "", value)
+      empty = value ~ /^[ \t]*(""|\047\047)?([ \t]+#.*)?$/
+      print name, (empty ? "empty" : "value")
+      sub(/^[ \t]+/, "", value)
+      quote = substr(value, 1, 1)
+      if ((quote != "\"" && quote != "\047") || closed(substr(value, 2))) quote = ""
+      else opened = NR
+    }
+    END {
+      if (quote != "") {
+        print opened
+        exit 3
+      }
+    }'
+) || fail "in $file the quotation mark of line $(printf '%s\n' "$assignments" | tail -n 1) is never closed"
+
+# Whether a line $2 (a pattern) of the name $1 is there; of two, Compose takes the later.
+assigns() {
+  printf '%s\n' "$assignments" | grep -qx "$1 $2"
+}
+
 added=
 # Empty secrets first, where they stand. ANALYST_DB_PASSWORD and MONITOR_DB_PASSWORD may be empty on
 # purpose: nobody logs in with these roles then.
 while IFS= read -r line || [ -n "$line" ]; do
-  plain=$(printf '%s\n' "$line" | sed -e 's/[[:space:]]*$//' -e "s/=\(\"\"\|''\)\$/=/")
+  line=${line#"$mark"}
+  read -r name state <&3
   filled=$line
-  case $plain in
-    ANALYST_DB_PASSWORD= | MONITOR_DB_PASSWORD=) ;;
-    [A-Z]*=)
-      # Only our own: another program may read this file too.
-      if grep -qx "$plain" "$example"; then
-        fill "$plain"
-        if [ -n "$made" ]; then added="$added ${plain%=}"; else filled=$line; fi
+  case $name in
+    - | ANALYST_DB_PASSWORD | MONITOR_DB_PASSWORD) ;;
+    *)
+      # Only our own: another program may read this file too. And only if no other line says more.
+      if [ "$state" = empty ] && grep -qx "$name=" "$example" && ! assigns "$name" value; then
+        fill "$name="
+        if [ -n "$made" ]; then added="$added $name"; else filled=$line; fi
       fi
       ;;
-    *) ;;
   esac
   printf '%s\n' "$filled"
-done <"$file" >"$new"
+done <"$file" >"$new" 3<<END
+$assignments
+END
 
 heading="# Added by deploy/new-env.sh on $(date -u +%Y-%m-%d), as in .env.example."
 while IFS= read -r line; do
   case $line in [A-Z]*=*) ;; *) continue ;; esac
   name=${line%%=*}
-  # As Compose reads it: blanks, `export` and a colon are allowed.
-  if grep -Eq "^[[:space:]]*(export[[:space:]]+)?${name}[[:space:]]*[=:]" "$file"; then
-    continue
-  fi
+  if assigns "$name" ".*"; then continue; fi
   case $name in
     ANALYST_DB_PASSWORD | MONITOR_DB_PASSWORD) filled=$line ;;
     *) fill "$line" ;;

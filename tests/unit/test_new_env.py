@@ -116,6 +116,83 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert "CONNECT_SECRET" in target.read_text(encoding="utf-8")
 
 
+OURS = "TIKTOK_TOKEN_KEYS=ours"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"{OURS}\nTIKTOK_TOKEN_KEYS=\n",
+        f"TIKTOK_TOKEN_KEYS=\n{OURS}\n",
+        f'export {OURS}\nTIKTOK_TOKEN_KEYS: ""\n',
+        f"\ufeff{OURS}\n",
+        f"\ufeff\n{OURS}\n",
+        f'NOTE="\nTIKTOK_TOKEN_KEYS=\n\\" still\n"\n{OURS}\n',
+        f"NOTE='one line' # '\n{OURS}\n",
+        f"{OURS}\nNOTE='\nTIKTOK_TOKEN_KEYS= # example\n'\n",
+        f'{OURS}\nNOTE="\nREDIS_PASSWORD=\n"\n',
+        "TIKTOK_TOKEN_KEYS=#ours\n",
+    ],
+)
+def test_no_second_key_is_made_beside_one_that_is_there(tmp_path: Path, lines: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text(lines, encoding="utf-8")
+
+    done = run(file)
+
+    assert done.returncode == 0, done.stderr
+    found = file.read_text(encoding="utf-8")
+    assert found.startswith(lines.lstrip("\ufeff")), "not a line of it is another"
+    assert "TIKTOK_TOKEN_KEYS" not in done.stderr
+    assert "CONNECT_SECRET" in done.stderr
+    assert "lacks nothing" in run(file).stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TIKTOK_TOKEN_KEYS= # fill in",
+        "export TIKTOK_TOKEN_KEYS=",
+        "\ufeffTIKTOK_TOKEN_KEYS=",
+        "TIKTOK_TOKEN_KEYS = '' # fill in\r",
+    ],
+)
+def test_an_empty_key_is_filled_in_however_it_is_written(tmp_path: Path, line: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"{line}\nNOTE=x\n", encoding="utf-8", newline="")
+
+    done = run(file)
+
+    assert done.returncode == 0, done.stderr
+    found = file.read_text(encoding="utf-8")
+    assert found.count("TIKTOK_TOKEN_KEYS") == 1
+    assert re.match(r"TIKTOK_TOKEN_KEYS=[\w-]{43}=\nNOTE=x\n", found)
+    assert "put the old key in its place" in re.sub(r"\s+", " ", done.stderr)
+
+
+def test_a_quotation_mark_that_is_never_closed_stops_it(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"A=1\nNOTE='it\n{OURS}\n", encoding="utf-8")
+
+    done = run(file)
+
+    assert done.returncode == 2
+    assert "line 2 is never closed" in done.stderr
+    assert file.read_text(encoding="utf-8") == f"A=1\nNOTE='it\n{OURS}\n"
+    assert [entry.name for entry in tmp_path.iterdir()] == [".env"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    link = tmp_path / ".env"
+    link.symlink_to(tmp_path / "gone" / "env")
+
+    for file in (link, tmp_path / "missing" / ".env"):
+        done = run(file)
+        assert done.returncode == 2
+        assert done.stderr.startswith("new-env: ")
+        assert str(file.parent if file != link else file) in done.stderr
+
+
 def test_without_random_bytes_there_is_no_file(tmp_path: Path) -> None:
     folder = tmp_path / "bin"
     folder.mkdir()
