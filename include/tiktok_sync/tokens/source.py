@@ -24,9 +24,8 @@ from include.tiktok_sync.errors import (
     TikTokUnavailableError,
 )
 from include.tiktok_sync.store_db.audit import TIKTOK, record_grant_move
-from include.tiktok_sync.tiktok.grant_app import other_app_error, refusal_error
 from include.tiktok_sync.tiktok.oauth import OAuthClient, TokenGrant, answer_lost
-from include.tiktok_sync.tokens.grant_app import other_app_error
+from include.tiktok_sync.tokens.grant_app import other_app_error, refusal_error
 from include.tiktok_sync.tokens.refusals import believe, lock_verdicts
 from include.tiktok_sync.tokens.store import (
     CLAIM_MARGIN,

@@ -279,7 +279,7 @@ def test_an_event_that_comes_after_the_erasure_keeps_no_account(
     bench = app.bench
     bench.import_stores("S001")
     account = grants(app)[0]["open_id"]
-    first = {"event": name, "create_time": int(time.time()) - 60}
+    first: dict[str, Any] = {"event": name, "create_time": int(time.time()) - 60}
     event(app, "S001", **first)
     disconnect(app, "S001")
     leaving.erase("S001", Lifecycle(bench.conn, "anna"))

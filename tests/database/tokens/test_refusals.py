@@ -22,7 +22,7 @@ from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.store_run import run_store
 from include.tiktok_sync.sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import SyncLog
-from include.tiktok_sync.tiktok.grant_app import fingerprint_of
+from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from include.tiktok_sync.tokens.refusals import BELIEVED, DOUBTED, FEWEST, settle
 from tests.database.bench import Bench, today, together
 from tests.database.commands import run_command
