@@ -125,7 +125,7 @@ def test_tokens_are_neither_taken_nor_shown_again(press: Press, conn: Connection
         "import-stores",
         csv_text="store_code,store_name,region,open_id,access_token,access_expires_at,"
         "refresh_token,refresh_expires_at,scope\n"
-        "N1,Kiel,,o,act.veiled,2030-01-01,rft.veiled,2031-01-01,user.info.basic\n"
+        "N1,Kiel,,o,act.veiled,2030-01-01T00:00Z,rft.veiled,2031-01-01T00:00Z,user.info.basic\n"
         "N2,Bonn,,,,,,,\n",
     )
     assert "it brings tokens, which are not taken here" in answer.text
@@ -140,7 +140,7 @@ def test_tokens_are_neither_taken_nor_shown_again(press: Press, conn: Connection
 @pytest.mark.parametrize(
     "text",
     [
-        "N1,Kiel,,o,act.veiled,2030-01-01,rft.veiled,2031-01-01,user.info.basic\n",
+        "N1,Kiel,,o,act.veiled,2030-01-01T00:00Z,rft.veiled,2031-01-01T00:00Z,user.info.basic\n",
         "store_code,store_name,region\nact.veiled,Kiel,\nN2,rft.veiled,\n",
         "Store Code,Store Name,Region,open id,Access Token\nN1,Kiel,,o,veiled\n",
     ],
