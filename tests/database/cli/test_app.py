@@ -162,7 +162,7 @@ def test_an_unreachable_database_is_one_line_without_its_password(
     [
         ({"STORE_DB_URL": "nonsense"}, "STORE_DB_URL is not a libpq URL"),
         ({"TIKTOK_CLIENT_SECRET": ""}, "TIKTOK_CLIENT_SECRET is not set"),
-        ({"SYNC_TIMEZONE": "Mars/Olympus"}, "SYNC_TIMEZONE 'Mars/Olympus'"),
+        ({"SYNC_TIMEZONE": "Mars/Olympus"}, "SYNC_TIMEZONE must be the name of a time zone"),
         ({"TIKTOK_TOKEN_KEYS": ""}, "TIKTOK_TOKEN_KEYS is empty"),
     ],
 )
