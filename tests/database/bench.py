@@ -100,7 +100,7 @@ class Bench:
         return TikTokApp(self.sandbox.url, self.sandbox.client_key, self.sandbox.client_secret)
 
     def with_settings(self, **changes: Any) -> Bench:
-        return replace(self, settings=replace(self.settings, **changes))
+        return replace(self, settings=self.settings.model_copy(update=changes))
 
     def import_stores(self, *codes: str) -> None:
         """Bring stores in as the sandbox exports them; all when none is named."""

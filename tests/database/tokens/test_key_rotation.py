@@ -43,7 +43,7 @@ PATIENCE_S = 240
 
 
 def _on(bench: Bench, *keys: str) -> Bench:
-    return replace(bench, settings=replace(bench.settings, token_keys=keys))
+    return replace(bench, settings=bench.settings.model_copy(update={"token_keys": keys}))
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_rotation_that_was_cut_off_is_run_again(old: Bench) -> None:
 def test_a_process_that_still_has_the_old_key_in_front_is_found_and_made_good(old: Bench) -> None:
     both = _on(old, NEW, OLD)
     assert rotate_keys(both.conn, both.vault).complete
-    _on(old, OLD, NEW).import_stores("S002")
+    _on(old, OLD, NEW).import_stores("S004")
     assert key_use(both.conn, both.vault).on_old_keys == 1
     assert rotate_keys(both.conn, both.vault).renewed == 1
     assert key_use(both.conn, both.vault).on_old_keys == 0
