@@ -12,7 +12,7 @@ DEFAULT_WARN_HOURS = 26
 """A day and two hours: backups are daily, after the night."""
 
 _VARIABLE = "BACKUP_WARN_HOURS"
-_TODO = (
+_NEXT_STEP = (
     "Run docker compose run --rm backup (deploy/backup.sh) and see what it says, then whether cron"
     f" runs it daily. If something else backs this database up, set {_VARIABLE}=0."
 )
@@ -55,10 +55,10 @@ def _age(conn: Connection, hours: str) -> Finding:
         oldest = conn.execute("SELECT min(run_time) FROM sync_logs").fetchone()
         if oldest is None or oldest[0] is None or oldest[0] > since:
             return Finding("backup", "ok", f"none yet; a warning from {limit} hours of syncs on")
-        return Finding("backup", "warn", "this database was never backed up", _TODO)
+        return Finding("backup", "warn", "this database was never backed up", _NEXT_STEP)
     finished, name = row
     age = (datetime.now(timezone.utc) - finished) / timedelta(hours=1)
     text = f"{name}, {age:.0f} hours old"
     if finished >= since:
         return Finding("backup", "ok", text)
-    return Finding("backup", "warn", f"the newest is {text}", _TODO)
+    return Finding("backup", "warn", f"the newest is {text}", _NEXT_STEP)
