@@ -11,8 +11,9 @@ import typer
 
 from benchmarks import compare as comparison
 from benchmarks import growth as growing
-from benchmarks import results, tuning, variants
 from benchmarks.errors import BenchError
+from benchmarks.measure import variants
+from benchmarks.report import results, tuning
 from include.local.console import say
 from include.local.errors import LocalStackError
 from include.local.settings import DEFAULT_STORES
@@ -105,7 +106,7 @@ def growth(
 def page() -> None:
     """Write docs/performance.md, its charts and the table of docs/tuning.md from stored figures."""
     # matplotlib takes a second to import, and only this needs it.
-    from benchmarks.page import DOCS, pages  # noqa: PLC0415
+    from benchmarks.report.page import DOCS, pages  # noqa: PLC0415
 
     if not results.COMPARE.exists():
         message = f"There are no figures in {results.COMPARE} yet: make bench"

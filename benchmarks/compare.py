@@ -11,12 +11,12 @@ import psycopg
 from rich import box
 from rich.table import Table
 
-from benchmarks import machine
-from benchmarks.airflow_runs import warm_up
-from benchmarks.bench_stack import SetUp, bench_stack
 from benchmarks.errors import BenchError
-from benchmarks.measure import Measurement, fill, read_profiles
-from benchmarks.variants import LATENCIES, WAYS, Variant
+from benchmarks.measure import machine
+from benchmarks.measure.airflow_runs import warm_up
+from benchmarks.measure.bench_stack import SetUp, bench_stack
+from benchmarks.measure.measurement import Measurement, fill, read_profiles
+from benchmarks.measure.variants import LATENCIES, WAYS, Variant
 from benchmarks.workload import USER, barrier_floor_seconds, floor_seconds
 from include.local.console import result, say
 from include.local.errors import LocalStackError

@@ -11,12 +11,12 @@ import psycopg
 from rich import box
 from rich.table import Table
 
-from benchmarks import machine
-from benchmarks.airflow_runs import warm_up
-from benchmarks.bench_stack import BenchStack, SetUp, bench_stack
 from benchmarks.errors import BenchError
-from benchmarks.loop_times import LoopTimes, LoopTimesListener
-from benchmarks.measure import Measurement, fill
+from benchmarks.measure import machine
+from benchmarks.measure.airflow_runs import warm_up
+from benchmarks.measure.bench_stack import BenchStack, SetUp, bench_stack
+from benchmarks.measure.loop_times import LoopTimes, LoopTimesListener
+from benchmarks.measure.measurement import Measurement, fill
 from benchmarks.workload import USER, VIDEO, Job
 from include.local.console import result, say
 from include.local.errors import LocalStackError

@@ -15,7 +15,7 @@ from include.tiktok_sync.store_db.database import Connection, connect
 from tiktok_airflow.status_page.access import Viewer, viewer
 from tiktok_airflow.status_page.app import build_app
 from tiktok_airflow.status_page.database import errors_of_a_page, store_db
-from tiktok_airflow.status_page.look import PREFIX
+from tiktok_airflow.status_page.rendering.look import PREFIX
 from tiktok_airflow.status_page.runs import ActiveRun, active_runs, paused_dags
 
 ADMIN = Viewer("admin", "admin", may_sync=True, may_retry=True, may_manage=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
 
-from benchmarks.bench_stack import FIRST_DAGS
+from benchmarks.measure.bench_stack import FIRST_DAGS
 from benchmarks.workload import JOBS
 
 

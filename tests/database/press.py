@@ -10,7 +10,7 @@ import requests
 
 from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import rows
-from tiktok_airflow.status_page.look import HEADERS
+from tiktok_airflow.status_page.rendering.look import HEADERS
 
 SECRET = secrets.token_urlsafe(32)
 BASE = "https://connect.example.com"

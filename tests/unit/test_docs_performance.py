@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import results
-from benchmarks.page import DOCS, pages
-from benchmarks.tuning import PAGE, with_table
+from benchmarks.report import results
+from benchmarks.report.page import DOCS, pages
+from benchmarks.report.tuning import PAGE, with_table
 
 PREFIX = "performance"
 

@@ -20,12 +20,12 @@ from include.tiktok_sync.status import stores as status_stores
 from include.tiktok_sync.stores.lifecycle import StoreState
 from tiktok_airflow.status_page import connecting, new_stores, pages, runs
 from tiktok_airflow.status_page.access import ViewerDep
-from tiktok_airflow.status_page.bounded import BoundedBody
+from tiktok_airflow.status_page.buttons.bounded import BoundedBody
+from tiktok_airflow.status_page.buttons.forms import FormDep, back
 from tiktok_airflow.status_page.database import StoreDbDep
-from tiktok_airflow.status_page.downloads import csv_download
 from tiktok_airflow.status_page.failures import add_handlers
-from tiktok_airflow.status_page.forms import FormDep, back
-from tiktok_airflow.status_page.look import STATIC, LookDep, add_headers
+from tiktok_airflow.status_page.rendering.downloads import csv_download
+from tiktok_airflow.status_page.rendering.look import STATIC, LookDep, add_headers
 from tiktok_airflow.status_page.runs import ActiveRunsDep, PausedDagsDep, RestDep
 from tiktok_airflow.status_page.warm_up import warmed_up
 

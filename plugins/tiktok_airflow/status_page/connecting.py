@@ -19,11 +19,11 @@ from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.status import store as status_store
 from include.tiktok_sync.store_db.database import Connection
 from tiktok_airflow.status_page.access import ManagerDep, Viewer
+from tiktok_airflow.status_page.buttons.forms import checked_form
 from tiktok_airflow.status_page.database import StoreDbDep
-from tiktok_airflow.status_page.downloads import csv_download
-from tiktok_airflow.status_page.formats import moment
-from tiktok_airflow.status_page.forms import checked_form
-from tiktok_airflow.status_page.look import LookDep
+from tiktok_airflow.status_page.rendering.downloads import csv_download
+from tiktok_airflow.status_page.rendering.formats import moment
+from tiktok_airflow.status_page.rendering.look import LookDep
 
 _COLUMNS = ("store_code", "store_name", "link", "valid_until")
 

@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 
 from include.tiktok_sync.errors import SyncError
 from tiktok_airflow.status_page.airflow_rest import AirflowRefusedError
-from tiktok_airflow.status_page.csrf import CsrfError
-from tiktok_airflow.status_page.look import Look
+from tiktok_airflow.status_page.buttons.csrf import CsrfError
+from tiktok_airflow.status_page.rendering.look import Look
 
 _HEADLINES = {
     status.HTTP_401_UNAUTHORIZED: "Log in first",

@@ -15,9 +15,9 @@ from include.tiktok_sync.stores.csv_import import GRANT_COLUMNS, ImportReport, i
 from include.tiktok_sync.stores.csv_text import decode
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tiktok_airflow.status_page.access import ManagerDep, Viewer
+from tiktok_airflow.status_page.buttons.forms import FormDep, back, checked_form
 from tiktok_airflow.status_page.database import StoreDbDep
-from tiktok_airflow.status_page.forms import FormDep, back, checked_form
-from tiktok_airflow.status_page.look import Look, LookDep
+from tiktok_airflow.status_page.rendering.look import Look, LookDep
 
 LONGEST = {"code": 250, "name": 500, "region": 250}
 """Characters of each field; as long a code as the page's own addresses take."""

@@ -28,8 +28,8 @@ from include.tiktok_sync.status.bands import (
 from include.tiktok_sync.store_db.connections import Connections, server_connections
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.lifecycle import StoreState
-from tiktok_airflow.status_page.charts import Chart, Mark, Series, chart
-from tiktok_airflow.status_page.formats import JOB_NAMES, count, duration
+from tiktok_airflow.status_page.rendering.charts import Chart, Mark, Series, chart
+from tiktok_airflow.status_page.rendering.formats import JOB_NAMES, count, duration
 from tiktok_airflow.status_page.runs import ActiveRun
 
 _RATE_AXIS_BEGINS = 80.0

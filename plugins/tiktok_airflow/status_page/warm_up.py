@@ -21,7 +21,7 @@ from include.tiktok_sync.settings import Settings
 from tiktok_airflow.status_page import pages
 from tiktok_airflow.status_page.airflow_rest import ask_for_health
 from tiktok_airflow.status_page.database import store_db
-from tiktok_airflow.status_page.look import load_templates
+from tiktok_airflow.status_page.rendering.look import load_templates
 
 log = structlog.get_logger(__name__)
 

@@ -14,9 +14,9 @@ from tests.database.bench import insert_grants, row, rows
 from tests.database.press import OWN, Press, audit
 from tests.status_site import READER
 from tiktok_airflow.status_page.access import Viewer
-from tiktok_airflow.status_page.bounded import MOST_BYTES
-from tiktok_airflow.status_page.csrf import SESSION_COOKIE
-from tiktok_airflow.status_page.forms import guard
+from tiktok_airflow.status_page.buttons.bounded import MOST_BYTES
+from tiktok_airflow.status_page.buttons.csrf import SESSION_COOKIE
+from tiktok_airflow.status_page.buttons.forms import guard
 
 FORMS: dict[str, dict[str, str]] = {
     "add-store": {"code": "N1", "name": "Kiel"},

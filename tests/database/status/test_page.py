@@ -25,9 +25,9 @@ from tests.postgres_server import PostgresServer
 from tests.status_site import ADMIN, READER, served, status_site
 from tiktok_airflow.status_page import connecting, pages
 from tiktok_airflow.status_page.access import Viewer
-from tiktok_airflow.status_page.csrf import SESSION_COOKIE
-from tiktok_airflow.status_page.forms import guard
-from tiktok_airflow.status_page.look import HEADERS
+from tiktok_airflow.status_page.buttons.csrf import SESSION_COOKIE
+from tiktok_airflow.status_page.buttons.forms import guard
+from tiktok_airflow.status_page.rendering.look import HEADERS
 from tiktok_airflow.status_page.runs import ActiveRun
 
 STORES, NIGHTS = 60, 100

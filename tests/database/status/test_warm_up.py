@@ -17,8 +17,9 @@ import pytest
 from tests.database.statement_log import recorded
 from tests.database.task_bodies import connections
 from tests.postgres_server import PostgresServer
-from tiktok_airflow.status_page import look, warm_up
+from tiktok_airflow.status_page import warm_up
 from tiktok_airflow.status_page.app import build_app
+from tiktok_airflow.status_page.rendering import look
 
 T = TypeVar("T")
 

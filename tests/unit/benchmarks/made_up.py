@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.meter import PLAIN
-from benchmarks.variants import SPREAD, VARIANTS, Variant
+from benchmarks.measure.meter import PLAIN
+from benchmarks.measure.variants import SPREAD, VARIANTS, Variant
 from benchmarks.workload import barrier_floor_seconds, floor_seconds
 
 MACHINE = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.meter import PARTS
+from benchmarks.measure.meter import PARTS
 from include.connect.settings import DEFAULT_AUTHORIZE_URL, ConnectSettings
 from include.local.parts.airflow_env import command_env, product_env, write_password_file
 from include.local.processes.programs import AIRFLOW, programs

@@ -15,7 +15,7 @@ import psycopg
 
 from include.local.stack import Stack
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def describe(stack: Stack) -> dict[str, str | int]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.bench_stack import OURS, SetUp
+from benchmarks.measure.bench_stack import OURS, SetUp
 from benchmarks.workload import USER, VIDEO, Job
 
 Way = Literal["package", "first", "batches", "loop"]

@@ -13,7 +13,12 @@ from fastapi import Depends, Form, HTTPException, Request, Response, status
 from fastapi.responses import RedirectResponse
 
 from tiktok_airflow.status_page.access import ViewerDep
-from tiktok_airflow.status_page.csrf import SESSION_COOKIE, CsrfGuard, check_origin, origin_of
+from tiktok_airflow.status_page.buttons.csrf import (
+    SESSION_COOKIE,
+    CsrfGuard,
+    check_origin,
+    origin_of,
+)
 
 _NOTICE_COOKIE = "tiktok_sync_notice"
 _NOTICE_SECONDS = 60

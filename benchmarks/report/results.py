@@ -1,4 +1,4 @@
-"""What is kept of a run of the benchmark: JSON files beside this module."""
+"""What is kept of a run of the benchmark: JSON files in `benchmarks/results`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parent / "results"
+FOLDER = Path(__file__).resolve().parents[1] / "results"
 COMPARE = FOLDER / "compare.json"
 GROWTH = FOLDER / "growth.json"
 PARTIAL = FOLDER / "partial.json"

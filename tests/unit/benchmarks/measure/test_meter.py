@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from benchmarks.meter import ExecutionCalls
+from benchmarks.measure.meter import ExecutionCalls
 
 CALL = "PATCH /execution/task-instances/1/run HTTP/1.1\n"
 OTHER = "GET /api/v2/monitor/health HTTP/1.1\n"

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from benchmarks.limiter_contenders import Contender
+from benchmarks.limiters.contenders import Contender
 
 _CALL = struct.Struct("dd")  # asked, got: time.monotonic(), which all processes of a host share
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.airflow_runs import run_dags, statuses
-from benchmarks.bench_stack import BenchStack
 from benchmarks.errors import BenchError
-from benchmarks.meter import PLAIN, ExecutionCalls, MemoryWatch, cpu_seconds
-from benchmarks.variants import AIRFLOW_WAYS
+from benchmarks.measure.airflow_runs import run_dags, statuses
+from benchmarks.measure.bench_stack import BenchStack
+from benchmarks.measure.meter import PLAIN, ExecutionCalls, MemoryWatch, cpu_seconds
+from benchmarks.measure.variants import AIRFLOW_WAYS
 from benchmarks.workload import USER, Job
 from include.local.environment import base_env
 from include.local.parts.airflow_env import product_env
@@ -192,7 +192,7 @@ def _program(
     timeout_s: float,
     memory: MemoryWatch | None = None,
 ) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.plain_sync", way]
+    command = [sys.executable, "-m", "benchmarks.contenders.plain_sync", way]
     command += [",".join(job.name for job in jobs), "--sample", str(sample)]
     log = stack.workspace.log_file(_PLAIN_LOG)
     with log.open("w", encoding="utf-8") as output:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import psycopg
 
-from benchmarks.bench_stack import BenchStack
 from benchmarks.errors import BenchError
+from benchmarks.measure.bench_stack import BenchStack
 from benchmarks.workload import JOBS, Job
 from include.local.console import say
 from include.local.errors import LocalStackError

@@ -1,6 +1,6 @@
 """The sync without Airflow: batches with a barrier, as the earlier system did it, or one by one.
 
-``python -m benchmarks.plain_sync batches user,video`` does every active store on the
+``python -m benchmarks.contenders.plain_sync batches user,video`` does every active store on the
 database and TikTok that the environment names, with the product's own code for a store, and
 prints what came of it as JSON.
 """

@@ -24,7 +24,7 @@ from include.sandbox.settings import DEFAULT_LATENCY
 from include.tiktok_sync.jobs import SYNC_JOBS
 from tests.e2e.conftest import own_environment
 
-FIRST_DAGS = Path(__file__).resolve().parent / "first_dags"
+FIRST_DAGS = Path(__file__).resolve().parents[1] / "contenders" / "first_dags"
 PRELOAD = "airflow_local_settings.py"
 
 TUNED = (

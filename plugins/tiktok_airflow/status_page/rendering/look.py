@@ -16,9 +16,9 @@ from include.tiktok_sync import __version__
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.settings import Settings
 from tiktok_airflow.status_page.access import Viewer
-from tiktok_airflow.status_page.csrf import SESSION_COOKIE, CsrfGuard
-from tiktok_airflow.status_page.formats import FILTERS
-from tiktok_airflow.status_page.forms import Notices, guard
+from tiktok_airflow.status_page.buttons.csrf import SESSION_COOKIE, CsrfGuard
+from tiktok_airflow.status_page.buttons.forms import Notices, guard
+from tiktok_airflow.status_page.rendering.formats import FILTERS
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"

@@ -10,15 +10,15 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmarks.charts import compare_chart, cpu_chart, growth_chart
-from benchmarks.figures import busy, by_workload, label_of, per_store_ms, points_of
-from benchmarks.meter import PARTS, TASKS, WORKERS
-from benchmarks.variants import VARIANTS
+from benchmarks.measure.meter import PARTS, TASKS, WORKERS
+from benchmarks.measure.variants import VARIANTS
+from benchmarks.report.charts import compare_chart, cpu_chart, growth_chart
+from benchmarks.report.figures import busy, by_workload, label_of, per_store_ms, points_of
 from benchmarks.workload import JOBS, floor_seconds
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL
 from include.tiktok_sync.sync.store_batch import MOST_TASKS
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEMPLATE = "performance.md.j2"
 
 _AIRFLOW = ("api-server", "scheduler", WORKERS, TASKS, "dag-processor", "triggerer")

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from tiktok_airflow.status_page.csrf import LIFETIME, CsrfError, CsrfGuard, check_origin, origin_of
+from tiktok_airflow.status_page.buttons.csrf import (
+    LIFETIME,
+    CsrfError,
+    CsrfGuard,
+    check_origin,
+    origin_of,
+)
 
 GUARD = CsrfGuard("a secret of the test")
 OWN = {"http://127.0.0.1:8080"}

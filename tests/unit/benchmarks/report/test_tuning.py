@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.errors import BenchError
-from benchmarks.tuning import PAGE, table, with_table
+from benchmarks.report.tuning import PAGE, table, with_table
 from tests.unit.benchmarks.made_up import comparison
 
 CPU_S = {"a-user": 0.3, "a-user-5": 0.1, "a-video": 0.4, "a-video-5": 0.2, "a-both": 0.35}

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from benchmarks.figures import WORKLOADS, by_workload, label_of, per_store_ms, points_of
-from benchmarks.meter import PARTS
+from benchmarks.measure.meter import PARTS
+from benchmarks.report.figures import WORKLOADS, by_workload, label_of, per_store_ms, points_of
 
 _STYLE: Any = {
     # Text as shapes: it looks the same everywhere, and needs no font.

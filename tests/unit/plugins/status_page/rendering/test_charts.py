@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from include.tiktok_sync.status.bands import CONNECTIONS, SUCCESS_RATE, USER_SYNC
-from tiktok_airflow.status_page.charts import Mark, Series, chart
-from tiktok_airflow.status_page.formats import ago, duration, figure, moment, until
+from tiktok_airflow.status_page.rendering.charts import Mark, Series, chart
+from tiktok_airflow.status_page.rendering.formats import ago, duration, figure, moment, until
 
 FIRST = date(2026, 3, 1)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.page import pages
-from benchmarks.variants import VARIANTS
+from benchmarks.measure.variants import VARIANTS
+from benchmarks.report.page import pages
 from tests.unit.benchmarks.made_up import MACHINE, comparison, measurement
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchError
-from benchmarks.figures import busy, per_store_ms
+from benchmarks.report.figures import busy, per_store_ms
 from benchmarks.workload import USER, VIDEO, Job
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL, LOCAL_SLOTS
 from include.sandbox.settings import DEFAULT_LATENCY
 from include.tiktok_sync.sync.store_batch import cut
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "tuning.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "tuning.md"
 
 _BEGIN = "<!-- tuning: written by `python -m benchmarks page` -->\n"
 _END = "<!-- end of tuning -->\n"

@@ -6,7 +6,7 @@ import time
 from importlib import import_module
 from typing import Any
 
-from benchmarks.loop_times import LoopTimesListener
+from benchmarks.measure.loop_times import LoopTimesListener
 
 
 def test_it_keeps_the_loops_and_nothing_else() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bench_stack import PRELOAD, TUNED, BenchStack
 from benchmarks.errors import BenchError
-from benchmarks.variants import FIRST, VARIANTS, chosen
+from benchmarks.measure.bench_stack import PRELOAD, TUNED, BenchStack
+from benchmarks.measure.variants import FIRST, VARIANTS, chosen
 from include.local.processes.programs import AIRFLOW
 
 
@@ -46,7 +46,7 @@ def test_the_first_dags_have_airflows_defaults_and_no_preload(stack: BenchStack)
 def test_a_setting_that_is_gone_is_noticed(
     stack: BenchStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.bench_stack.TUNED", ("AIRFLOW__CORE__GONE",))
+    monkeypatch.setattr("benchmarks.measure.bench_stack.TUNED", ("AIRFLOW__CORE__GONE",))
     stack.set_up = FIRST
 
     with pytest.raises(BenchError, match="AIRFLOW__CORE__GONE"):

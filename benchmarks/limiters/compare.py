@@ -3,7 +3,7 @@
 Run it by hand, on an idle machine; decision 4 quotes its table:
 
     pip install --target /tmp/others pyrate-limiter psycopg_pool redis
-    PYTHONPATH=/tmp/others python -m benchmarks.compare_rate_limiters
+    PYTHONPATH=/tmp/others python -m benchmarks.limiters.compare
 
 It starts a Postgres (with durable commits) and, if there is a `redis-server`, a Redis of its own.
 Those two packages are no dependencies of the product: what is not installed is left out, and said.
@@ -27,8 +27,8 @@ from statistics import quantiles
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.limiter_contenders import Contender, contenders, local_servers
-from benchmarks.limiter_workers import Crew, Load
+from benchmarks.limiters.contenders import Contender, contenders, local_servers
+from benchmarks.limiters.workers import Crew, Load
 
 WINDOW_S = 3.0
 LIMIT = 300

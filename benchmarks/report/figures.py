@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.variants import WAYS
+from benchmarks.measure.variants import WAYS
 
 WORKLOADS: tuple[tuple[str, list[str], str], ...] = (
     ("user sync alone", ["user"], "constant"),

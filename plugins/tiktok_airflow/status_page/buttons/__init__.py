@@ -1,0 +1,1 @@
+"""May this form be accepted? Its origin, its token, its length, and who sent it."""

@@ -1,0 +1,1 @@
+"""What do the pages look like? Templates, charts, values for people, tables to download."""
