@@ -65,7 +65,7 @@ def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Itera
     yield _rights(conn)
     yield from doctor_backup.check(conn, env)
     yield _days_to_come(conn, settings)
-    yield from _untold(conn)
+    yield from _unsent_alerts(conn)
 
 
 def _server(conn: Connection) -> Finding:
@@ -267,7 +267,7 @@ def _rights(conn: Connection) -> Finding:
     )
 
 
-def _untold(conn: Connection) -> Iterator[Finding]:
+def _unsent_alerts(conn: Connection) -> Iterator[Finding]:
     count, error = _row(
         conn,
         "SELECT count(*), (array_agg(notify_error ORDER BY id DESC))[1] FROM alerts"

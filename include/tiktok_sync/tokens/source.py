@@ -98,7 +98,7 @@ class TokenSource:
                 refreshing for too long; nothing was marked.
             OtherAppError: It has to be refreshed, and another app gave the grant; TikTok was not
                 asked.
-            RefusalsDoubtedError: TikTok refuses too many grants at once; nothing was marked.
+            ImplausibleRefusalsError: TikTok refuses too many grants at once; nothing was marked.
             ConfigurationError: Wrong keys or app credentials.
         """
         return self._decrypt_access(self._valid())
@@ -274,7 +274,7 @@ class TokenSource:
 
         Raises:
             NeedsConsentError: It is, and is believed.
-            RefusalsDoubtedError: It is, and is not believed.
+            ImplausibleRefusalsError: It is, and is not believed.
             OtherAppError: Another app gave the grant, or most grants: it is no evidence.
         """
         conn, before = self._store.conn, claim.tokens.status
@@ -287,14 +287,14 @@ class TokenSource:
         if before == "needs_consent":  # as known before: it is no evidence of anything new
             self._store.release(claim, answered=True)
             raise explained or error
-        doubt: SyncError | None = None
+        implausible: SyncError | None = None
         with conn.transaction():
             if explained is None:
                 lock_verdicts(conn)
             counts = self._store.refuse(claim, run=self._run, explained=explained is not None)
             if counts and explained is None:
-                doubt = believe(conn, self._run)
-            if counts and doubt is None:
+                implausible = believe(conn, self._run)
+            if counts and implausible is None:
                 reason = (explained or error).message
                 self._store.mark(self._store_code, "needs_consent", reason)
                 record_grant_move(conn, self._store_code, before, "needs_consent", reason)
@@ -302,7 +302,7 @@ class TokenSource:
             self._store.release(claim, answered=True)
             return
         self._tokens = None
-        raise doubt or explained or error
+        raise implausible or explained or error
 
     def _decrypt_refresh(self, tokens: StoredTokens) -> str:
         return self._vault.decrypt(
