@@ -75,7 +75,7 @@ def refresh(
 
 
 def end(bench: Bench, codes: Sequence[str] = ALL, run: str = RUN) -> RunSummary:
-    """The end of such a run: settled, and summed up."""
+    """The end of such a run: its refusals are reviewed, then it is summed up."""
     key = RunKey(REFRESH_JOB, run, today().date)
     return summarize(
         SyncLog(bench.conn),
