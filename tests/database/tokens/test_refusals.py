@@ -349,7 +349,7 @@ def test_recheck_takes_back_what_lives_and_names_the_rest(
     Lifecycle(expired.conn, "test").remove("S004")
     done = run_command(command_env, "tokens", "recheck", "--as", "anna")
     assert done.returncode == 1
-    assert done.stdout.splitlines() == ["S001: taken back, its grant lives (active)"]
+    assert done.stdout.splitlines() == ["S001: restored, its grant is still valid (active)"]
     refused, over = done.stderr.splitlines()
     assert refused.startswith("S002: still refused. The store's grant has ended at TikTok.")
     assert over.startswith("S003: its consent ended on 2026-03-01; send its manager a link")
