@@ -152,8 +152,7 @@ class ConnectDatabase:
     def confirm(
         self, attempt_id: UUID, browser_hash: bytes, *, scope: str, wanted: Scopes, replace: bool
     ) -> Literal["connected"] | Verdict:
-        """Connect the store with the tokens that were kept; a result other than ``connected`` says
-        why it was not.
+        """Connect the store with the tokens that were kept; any other result says why not.
 
         Args:
             attempt_id: The attempt that has the tokens.
