@@ -1,4 +1,4 @@
-"""``python -m include.connect``: serves the connect app until it is told to stop."""
+"""``python -m include.connect``: serves the connect app until a signal stops it."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ _SWEEP_SECONDS = 60.0
 
 
 def build_app(settings: ConnectSettings) -> ASGIApp:
-    """The connect app as an ASGI application. It opens no connection before it is used.
+    """The connect app as an ASGI application. It opens no connection until it is used.
 
     Args:
-        settings: How it is set up.
+        settings: The app's settings.
     """
     context = ConnectContext(settings)
 
@@ -74,7 +74,7 @@ def build_app(settings: ConnectSettings) -> ASGIApp:
 def _handlers(
     pages: Pages,
 ) -> dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]:
-    """Pages for what goes wrong; none of them shows the error itself."""
+    """Pages for errors; none of them shows the error itself."""
 
     async def not_found(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
@@ -118,7 +118,7 @@ def _allowed(request: Request) -> str:
 
 
 async def _sweep(context: ConnectContext) -> None:
-    """Delete tokens whose question nobody answered, also while no manager visits."""
+    """Delete tokens whose question was never answered, even while no manager visits."""
     while True:
         try:
             await asyncio.to_thread(_sweep_once, context)

@@ -1,4 +1,4 @@
-"""What happens when a browser comes back from TikTok, and when its account is not wanted."""
+"""What happens when a browser returns from TikTok, and when its account is not the expected one?"""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class CallbackResult:
 
 
 class CallbackHandler:
-    """Handles what TikTok sent, up to the point where the manager must answer.
+    """Handles a return from TikTok, up to the point where the manager must answer.
 
     Args:
-        context: What the routes share.
+        context: Shared by the routes.
     """
 
     def __init__(self, context: ConnectContext) -> None:
         self._context = context
 
     def handle(self, state: str, *, code: str, error: str, browser: str) -> CallbackResult | None:
-        """Use the state up, exchange the code, and connect where nothing is to be asked.
+        """Use the state up, exchange the code, and connect if the manager need not be asked.
 
         A state that this browser has used before leads to the same attempt, and does nothing.
 
@@ -95,12 +95,12 @@ class CallbackHandler:
         return returned
 
     def decline(self, attempt: Attempt, attempt_id: UUID, browser: str) -> None:
-        """The manager says that it is not the store's account: the access goes back to TikTok."""
+        """The manager says that it is not the store's account: revoke the access at TikTok."""
         if not attempt.is_waiting:
             return
         with self._context.database() as database:
             token = database.close(attempt_id, hash_of(browser), "declined")
-        # Giving it back ends the whole grant of that account: never one that a store lives on.
+        # Revoking ends the whole grant of that account: never do it while a store uses the account.
         if token is not None and attempt.verdict in {"first", "replaces"}:
             self._context.consent.revoke(token, attempt.store_code)
         log.info("connect.declined", store_code=attempt.store_code)
@@ -108,7 +108,7 @@ class CallbackHandler:
     def _take(
         self, returned: Return, browser_hash: bytes, consent: GrantedConsent
     ) -> Account | None:
-        """Connect, ask or refuse; the account, where another one is expected."""
+        """Connect, ask or refuse; returns the account if another one was expected."""
         with self._context.database() as database:
             verdict = database.hold(
                 returned.attempt_id, browser_hash, consent.account, consent.sealed
@@ -139,7 +139,7 @@ class CallbackHandler:
                     replace=False,
                 )
         except DatabaseUnavailableError as error:
-            # A token refresh holds the store's row. The tokens wait; the next page asks.
+            # A token refresh has locked the store's row. The tokens are kept; the next page asks.
             log.warning("connect.busy", store_code=returned.store_code, reason=str(error))
         else:
             log.info("connect.connected", store_code=returned.store_code, result=result)
@@ -154,7 +154,7 @@ class CallbackHandler:
 
 
 def _needs_no_question(verdict: Verdict, *, is_expected: bool) -> bool:
-    """The account that the store had, or the very one that the operator named for a new store."""
+    """Whether it is the account the store had, or the one the operator named for a new store."""
     return verdict == "same" or (verdict == "first" and is_expected)
 
 

@@ -16,14 +16,14 @@ from include.tiktok_sync.store_db.connect_role import check_rights
 from include.tiktok_sync.store_db.database import Connection, connect, database_errors
 
 _LOCK_SECONDS = 15
-"""How long a person waits for a store's row, which a token refresh may hold."""
+"""How long a person waits for a store's row, which a token refresh may have locked."""
 
 
 class ConnectContext:
-    """What the routes of one app share.
+    """Shared by the routes of one app.
 
     Args:
-        settings: How it is set up.
+        settings: The app's settings.
     """
 
     def __init__(self, settings: ConnectSettings) -> None:
@@ -44,7 +44,7 @@ class ConnectContext:
             yield ConnectDatabase(conn)
 
     def check_database(self) -> None:
-        """Refuse a setup that would fail only when the first manager opens a link.
+        """Refuse a configuration that would only fail when the first manager opens a link.
 
         Raises:
             ConfigurationError: Another schema, or a login with more or less rights than needed.

@@ -17,7 +17,7 @@ from include.connect.settings import ConnectSettings
 from include.tiktok_sync.links.connect_links import hash_of
 
 ATTEMPT_SECONDS = 1_800
-"""From leaving for TikTok to the last answer; a manager may have to look for the password."""
+"""Time from leaving for TikTok to the last answer; a manager may have to look for the password."""
 
 _COOKIE_SECONDS = 86_400
 _FORM_SECONDS = 4 * 3_600
@@ -36,7 +36,7 @@ class BrowserCookies:
     def __init__(self, settings: ConnectSettings) -> None:
         self._secret = settings.secret.encode()
         self._is_https = settings.is_https
-        # Browsers take a __Host- cookie only over TLS, and from no other host of the domain.
+        # Browsers accept a __Host- cookie only over TLS, and from no other host of the domain.
         self.cookie = "__Host-connect" if settings.is_https else "connect"
         self.attempt_life = timedelta(seconds=ATTEMPT_SECONDS)
         self._forms = self._serializer(settings, "connect-form")
@@ -57,7 +57,7 @@ class BrowserCookies:
         return secrets.token_urlsafe(32)
 
     def write(self, response: Response, browser: str) -> None:
-        """Set the cookie. Lax: it must come along when TikTok sends the browser back."""
+        """Set the cookie. Lax: it must be sent when TikTok sends the browser back."""
         response.set_cookie(
             self.cookie,
             browser,
@@ -69,7 +69,7 @@ class BrowserCookies:
         )
 
     def form_token(self, browser: str, form: str) -> str:
-        """What our page puts into a form, so that no other site can send it."""
+        """The token our page puts into a form, so that no other site can send the form."""
         return str(self._forms.dumps([hash_of(browser).hex(), form]))
 
     def is_own_form(self, token: str, browser: str | None, form: str) -> bool:
@@ -96,12 +96,12 @@ class BrowserCookies:
     def remember_names(
         self, response: Response, attempt_id: UUID, names: tuple[str | None, str | None]
     ) -> None:
-        """Lets this browser alone show whom it was logged in as: we keep no account not wanted.
+        """Keep the names of an unexpected account in a cookie of this browser, and nowhere else.
 
         Args:
-            response: Takes the cookie, which lives as long as the attempt could.
-            attempt_id: Whose page shows them.
-            names: Username and display name, as far as TikTok told.
+            response: Gets the cookie, which lasts as long as the attempt could.
+            attempt_id: The attempt whose page shows them.
+            names: Username and display name, as far as TikTok sent them.
         """
         response.set_cookie(
             _NAMES_COOKIE,
@@ -114,7 +114,7 @@ class BrowserCookies:
         )
 
     def names(self, request: Request, attempt_id: UUID) -> tuple[str | None, str | None] | None:
-        """What :meth:`remember_names` left for this attempt; ``None`` = nothing, or no longer."""
+        """The names from :meth:`remember_names`; ``None`` = none for this attempt, or expired."""
         try:
             of, username, display_name = self._names.loads(
                 request.cookies.get(_NAMES_COOKIE, ""), max_age=ATTEMPT_SECONDS
@@ -124,14 +124,14 @@ class BrowserCookies:
         return (username, display_name) if of == str(attempt_id) else None
 
     def code_verifier(self, state: str) -> str:
-        """PKCE's secret of an attempt, derived: nothing is to be kept, and a state alone is no use.
+        """PKCE's secret for an attempt. It is derived, so it need not be stored.
 
-        43 characters of A-Z a-z 0-9 - _, as RFC 7636 wants them.
+        The state alone is not enough to derive it. 43 characters of A-Z a-z 0-9 - _ (RFC 7636).
         """
         digest = hmac.new(self._secret, b"pkce " + state.encode(), hashlib.sha256).digest()
         return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def code_challenge(verifier: str) -> str:
-    """Hex SHA-256, as TikTok has it, and not the base64url of RFC 7636 (page Login Kit Desktop)."""
+    """Hex SHA-256, as TikTok wants it, not RFC 7636's base64url (page Login Kit for Desktop)."""
     return hashlib.sha256(verifier.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""What the connect app asks of the database: one function call each, and no table at all.
+"""How does the connect app use the database? By function calls; it reads and writes no table.
 
-The functions (migrations 0007 to 0010) find a row only by what the caller must know: the hash of a
-link, or an attempt together with the browser that began it.
+The functions (migrations 0007 to 0010) find a row only by a secret that the caller must know: the
+hash of a link, or an attempt together with the browser that began it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Verdict = Literal["first", "same", "replaces", "taken", "gone"]
 
 @dataclass(frozen=True)
 class Link:
-    """A link as the database knows it."""
+    """A link as stored in the database."""
 
     store_code: str
     store_name: str
@@ -37,7 +37,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Return:
-    """A browser that came back from TikTok with a good state; ``is_first`` = it was unused."""
+    """A browser that returned from TikTok with a valid state; ``is_first`` = it was unused."""
 
     attempt_id: UUID
     store_code: str
@@ -71,7 +71,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Account:
-    """Whom TikTok's tokens belong to, and what they allow."""
+    """The account that TikTok's tokens belong to, and what they allow."""
 
     open_id: str
     union_id: str | None
@@ -98,7 +98,7 @@ class ConnectDatabase:
         self._conn = conn
 
     def link(self, link_hash: bytes) -> Link | None:
-        """A link, if there is one with this hash."""
+        """The link with this hash, if there is one."""
         with self._conn.cursor(row_factory=class_row(Link)) as cursor:
             return cursor.execute("SELECT * FROM connect_link(%s)", [link_hash]).fetchone()
 
@@ -115,9 +115,9 @@ class ConnectDatabase:
         """The attempt of a state; ``None`` = unknown, expired unused, or another browser's.
 
         Args:
-            state_hash: Which state.
-            browser_hash: Whose attempt.
-            use: Use it up if it is unused; else only look.
+            state_hash: The state.
+            browser_hash: The browser that began the attempt.
+            use: Use it up if it is unused; otherwise only read it.
         """
         with self._conn.cursor(row_factory=class_row(Return)) as cursor:
             return cursor.execute(
@@ -134,7 +134,7 @@ class ConnectDatabase:
     def hold(
         self, attempt_id: UUID, browser_hash: bytes, account: Account, tokens: SealedTokens
     ) -> Verdict:
-        """Keep new tokens until the manager has answered; whose the account is."""
+        """Keep new tokens until the manager answers; returns whose account it is."""
         return (
             self._value(
                 "SELECT connect_hold(%s, %s, %s, %s, %s, %s, %s)",
@@ -152,13 +152,13 @@ class ConnectDatabase:
     def confirm(
         self, attempt_id: UUID, browser_hash: bytes, *, scope: str, wanted: Scopes, replace: bool
     ) -> Literal["connected"] | Verdict:
-        """Give the store the tokens kept; anything but ``connected`` says why not.
+        """Connect the store with the tokens that were kept; any other result says why not.
 
         Args:
-            attempt_id: Whose tokens.
-            browser_hash: Whose attempt.
-            scope: What was granted, comma-separated.
-            wanted: What was asked for; the link is used up once all of it is granted.
+            attempt_id: The attempt that has the tokens.
+            browser_hash: The browser that began it.
+            scope: Scopes granted, comma-separated.
+            wanted: Scopes requested; the link is used up once all of them are granted.
             replace: Whether another account may be replaced.
         """
         result: Literal["connected"] | Verdict = self._value(
@@ -172,14 +172,14 @@ class ConnectDatabase:
         return result
 
     def close(self, attempt_id: UUID, browser_hash: bytes, outcome: Outcome) -> bytes | None:
-        """End an attempt without a connection; the ciphertext of its access token, if held."""
+        """End an attempt without a connection; returns its access token's ciphertext, if kept."""
         held: bytes | None = self._value(
             "SELECT connect_close(%s, %s, %s)", attempt_id, browser_hash, outcome
         )
         return held
 
     def sweep(self) -> int:
-        """End what ran out; how many attempts."""
+        """End expired attempts; returns how many."""
         return int(self._value("SELECT connect_sweep()"))
 
     def webhook(
@@ -192,7 +192,7 @@ class ConnectDatabase:
         happened_at: datetime,
         message: str,
     ) -> str:
-        """Record an event; what it did."""
+        """Record an event; returns its effect."""
         return str(
             self._value(
                 "SELECT connect_webhook(%s, %s, %s, %s, %s, %s)",

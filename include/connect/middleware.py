@@ -1,4 +1,4 @@
-"""What is checked before every request and added to every answer? Limits, a size cap, headers."""
+"""What is checked before every request, and added to every answer? Limits, a size cap, headers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def security_headers(settings: ConnectSettings) -> dict[str, str]:
 class SecurityMiddleware:
     """Rate limits, a body cap and security headers: the outermost layer of the app.
 
-    Limits are counted in this process: run one, or give the reverse proxy a limit too.
+    Limits are counted in this process: run only one, or set a limit in the reverse proxy too.
 
     Args:
         app: The application behind it.
@@ -102,7 +102,7 @@ def _kind_of(scope: Scope) -> str | None:
 
 
 def _address(scope: Scope) -> str:
-    """Whom to count: an address, of IPv6 the network that one customer gets."""
+    """The key to count by: an address; for IPv6, the network that one customer gets."""
     host = str(scope["client"][0]) if scope.get("client") else "unknown"
     try:
         address = ipaddress.ip_address(host)

@@ -52,7 +52,7 @@ class _ManagerRoutes:
         self._callback = CallbackHandler(context)
 
     def landing(self, request: Request, token: str) -> Response:
-        """Who asks for what. Changes nothing: mail programs look at links too."""
+        """Show who asks for what. It changes nothing: mail programs open links too."""
         link, refusal = self._link(token)
         if link is None:
             return refusal
@@ -88,7 +88,7 @@ class _ManagerRoutes:
     def callback(
         self, request: Request, state: str = "", code: str = "", error: str = ""
     ) -> Response:
-        """TikTok sent the browser back. The next page's address holds no code any more."""
+        """Handle the return from TikTok. The address of the next page no longer holds the code."""
         browser = self._context.cookies.read(request)
         if browser is None:
             return self._context.pages.message("no_cookie")
@@ -105,7 +105,7 @@ class _ManagerRoutes:
         return response
 
     def attempt_page(self, request: Request, attempt_id: UUID) -> Response:
-        """How the attempt ended, or the last question."""
+        """Show how the attempt ended, or ask the last question."""
         browser = self._context.cookies.read(request)
         attempt = self._attempt(attempt_id, browser)
         if attempt is None or browser is None:
@@ -155,10 +155,10 @@ class _ManagerRoutes:
     def _is_answer(
         self, token: str, browser: str, attempt_id: UUID, attempt: Attempt, choice: str
     ) -> bool:
-        """Whether the form was made for this.
+        """Whether the form was made for this attempt and question.
 
-        It is bound to the question that was shown: consent to "first" is none to replace. Once the
-        attempt has ended, an answer to any question of it only leads to how it ended.
+        The form is bound to the question that was shown: a yes to "first" is not a yes to replacing
+        an account. Once the attempt has ended, any answer only leads to its result.
         """
         asked: Sequence[str] = [attempt.verdict]
         if choice == "again":
@@ -182,7 +182,7 @@ class _ManagerRoutes:
         log.info("connect.answered", store_code=attempt.store_code, result=result)
 
     def _link(self, token: str) -> tuple[Link | None, Response]:
-        """An open link, or the page that says why it is none."""
+        """An open link, or the page that says why it is not open."""
         pages = self._context.pages
         store_code = self._context.signer.store_of(token)
         if store_code is None:
@@ -265,7 +265,7 @@ class _ManagerRoutes:
 
 
 def _how_it_ended(attempt: Attempt) -> tuple[str, HTTPStatus] | None:
-    """The text for an attempt that connected nothing; ``None`` = it waits for an answer."""
+    """The text for an attempt that did not connect; ``None`` = it is waiting for an answer."""
     if attempt.outcome == "expired" or not (attempt.outcome or attempt.is_waiting):
         return "attempt_expired", HTTPStatus.GONE
     if attempt.outcome is not None:

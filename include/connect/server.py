@@ -1,6 +1,6 @@
 """How is the connect app served? Behind a proxy, and without an access log.
 
-An access log would hold the addresses, and an address holds the link's token or TikTok's code.
+An access log would contain the addresses, and they contain the link's token or TikTok's code.
 """
 
 from __future__ import annotations

@@ -53,12 +53,12 @@ def _origin(url: str) -> str:
 
 
 class ConnectSettings(EnvironmentSettings):
-    """Everything the connect app is told.
+    """The settings of the connect app.
 
     Attributes:
-        base_url: Its address from outside (``CONNECT_BASE_URL``), without a trailing slash.
-        host: Where it listens (``CONNECT_HOST``): 127.0.0.1, but in a container of its own.
-        port: There (``CONNECT_PORT``); a reverse proxy with TLS stands in front.
+        base_url: Its public address (``CONNECT_BASE_URL``), without a trailing slash.
+        host: Address it listens on (``CONNECT_HOST``): 127.0.0.1, except in its own container.
+        port: Port it listens on (``CONNECT_PORT``), behind a reverse proxy with TLS.
         db_url: libpq URL with the app's own role (``CONNECT_DB_URL``).
         secret: Signs links, states and forms (``CONNECT_SECRET``).
         token_keys: Fernet keys, the first encrypts (``TIKTOK_TOKEN_KEYS``).
@@ -66,11 +66,11 @@ class ConnectSettings(EnvironmentSettings):
         client_secret: The TikTok app's secret; also signs TikTok's webhooks.
         api_url: TikTok's API (``TIKTOK_API_URL``).
         authorize_url: TikTok's consent page (``CONNECT_AUTHORIZE_URL``).
-        scopes: What is asked for (``CONNECT_SCOPES``); TikTok refuses the whole request for one
-            that the app was not approved for.
-        retailer: Who asks, as managers know it (``CONNECT_RETAILER_NAME``).
-        contact: Whom a manager may ask (``CONNECT_CONTACT``); empty = not shown.
-        trusted_proxies: Addresses whose ``X-Forwarded-For`` is believed, comma-separated
+        scopes: Scopes to request (``CONNECT_SCOPES``); TikTok refuses the whole request if the app
+            was not approved for one of them.
+        retailer: The retailer's name shown to managers (``CONNECT_RETAILER_NAME``).
+        contact: Contact for managers' questions (``CONNECT_CONTACT``); empty = not shown.
+        trusted_proxies: Addresses whose ``X-Forwarded-For`` is trusted, comma-separated
             (``CONNECT_TRUSTED_PROXIES``).
     """
 
@@ -114,5 +114,5 @@ class ConnectSettings(EnvironmentSettings):
 
     @property
     def redirect_uri(self) -> str:
-        """Where TikTok sends the browser back to; registered at TikTok to the letter."""
+        """Where TikTok sends the browser back to; registered at TikTok exactly like this."""
         return self.base_url + CALLBACK_PATH

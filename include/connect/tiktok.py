@@ -1,4 +1,4 @@
-"""TikTok's side of a consent: where to send the browser, and what its code is worth."""
+"""TikTok's side of a consent: where to send the browser, and which tokens its code gives."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _TIMEOUTS = Timeouts(connect_s=5, read_s=10)  # a person waits
 
 
 class NoAccessError(SyncError):
-    """TikTok gave tokens that are no use: without the basic permission, or not to be refreshed."""
+    """TikTok's tokens are unusable: they lack the basic permission, or cannot be refreshed."""
 
     kind = "no_access"
 
 
 @dataclass(frozen=True)
 class GrantedConsent:
-    """What a code was worth. ``access_token`` is for giving it back; else use ``sealed``."""
+    """The result of exchanging a code. ``access_token`` is for revoking only; use ``sealed``."""
 
     account: Account
     sealed: SealedTokens
@@ -45,7 +45,7 @@ class GrantedConsent:
 
 
 class TikTokConsent:
-    """Sends browsers to TikTok and exchanges what they bring back.
+    """Sends browsers to TikTok and exchanges the codes they return with.
 
     Args:
         settings: App, addresses and keys.
@@ -59,7 +59,7 @@ class TikTokConsent:
         )
 
     def authorize_url(self, state: str, verifier: str) -> str:
-        """TikTok's consent page for a state; it is shown also to who has consented before."""
+        """TikTok's consent page for a state; also shown to a manager who has consented before."""
         query = {
             "client_key": self._settings.client_key,
             "scope": ",".join(sorted(self._settings.scopes)),
@@ -76,7 +76,7 @@ class TikTokConsent:
         """Exchange a code, ask whose account it is, and encrypt the tokens for one store.
 
         Raises:
-            NoAccessError: The tokens are no use.
+            NoAccessError: The tokens are unusable.
             SyncError: TikTok refused the code or the app, or did not answer.
         """
         with self._oauth() as (http, oauth):
@@ -86,13 +86,13 @@ class TikTokConsent:
             scope = ",".join(sorted(split_scope(grant.scope or "")))
             if BASIC_SCOPE not in split_scope(scope) or not grant.refresh_token:
                 self._revoke(oauth, grant.access_token, store_code)
-                message = "TikTok's tokens are no use: no basic permission, or no refresh token."
+                message = "TikTok's tokens are unusable: no basic permission, or no refresh token."
                 raise NoAccessError(message)
             account = _account(http, grant, scope)
         return GrantedConsent(account, self._sealed(grant, store_code), grant.access_token)
 
     def revoke(self, access_token: bytes, store_code: str) -> None:
-        """End at TikTok a grant that was not wanted; only logged if TikTok does not play along."""
+        """Revoke an unwanted grant at TikTok; if TikTok refuses, that is only logged."""
         token = self._vault.decrypt(access_token, store_code=store_code, kind="access")
         with self._oauth() as (_, oauth):
             self._revoke(oauth, token, store_code)
@@ -102,7 +102,7 @@ class TikTokConsent:
         try:
             oauth.revoke(token)
         except SyncError as error:
-            # The tokens are thrown away in any case; what stays is an entry at TikTok.
+            # The tokens are discarded in any case; only an entry at TikTok remains.
             log.warning(
                 "connect.revoke_failed",
                 store_code=store_code,
@@ -131,7 +131,7 @@ class TikTokConsent:
 
 
 def _account(http: HttpTransport, grant: TokenGrant, scope: str) -> Account:
-    """Whose tokens they are. Without a name if TikTok will not say: the code is used up by now."""
+    """Whose tokens they are, without a name if TikTok sends none: the code is used up by now."""
     fields = [name for name in _IDENTITY if USER_FIELD_SCOPES[name] in split_scope(scope)]
     retry = Retrying(
         retry=retry_if_exception_type(TikTokUnavailableError),
@@ -158,6 +158,6 @@ def _profile(http: HttpTransport, token: str, fields: list[str]) -> UserProfile:
     data = (answer.body or {}).get("data")
     user = data.get("user") if isinstance(data, dict) else None
     if not isinstance(user, dict):
-        message = "TikTok did not tell which account it is."
+        message = "TikTok did not say which account it is."
         raise TikTokUnavailableError(message, detail=f"user/info: HTTP {answer.status}")
     return UserProfile.from_api(user)

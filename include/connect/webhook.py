@@ -1,4 +1,4 @@
-"""What TikTok tells by webhook: a manager has disconnected the app, or the account is gone.
+"""TikTok's webhook events: a manager has disconnected the app, or the account is gone.
 
 Signature: TikTok's page "Check the signature". Events: "Webhook events". TikTok repeats an event
 for 72 hours until it is answered with 200, and may send one twice ("Webhooks overview").
@@ -51,32 +51,32 @@ class WebhookEvent:
     """One event of TikTok.
 
     Attributes:
-        client_key: Of which app.
+        client_key: The app it is about.
         event: Its name.
-        open_id: Of which account.
-        told_at: Its date, as it came.
-        happened_at: What is believed of it: not after it was signed.
+        open_id: The account it is about.
+        dated_at: Its date, as received.
+        happened_at: The date that is used: never later than the signature.
         reason: One of ``REASONS``; ``None`` = none given.
-        content: As it came.
+        content: As received.
     """
 
     client_key: str
     event: str
     open_id: str
-    told_at: datetime
+    dated_at: datetime
     happened_at: datetime
     reason: int | None
     content: str
 
     @property
     def key(self) -> bytes:
-        """The same for the same event, however often it is sent."""
-        parts = [self.client_key, self.event, self.open_id, self.told_at.isoformat()]
+        """Identifies the event, however often it is sent."""
+        parts = [self.client_key, self.event, self.open_id, self.dated_at.isoformat()]
         return hashlib.sha256(json.dumps([*parts, self.content]).encode()).digest()
 
     @property
     def message(self) -> str:
-        """What ``status_reason`` says from now on."""
+        """The store's new ``status_reason``."""
         why = REASONS.get(self.reason or 0, "TikTok gives no reason")
         return (
             f"TikTok ended the access on {self.happened_at:%Y-%m-%d %H:%M} UTC: {why}. The"
@@ -124,11 +124,11 @@ def webhook_routes(context: ConnectContext) -> APIRouter:
 
 
 def when_signed(header: str, body: bytes, secret: str, now: datetime) -> datetime | None:
-    """When TikTok signed these very bytes; ``None`` = it did not, or too long ago.
+    """When TikTok signed exactly these bytes; ``None`` = it did not, or too long ago.
 
     Args:
         header: ``t=<epoch seconds>,s=<hex HMAC-SHA256 of "t.body" with the app's secret>``.
-        body: As it came.
+        body: As received.
         secret: The app's secret.
         now: The time.
     """
@@ -147,23 +147,23 @@ def parse_event(body: bytes, signed_at: datetime) -> WebhookEvent:
     """Read an event.
 
     Args:
-        body: As it came.
-        signed_at: When TikTok signed it; an event that is dated later happened by then. Believed as
-            it is, it would end any grant that is given before that date.
+        body: As received.
+        signed_at: When TikTok signed it. An event with a later date counts as happened then: with
+            its own date it would end any grant given before that date.
 
     Raises:
-        DataError: It is none; the message says what is wrong.
+        DataError: It is not an event; the message says what is wrong.
     """
     try:
-        told = json.loads(body)
-        content = told.get("content") or ""
-        told_at = datetime.fromtimestamp(int(told["create_time"]), timezone.utc)
+        fields = json.loads(body)
+        content = fields.get("content") or ""
+        dated_at = datetime.fromtimestamp(int(fields["create_time"]), timezone.utc)
         return WebhookEvent(
-            client_key=_text(told, "client_key"),
-            event=_text(told, "event"),
-            open_id=_text(told, "user_openid"),
-            told_at=told_at,
-            happened_at=told_at if told_at <= signed_at + _AHEAD else signed_at,
+            client_key=_text(fields, "client_key"),
+            event=_text(fields, "event"),
+            open_id=_text(fields, "user_openid"),
+            dated_at=dated_at,
+            happened_at=dated_at if dated_at <= signed_at + _AHEAD else signed_at,
             reason=_reason(content),
             content=str(content),
         )
@@ -172,8 +172,8 @@ def parse_event(body: bytes, signed_at: datetime) -> WebhookEvent:
         raise DataError(message) from None
 
 
-def _text(told: Mapping[str, Any], name: str) -> str:
-    value = told[name]
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields[name]
     if not isinstance(value, str) or not value or "\x00" in value:
         raise ValueError(name)
     return value

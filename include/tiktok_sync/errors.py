@@ -66,10 +66,10 @@ class OtherAppError(ConfigurationError):
     kind = "other_app"
 
 
-class RefusalsDoubtedError(ConfigurationError):
-    """TikTok refused this store's grant, and too many others at the same time to be believed."""
+class ImplausibleRefusalsError(ConfigurationError):
+    """TikTok refused this grant and so many others at once that the refusals are implausible."""
 
-    kind = "refusals_doubted"
+    kind = "refusals_doubted"  # stored in rows and details, so the name stays
 
 
 class FatalError(SyncError):

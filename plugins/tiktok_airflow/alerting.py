@@ -1,4 +1,4 @@
-"""Tell an operator what was raised: through the Airflow connection ``tiktok_alerts``.
+"""Sends alerts through the Airflow connection ``tiktok_alerts``.
 
 The connection's Apprise URLs hold secrets: no log line, no row and no error shows them.
 """
@@ -36,15 +36,15 @@ log = structlog.get_logger(__name__)
 
 CONNECTION = "tiktok_alerts"
 SEND_SECONDS = 40
-"""All channels together, tries included: a callback in the Dag processor is killed after 50 s
-(``dag_file_processor_timeout``). What is killed is sent with the next run."""
+"""Time for all channels together, including retries: a callback in the Dag processor is killed
+after 50 s (``dag_file_processor_timeout``). The next run sends what was cut off."""
 
 TRIES_AGAIN = 2
 WAIT_SECONDS = 5.0
-"""Between two tries of a channel that did not take the message."""
+"""Between two tries of a channel that did not accept the message."""
 
 _AROUND_TITLE = 24
-"""Characters that Apprise puts around a title which becomes a part of the body."""
+"""Characters that Apprise adds around a title that becomes part of the body."""
 
 _ENDED = frozenset({"success", "failed"})
 
@@ -54,8 +54,8 @@ class Delivery:
     """How the delivery of a message ended.
 
     Attributes:
-        taken: Channels that took it.
-        error: Which did not, or that there is none; ``None`` = all did.
+        taken: Channels that accepted it.
+        error: Names the channels that did not, or says that there is none; ``None`` = all did.
     """
 
     taken: int
@@ -65,36 +65,36 @@ class Delivery:
 def raise_and_notify(
     conn: Connection, alerts: Sequence[NewAlert], *, job_name: str, run_id: str, day: date | None
 ) -> None:
-    """Record what is new of it, and send it as one message; a failing channel fails nobody.
+    """Record the new alerts and send them as one message; a failing channel fails no run.
 
-    What no channel took before goes along, a message for each run, until one is refused again;
-    also when there is nothing new.
+    Alerts that no channel accepted earlier are sent too, even if there is nothing new: one message
+    for each run, until one is refused again.
     """
     alert_log = AlertLog(conn)
     alert_log.raise_new(alerts, job_name=job_name, run_id=run_id, day=day)
     for left in alert_log.runs_left(job_name, run_id):
-        if not _tell(alert_log, *left):
+        if not _send_unsent(alert_log, *left):
             return
 
 
-def _tell(alert_log: AlertLog, job_name: str, run_id: str) -> bool:
-    """Send what is left of a run; ``False`` = no channel took it."""
-    with alert_log.untold(job_name, run_id) as untold:
-        if not untold:  # another process is at it
+def _send_unsent(alert_log: AlertLog, job_name: str, run_id: str) -> bool:
+    """Send the unsent alerts of a run; ``False`` = no channel accepted them."""
+    with alert_log.unsent(job_name, run_id) as unsent:
+        if not unsent:  # another process is sending them
             return True
-        delivery = send(message_of(untold))
+        delivery = send(message_of(unsent))
         if delivery.taken:
-            alert_log.told(untold, delivery.error)
+            alert_log.mark_sent(unsent, delivery.error)
         else:
-            alert_log.not_told(untold, delivery.error or NO_CHANNEL)
+            alert_log.mark_unsent(unsent, delivery.error or NO_CHANNEL)
     return bool(delivery.taken)
 
 
 def send(message: Message) -> Delivery:
-    """Give a message to every channel of the connection, and log it where none takes it."""
+    """Send a message to every channel of the connection; log its text if none accepts it."""
     delivery = _deliver(message)
     log.warning(
-        "Alert sent" if delivery.taken else "Alert raised, and nobody could be told",
+        "Alert sent" if delivery.taken else "Alert raised, but no channel accepted it",
         title=message.title,
         channels=delivery.taken,
         error=delivery.error,
@@ -117,7 +117,7 @@ def deadline_missed(context: Mapping[str, Any], minutes: float) -> None:
 
 
 def run_failed(context: Mapping[str, Any]) -> None:
-    """Airflow calls this when a run fails; one that its summary reported is known already."""
+    """Airflow calls this when a run fails; a failure that the summary reported is known already."""
     run, day = context.get("dag_run"), None
     if run is not None:
         due = run.logical_date or run.run_after
@@ -127,7 +127,7 @@ def run_failed(context: Mapping[str, Any]) -> None:
 
 
 def alarm(kind: AlertKind, run: RunKey, *, minutes: float = 0, reason: str = "") -> None:
-    """Raise an alert from outside of the run's tasks, also when the store database is away."""
+    """Raise an alert from outside the run's tasks, even if the store database is unavailable."""
     message = (
         f"It ended without a summary ({reason}). See its failed tasks in Airflow, and clear them."
     )
@@ -147,9 +147,9 @@ def alarm(kind: AlertKind, run: RunKey, *, minutes: float = 0, reason: str = "")
                 day=run.snapshot_date,
             )
     except (SyncError, psycopg.Error) as error:
-        # Then the message matters more than its row; a table may be missing, too.
+        # The message matters more than its row; a table may be missing, too.
         if kind == "sla_missed":
-            message = late_message(minutes, "how far it is could not be looked up")
+            message = late_message(minutes, "its progress could not be read")
         cause = str(error) if isinstance(error, SyncError) else _in_short(error)
         body = f"{message}\n\nNot recorded: {cause}\n\nDag {run.job_name}, run {run.run_id}"
         send(Message(f"TikTok sync {run.job_name}: {kind.replace('_', ' ')}", body))
@@ -178,8 +178,8 @@ def _deliver(message: Message) -> Delivery:
 
 
 def _send_to_all(channels: Sequence[tuple[str, str | None]], message: Message) -> list[str | None]:
-    """Send to every channel at once; what went wrong with each, ``None`` = it took all of it."""
-    # Heavy, and for nobody but a run with an alert.
+    """Send to every channel at once; each one's error, ``None`` = it accepted the whole message."""
+    # Heavy, and only needed by a run with an alert.
     from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - see above
 
     ends = time.monotonic() + SEND_SECONDS
@@ -188,13 +188,13 @@ def _send_to_all(channels: Sequence[tuple[str, str | None]], message: Message) -
     def send_to(number: int, url: str, tag: str | None) -> str | None:
         apprise = Apprise(asset=asset)
         if not apprise.add(url, tag=tag):
-            return f"channel {number} is no Apprise URL"
+            return f"channel {number} is not an Apprise URL"
         plugin = apprise[0]
         try:
             taken = _send_parts(apprise, plugin, url, message, ends)
-        except Exception as error:  # noqa: BLE001 - it must not hide what the others took
+        except Exception as error:  # noqa: BLE001 - it must not hide the results of the others
             return f"channel {number} ({plugin.service_name}) failed: {type(error).__name__}"
-        return None if taken else f"channel {number} ({plugin.service_name}) did not take it"
+        return None if taken else f"channel {number} ({plugin.service_name}) did not accept it"
 
     with ThreadPoolExecutor(len(channels)) as pool:
         tries = [
@@ -204,14 +204,14 @@ def _send_to_all(channels: Sequence[tuple[str, str | None]], message: Message) -
 
 
 def _send_parts(apprise: Any, plugin: Any, url: str, message: Message, ends: float) -> bool:
-    """Send the message in parts that the service takes, one by one."""
+    """Send the message in parts that fit the service, one by one."""
     from apprise import NotifyFormat, OverflowMode  # noqa: PLC0415 - see _send_to_all
 
-    if "overflow=" not in url:  # for what is longer than expected after all: nothing is lost
+    if "overflow=" not in url:  # if a part is longer than expected after all, nothing is lost
         plugin.overflow_mode = OverflowMode.SPLIT
     for part in _parts_for(plugin, message):
         seconds = ends - time.monotonic()
-        # As text, so that what would be markup for a service is escaped for it.
+        # As text, so that Apprise escapes what the service would read as markup.
         if seconds <= 0 or not apprise.notify(
             part.body, title=part.title, body_format=NotifyFormat.TEXT, timeout=seconds
         ):
@@ -259,7 +259,7 @@ def _channels() -> list[tuple[str, str | None]]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    # Apprise names the URL that it does not understand, secrets included.
+    # Apprise logs a URL that it does not understand, secrets included.
     logger = logging.getLogger("apprise")
     before = logger.disabled
     logger.disabled = True

@@ -28,9 +28,9 @@ _HEAD = """\
 Generated from the comments in the database by `make dictionary`; change a comment in a migration,
 not this file.
 
-Counts are NULL where TikTok left them out, never 0. Times are with time zone. A row is late when it
-was observed after the day it stands for: it fills a gap and is no measure of that day. The views
-leave late rows out; the siblings named `…_with_late` have them and say so in `is_late`.
+Counts are NULL where TikTok left them out, never 0. Times have a time zone. A row is late when it
+was observed after the day it stands for: it fills a gap but does not measure that day. The views
+leave late rows out; those named `…_with_late` include them and mark them in `is_late`.
 """
 
 

@@ -1,1 +1,1 @@
-"""What must an operator be told?"""
+"""Which alerts does an operator get?"""

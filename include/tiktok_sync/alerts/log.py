@@ -1,4 +1,4 @@
-"""The rows of ``alerts``: what an operator must be told of, once, and whether anybody was told."""
+"""The rows of ``alerts``: each alert once, and whether it was sent."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ NO_CHANNEL = (
     "No channel is configured: set ALERTS_URL, or the Airflow connection tiktok_alerts (README,"
     " Alerts)."
 )
-"""``notify_error`` of an alert that had nowhere to go: there is nothing to try again."""
+"""``notify_error`` of an alert raised without a channel: it is not sent later."""
 
 TRIED_FOR = timedelta(hours=36)
-"""An alert that no channel took goes along with later runs for so long: with the next night's, too,
-and never so old that it is no news."""
+"""How long later runs keep trying to send an alert that no channel accepted: into the next night,
+but not until it is old news."""
 
 _COLUMNS = (
     "id, kind, job_name, run_id, store_code, snapshot_date, message, details, raised_at,"
@@ -48,33 +48,34 @@ ON CONFLICT DO NOTHING
 RETURNING {_COLUMNS}
 """  # noqa: S608 - names of our own columns
 
-_UNTOLD = """
+_UNSENT = """
 notified_at IS NULL AND notify_error IS DISTINCT FROM %(no_channel)s
     AND raised_at > now() - %(tried_for)s
 """
 _RUNS_LEFT = f"""
-SELECT job_name, run_id FROM alerts WHERE {_UNTOLD}
+SELECT job_name, run_id FROM alerts WHERE {_UNSENT}
 GROUP BY job_name, run_id
 ORDER BY (job_name, run_id) = (%(job_name)s, %(run_id)s) DESC, max(id) DESC
 """  # noqa: S608 - our own condition
 
-# A sender that dies gives its rows back with its connection; others pass over what it holds.
+# If a sender dies, its rows are unlocked with its connection; other senders skip locked rows.
 _CLAIM = f"""
 SELECT {_COLUMNS} FROM alerts
-WHERE job_name = %(job_name)s AND run_id = %(run_id)s AND {_UNTOLD}
+WHERE job_name = %(job_name)s AND run_id = %(run_id)s AND {_UNSENT}
 ORDER BY id FOR UPDATE SKIP LOCKED
 """  # noqa: S608 - names of our own columns
 
 
 @dataclass(frozen=True)
 class NewAlert:
-    """What is to be raised, unless it is known.
+    """An alert to raise, unless it has been raised already.
 
     Attributes:
         kind: What happened.
         message: The cause and the next step; never a secret.
-        store_code: Which store; ``None`` = the run as a whole.
-        subject: Makes it known for the store in every later run too; ``None`` = once a run.
+        store_code: The store; ``None`` = the run as a whole.
+        subject: The same store and subject are never raised again, in any run; ``None`` = once per
+            run.
         details: Figures and the stores behind it.
     """
 
@@ -121,7 +122,7 @@ class AlertLog:
         """Raise one alert.
 
         Returns:
-            The alert; ``None`` = it is known: the run (and store) has one of this kind.
+            The alert; ``None`` = the run (and store) already has one of this kind.
         """
         alert = NewAlert(kind, message, store_code, details=details or {})
         raised = self.raise_new([alert], job_name=job_name, run_id=run_id, day=snapshot_date)
@@ -130,11 +131,11 @@ class AlertLog:
     def raise_new(
         self, alerts: Sequence[NewAlert], *, job_name: str, run_id: str, day: date | None
     ) -> list[Alert]:
-        """Raise those of the alerts that are not known, in one statement.
+        """Raise the alerts that have not been raised yet, in one statement.
 
         Args:
-            alerts: What was noticed.
-            job_name: Dag id of the run in which it was noticed.
+            alerts: The alerts.
+            job_name: Dag id of the run that raises them.
             run_id: That run.
             day: The day that the run's figures stand for; ``None`` = unknown.
         """
@@ -152,7 +153,7 @@ class AlertLog:
             ).fetchall()
 
     def runs_left(self, job_name: str, run_id: str) -> list[tuple[str, str]]:
-        """Runs with alerts that nobody was told of yet, each as Dag id and run id.
+        """Runs with unsent alerts, each as Dag id and run id.
 
         The named run comes first, then the newest.
         """
@@ -160,24 +161,24 @@ class AlertLog:
         return self.conn.execute(_RUNS_LEFT.encode(), values).fetchall()
 
     @contextmanager
-    def untold(self, job_name: str, run_id: str) -> Iterator[list[Alert]]:
-        """The run's alerts that nobody was told of; within the block nobody else gets them.
+    def unsent(self, job_name: str, run_id: str) -> Iterator[list[Alert]]:
+        """The run's unsent alerts, locked against other senders within the block.
 
-        Say inside the block what came of them (:meth:`told`, :meth:`not_told`).
+        Record the result inside the block (:meth:`mark_sent`, :meth:`mark_unsent`).
         """
         with self.conn.transaction(), self.conn.cursor(row_factory=class_row(Alert)) as cursor:
             yield cursor.execute(_CLAIM.encode(), self._values(job_name, run_id)).fetchall()
 
-    def told(self, alerts: Sequence[Alert], error: str | None = None) -> None:
-        """A channel took them; ``error`` names those that did not."""
+    def mark_sent(self, alerts: Sequence[Alert], error: str | None = None) -> None:
+        """Record that a channel accepted them; ``error`` names the channels that did not."""
         self.conn.execute(
             "UPDATE alerts SET notified_at = clock_timestamp(), notify_error = %s"
             " WHERE id = ANY(%s)",
             [error, [alert.id for alert in alerts]],
         )
 
-    def not_told(self, alerts: Sequence[Alert], error: str) -> None:
-        """No channel took them; never a secret in ``error``."""
+    def mark_unsent(self, alerts: Sequence[Alert], error: str) -> None:
+        """Record that no channel accepted them; never a secret in ``error``."""
         self.conn.execute(
             "UPDATE alerts SET notify_error = %s WHERE id = ANY(%s)",
             [error, [alert.id for alert in alerts]],

@@ -1,4 +1,4 @@
-"""One message for everything that a run raised, in as many parts as a channel needs for it."""
+"""One message for all alerts of a run, split to fit the channel's limits."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from datetime import timezone
 from include.tiktok_sync.alerts.log import Alert
 
 MOST_PARTS = 5
-"""A message that would take more parts is shortened: nobody reads on through fifteen of them."""
+"""A message that needs more parts is shortened: nobody reads fifteen of them."""
 
 NAMED_IN_SHORT = 5
-"""Stores that a shortened message names, of each kind of alert."""
+"""Stores that a shortened message names for each kind of alert."""
 
 SEE = "the page TikTok in Airflow lists them all"
 
 LEAST_ROOM = 60
-"""Characters of a part, however little a channel takes."""
+"""Characters of a part at least, even if the channel's limit is lower."""
 
 _NUMBER = len(" (00/00)")
 
-# Kind -> in the title, and above the text; in the order in which they are told. Numbers go first:
-# a telephone shows no more than the beginning.
+# Kind -> title and heading, in the order in which they are shown. Numbers go first: a phone shows
+# only the beginning.
 _HEADLINES = {
     "run_failed": ("run failed", "Run failed"),
     "sla_missed": ("run is late", "Run is late"),
@@ -36,12 +36,12 @@ _HEADLINES = {
 
 @dataclass(frozen=True)
 class Message:
-    """What a channel is given; plain text.
+    """A message for a channel, in plain text.
 
     Attributes:
-        title: Says how many first.
-        body: Everything.
-        short: The same with a few stores named and all counted; empty = there is no shorter one.
+        title: Starts with the number of stores.
+        body: The full text.
+        short: The same text naming only a few stores, with the total; empty = none.
     """
 
     title: str
@@ -49,13 +49,13 @@ class Message:
     short: str = ""
 
     def parts(self, room: int, *, lines: int = 0) -> list[Message]:
-        """The message in numbered parts, none of them longer than a channel takes.
+        """The message in numbered parts, each within the channel's limit.
 
-        Nothing is lost, and no store code is cut in two: a part ends behind a line, else behind a
-        code, else behind a word.
+        Nothing is lost, and no store code is cut in two: a part ends after a line, else after a
+        code, else after a word.
 
         Args:
-            room: Characters of a part's body; where the channel has no title, beside the title.
+            room: Characters of a part's body, not counting the title.
             lines: Lines of a part; 0 = any number.
         """
         room = max(room - _NUMBER, LEAST_ROOM)
@@ -71,7 +71,7 @@ class Message:
 
 
 def message_of(alerts: Sequence[Alert]) -> Message:
-    """One message for the alerts of one run, at least one; stores of one reason share a line."""
+    """One message for the alerts of one run (at least one); stores with one reason share a line."""
     first = alerts[0]
     titles = []
     parts: list[str] = []
@@ -115,13 +115,13 @@ def _lines(alerts: Sequence[Alert]) -> list[str]:
 
 def _line(message: str, codes: Sequence[str]) -> str:
     named = ", ".join(codes)
-    if len(codes) > NAMED_IN_SHORT:  # the reason before a long list, not behind it
+    if len(codes) > NAMED_IN_SHORT:  # the reason goes before a long list
         return f"- {_stores(len(codes))}: {message}\n  {named}"
     return f"- {named}: {message}" if codes else f"- {message}"
 
 
 def _chunks(text: str, room: int, lines: int) -> Iterator[str]:
-    """A text cut behind its lines, or within one that is too long; at least one piece."""
+    """A text split after its lines, or within a line that is too long; at least one piece."""
     held: list[str] = []
     for line in text.split("\n"):
         for piece in _pieces(line, room):
@@ -135,7 +135,7 @@ def _chunks(text: str, room: int, lines: int) -> Iterator[str]:
 
 
 def _pieces(line: str, room: int, separators: Sequence[str] = (", ", " ")) -> Iterator[str]:
-    """A line cut where it may be: between codes, else between words, else anywhere."""
+    """A line split between codes, else between words, else anywhere."""
     if len(line) <= room:
         yield line
         return
@@ -157,9 +157,9 @@ def _pieces(line: str, room: int, separators: Sequence[str] = (", ", " ")) -> It
 
 
 def _delay(alerts: Sequence[Alert]) -> str:
-    """How old it is, where no channel took it at first."""
+    """When it was raised, if no channel accepted it at first."""
     delayed = [alert.raised_at for alert in alerts if alert.notify_error]
     if not delayed:
         return ""
     raised_at = min(delayed).astimezone(timezone.utc)
-    return f"\nDelayed: raised at {raised_at:%Y-%m-%d %H:%M} UTC, and no channel took it then."
+    return f"\nDelayed: raised at {raised_at:%Y-%m-%d %H:%M} UTC, when no channel accepted it."

@@ -1,4 +1,4 @@
-"""What of a run must an operator be told of?"""
+"""Which alerts does a run raise?"""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from include.tiktok_sync.settings import DEFAULT_CONSENT_WARNING_DAYS
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.consents import Consent, consents_ending
 from include.tiktok_sync.sync.data_checks.check import EXAMPLES
-from include.tiktok_sync.sync.summary import REFUSALS_DOUBTED, RunSummary
+from include.tiktok_sync.sync.summary import IMPLAUSIBLE_REFUSALS, RunSummary
 from include.tiktok_sync.tokens.store import why_in_state
 
 MISSING_CHECKS = {USER_JOB: "user_rows_missing", VIDEO_JOB: "video_syncs_missing"}
-"""Dag id -> the data check that finds stores without figures. These Dags have a deadline, too."""
+"""Dag id -> the data check that finds stores without figures. These Dags also have a deadline."""
 
 ENDING_CHECK = "grants_end_soon"
 ENDING_DAYS = (14, 3)
-"""A store is warned of again so many days before its grant ends (first: CONSENT_WARNING_DAYS)."""
+"""Days before a grant ends at which the alert is repeated (the first is CONSENT_WARNING_DAYS)."""
 
 _DEAD = """
 SELECT store_code, status, status_reason, status_since, scope
@@ -38,13 +38,14 @@ class EndedRun:
     """A run that has its summary.
 
     Attributes:
-        key: Which run, and its day.
+        key: The run, and its day.
         stores: Codes of its stores; none if they could not be listed.
-        summary: What came of it.
+        summary: Its result.
         duration: How long it took.
-        sla: How long it may take; ``None`` = as long as it likes, as a backfill.
-        is_backfill: Somebody asked for past days, and looks at what comes of them.
-        consent_warning_days: First warning of a grant that ends; 0 = none.
+        sla: How long it may take; ``None`` = no limit (a backfill).
+        is_backfill: Past days, requested by somebody who watches the result.
+        consent_warning_days: Days before a grant's end at which the first alert is raised; 0 =
+            none.
     """
 
     key: RunKey
@@ -58,22 +59,22 @@ class EndedRun:
 
 
 def alerts_of(conn: Connection, run: EndedRun) -> list[NewAlert]:
-    """Everything to be told; what was told before is left to the table's own keys."""
+    """Every alert of the run; the keys of the table keep known ones from being raised again."""
     return [
         *_failure(run),
         *_lateness(run),
         *_missing_figures(run),
-        *_doubts(run),
+        *_implausible_refusals(run),
         *_dead_grants(conn, run.stores),
         *_ending_grants(conn, run),
     ]
 
 
-def late_message(minutes: float, came: str) -> str:
-    """What is said of a run beyond its time; ``came`` = how far it has come."""
+def late_message(minutes: float, progress: str) -> str:
+    """The message about a run that takes too long; ``progress`` = how far it has got."""
     return (
-        f"It takes longer than {minutes:g} minutes (SLA_MINUTES): {came}. Look at its longest and"
-        " its failing tasks in Airflow; docs/tuning.md names the usual causes."
+        f"It takes longer than {minutes:g} minutes (SLA_MINUTES): {progress}. Look at its longest"
+        " and its failing tasks in Airflow; docs/tuning.md names the usual causes."
     )
 
 
@@ -101,9 +102,9 @@ def _missing_figures(run: EndedRun) -> list[NewAlert]:
     name = MISSING_CHECKS.get(run.key.job_name)
     if name is None or run.is_backfill:
         return []
-    # Of a store that failed, the videos' check says no more.
+    # The videos' check leaves out stores that failed.
     missing = set(run.summary.failed_stores if name == "video_syncs_missing" else ())
-    # Skipped stores have an alert of their own, once and not every night.
+    # Skipped stores have their own alert, once and not every night.
     found = (warning["stores"] for warning in run.warnings if warning["check"] == name)
     missing.update(set().union(*found).difference(run.summary.skipped_stores))
     if not missing:
@@ -112,22 +113,22 @@ def _missing_figures(run: EndedRun) -> list[NewAlert]:
     named = ", ".join(sorted(missing)[:EXAMPLES]) + more
     count = "1 store has" if len(missing) == 1 else f"{len(missing)} stores have"
     message = (
-        f"{count} no complete figures of the day: {named}. TikTok keeps no history: clear the"
-        " failed tasks before the day is over; each says in its log what is wrong."
+        f"{count} no complete figures for the day: {named}. TikTok keeps no history: clear the"
+        " failed tasks before the day is over; each task's log says what is wrong."
     )
     return [NewAlert("data_missing", message, details={"stores": sorted(missing)})]
 
 
-def _doubts(run: EndedRun) -> list[NewAlert]:
-    counts = run.summary.details.get(REFUSALS_DOUBTED)
+def _implausible_refusals(run: EndedRun) -> list[NewAlert]:
+    counts = run.summary.details.get(IMPLAUSIBLE_REFUSALS)
     if not counts:
         return []
     message = (
         f"TikTok refused the grants of {counts['refused']} of {counts['tried']} stores whose tokens"
-        " were refreshed. So many managers hardly withdrew at once, so no store was marked. Check"
-        " that tiktok_default has the client key and secret of the app that they connected"
-        " (doctor), and TikTok's status page; then clear the failed tasks. Stores marked before:"
-        " tokens recheck."
+        " were refreshed. It is unlikely that all their managers withdrew at once, so no store was"
+        " marked. Check that tiktok_default has the client key and secret of the app that they"
+        " connected (doctor), and TikTok's status page; then clear the failed tasks. For stores"
+        " marked earlier: tokens recheck."
     )
     return [NewAlert("refusals_doubted", message, details=counts)]
 
@@ -149,13 +150,13 @@ def _dead_grants(conn: Connection, stores: Sequence[str]) -> list[NewAlert]:
 
 
 def _utc(moment: datetime) -> str:
-    # A session's time zone, or its summer time, must not make another subject of the same moment.
+    # The session's time zone or its summer time must not change the subject of the same moment.
     return moment.astimezone(timezone.utc).isoformat()
 
 
 def _ending_grants(conn: Connection, run: EndedRun) -> list[NewAlert]:
     first = run.consent_warning_days
-    # A check that could not run does not keep the alert back.
+    # A check that could not run does not suppress the alert.
     if not any(warning["check"] == ENDING_CHECK for warning in run.warnings) or not first:
         return []
     stages = [*(number for number in sorted(ENDING_DAYS) if number < first), first]
@@ -170,7 +171,7 @@ def _ending_grant(consent: Consent, days: int) -> NewAlert:
     return NewAlert(
         "grant_ends",
         f"The consent ends on {ends_on}. Ask the store's manager to connect the account again"
-        " before; a refresh does not prolong it.",
+        " before then; a refresh does not extend it.",
         consent.store_code,
         # A refresh moves the end by its own seconds, so the month stands for the grant; a new one
         # lasts at least 180 days.

@@ -1,4 +1,4 @@
-"""What the commands share: the database, errors, tables, JSON, and who gives the command."""
+"""Shared by the commands: the database, errors, tables, JSON, and who runs the command."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PIPE_WIDTH = 200
 
 AsOption = Annotated[
     str | None,
-    typer.Option("--as", metavar="NAME", help="Who does it, for the audit; else user@host."),
+    typer.Option("--as", metavar="NAME", help="Name for the audit; default: user@host."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 CodesArgument = Annotated[list[str], typer.Argument(help="Store codes, as in stores list.")]
@@ -40,7 +40,7 @@ CodeArgument = Annotated[str, typer.Argument(help="A store code, as in stores li
 
 @dataclass(frozen=True)
 class CommandResult:
-    """The result of one store in a command on several."""
+    """The result for one store, in a command on several."""
 
     store_code: str
     ok: bool
@@ -48,7 +48,7 @@ class CommandResult:
 
 
 def actor_of(name: str | None) -> str:
-    """Who to write into the audit."""
+    """The name to write into the audit."""
     return name or audit.operating_system_user()
 
 
@@ -75,7 +75,7 @@ def errors_for_people() -> Iterator[None]:
 
 
 def fail(error: SyncError, status: int, word: str) -> NoReturn:
-    """Say it and end."""
+    """Print the message and exit."""
     typer.echo(f"{word}: {error}", err=True)
     if error.detail:
         typer.echo(f"  {error.detail}", err=True)
@@ -86,7 +86,7 @@ def require_known(conn: Connection, codes: Sequence[str]) -> None:
     """Refuse unknown codes before anything is done.
 
     Raises:
-        ConfigurationError: It names them.
+        ConfigurationError: Names the unknown codes.
     """
     unknown = StoreRepository(conn).unknown_store_codes(codes)
     if unknown:
@@ -97,7 +97,7 @@ def require_known(conn: Connection, codes: Sequence[str]) -> None:
 def for_each_store(
     conn: Connection, codes: Sequence[str], work: Callable[[str], str], *, as_json: bool
 ) -> None:
-    """Do it for every store even if others fail, and print the result of each.
+    """Do something for every store even if others fail, and print each result.
 
     Raises:
         ConfigurationError: A code is unknown; nothing was done.
@@ -136,7 +136,7 @@ def print_table(
     Args:
         columns: Heading -> options of ``rich``'s ``add_column``.
         rows: Their cells; ``None`` is a dash, a time its minute in UTC.
-        stderr: Where to.
+        stderr: Print to standard error.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, options in columns.items():
@@ -147,7 +147,7 @@ def print_table(
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that is wide enough where no terminal says how wide it is."""
+    """A console that is wide enough if no terminal gives its width."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(
         stderr=stderr,

@@ -31,7 +31,7 @@ def stores_link(
     days: Annotated[int, typer.Option(help="How many days the link works.")] = DEFAULT_DAYS,
     account: Annotated[
         str | None,
-        typer.Option(help="TikTok username that alone may be connected, such as @my.store."),
+        typer.Option(help="The only TikTok username that may be connected, such as @my.store."),
     ] = None,
     as_json: JsonOption = False,
     as_name: AsOption = None,
@@ -40,7 +40,7 @@ def stores_link(
 
     Send it to the manager alone: anyone who has it can connect the store. It works until the store
     is connected or the link expires; the store's older unused links end now. Needs CONNECT_SECRET
-    and CONNECT_BASE_URL, as the connect app has them.
+    and CONNECT_BASE_URL, with the connect app's values.
     """
     with errors_for_people():
         maker = LinkMaker.from_env(os.environ, actor_of(as_name))
@@ -62,7 +62,7 @@ def stores_link(
 def db_connect_role(
     role: Annotated[str, typer.Option(help="Name of the role.")] = DEFAULT_ROLE,
 ) -> None:
-    """Make the connect app's database role, or bring its rights up to date; harmless to repeat.
+    """Create the connect app's database role, or update its rights; safe to repeat.
 
     CONNECT_DB_PASSWORD, if set, becomes its password and lets it log in. STORE_DB_URL must log in
     as the owner of the store database, who may also create roles unless the role exists already.

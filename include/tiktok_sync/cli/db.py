@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="The product's database.")
 
 @app.command("upgrade")
 def upgrade() -> None:
-    """Create or upgrade the schema; harmless when it is up to date."""
+    """Create or upgrade the schema; does nothing if it is up to date."""
     with errors_for_people():
         revision = schema.upgrade(Settings.from_env().required("store_db_url"))
     typer.echo(f"The store database has schema {revision}.")

@@ -59,7 +59,7 @@ def export(
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
-    """Write everything known of a store to files. Tokens are never among it."""
+    """Write everything known about a store to files, without its tokens."""
     target = to or f"{code}-export"
     with errors_for_people():
         to_one_file = target == "-" or target.endswith(".jsonl")
@@ -85,17 +85,17 @@ def disconnect(
         bool,
         typer.Option(
             "--revoke/--no-revoke",
-            help="Revoke the grant at TikTok too. Without it, the app stays among those that the"
-            " manager sees in TikTok's settings: only where TikTok can no longer be asked.",
+            help="Also revoke the grant at TikTok. Otherwise the app stays among those that the"
+            " manager sees in TikTok's settings; use it only if TikTok can no longer be asked.",
         ),
     ] = True,
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
-    """Let stores go: no sync touches them any more, and TikTok takes our access back.
+    """Remove stores that leave: no sync includes them, and our access is revoked at TikTok.
 
-    Their history stays until stores erase. A store whose grant could not be revoked says so; run
-    the command again for it.
+    Their history stays until stores erase. If a store's grant could not be revoked, the result says
+    so; run the command again for it.
     """
     with errors_for_people():
         settings = Settings.from_env()
@@ -132,10 +132,10 @@ def erase(
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
-    """Erase a store that has left, with all its rows, for good.
+    """Erase a store that has left, with all its rows, permanently.
 
-    The audit keeps that it was done, by whom and when, with the number of rows. Export it before,
-    if anybody may still want its figures.
+    The audit records who did it and when, with the number of rows. Export the store first if its
+    figures may still be needed.
     """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         lifecycle = Lifecycle(conn, actor_of(as_name))
@@ -158,7 +158,7 @@ def erase(
 
 def _ask(code: str) -> None:
     if not sys.stdin.isatty():
-        message = "Erasing needs a yes: give --yes, or run it in a terminal."
+        message = "Erasing must be confirmed: give --yes, or run it in a terminal."
         raise ConfigurationError(message)
     typed = typer.prompt(f"This cannot be undone. Type the code {code} to erase it", err=True)
     if typed.strip() != code:

@@ -24,22 +24,21 @@ app = typer.Typer()
 
 @cli_db.app.command("prepare", epilog=EXIT_CODES)
 def db_prepare() -> None:
-    """Make roles and database where missing, upgrade the schema, grant analysts the views.
+    """Create missing roles and the database, upgrade the schema, grant the views to analysts.
 
-    Needs STORE_DB_ADMIN_URL (may make roles and databases), and STORE_DB_DIRECT_URL or
-    STORE_DB_URL with the role and password the sync shall have; ANALYST_DB_PASSWORD,
-    MONITOR_DB_PASSWORD and CONNECT_DB_PASSWORD let these roles log in. Harmless when all is
-    there.
+    Needs STORE_DB_ADMIN_URL (a role that may create roles and databases), and STORE_DB_DIRECT_URL
+    or STORE_DB_URL with the sync's role and password. ANALYST_DB_PASSWORD, MONITOR_DB_PASSWORD and
+    CONNECT_DB_PASSWORD let these roles log in. Safe to repeat.
     """
     with errors_for_people():
         admin_url = os.environ.get("STORE_DB_ADMIN_URL", "")
         if not admin_url:
             message = (
-                "STORE_DB_ADMIN_URL is not set: the libpq URL of a role that may make roles and"
-                " databases, used by this command alone."
+                "STORE_DB_ADMIN_URL is not set: the libpq URL of a role that may create roles and"
+                " databases, used only by this command."
             )
             raise ConfigurationError(message)
-        # Past the pooler: before the first time there is no role to reach it with.
+        # Not through the pooler: before the first run there is no role to log in to it with.
         url = os.environ.get("STORE_DB_DIRECT_URL") or Settings.from_env().required("store_db_url")
         revision = prepare(
             admin_url,
@@ -53,11 +52,11 @@ def db_prepare() -> None:
 
 @cli_db.app.command("prepare-airflow", epilog=EXIT_CODES)
 def db_prepare_airflow() -> None:
-    """Make the roles of Airflow's own Postgres: none of Airflow's parts logs in as a superuser.
+    """Create the roles of Airflow's own Postgres, so that no Airflow part logs in as a superuser.
 
-    Needs AIRFLOW_DB_ADMIN_URL (the superuser), AIRFLOW__DATABASE__SQL_ALCHEMY_CONN and
-    AIRFLOW__CELERY__RESULT_BACKEND with the roles and passwords that Airflow shall have. Harmless
-    when all is there; run it before airflow db migrate.
+    Needs AIRFLOW_DB_ADMIN_URL (the superuser), and AIRFLOW__DATABASE__SQL_ALCHEMY_CONN and
+    AIRFLOW__CELERY__RESULT_BACKEND with Airflow's roles and passwords. Safe to repeat; run it
+    before airflow db migrate.
     """
     names = (
         "AIRFLOW_DB_ADMIN_URL",
@@ -81,7 +80,9 @@ def doctor(
     ] = False,
     before_start: Annotated[
         bool,
-        typer.Option("--before-start", help="Only settings, keys and database, before a start."),
+        typer.Option(
+            "--before-start", help="Check only settings, keys and database, before a start."
+        ),
     ] = False,
 ) -> None:
     """Check keys, databases, pools, TikTok, clocks, disk and Airflow; say what to do.

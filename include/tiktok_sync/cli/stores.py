@@ -1,4 +1,4 @@
-"""Commands for stores: which there are, bring them in, leave them out for a while."""
+"""Commands for stores: list, add, import, pause and resume them."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ NewOption = Annotated[
     bool,
     typer.Option(
         "--new",
-        help="Take new codes although they differ from others only in case, leading zeros or"
-        " blanks, or look like a date or number that Excel made.",
+        help="Accept new codes that differ from others only in case, leading zeros or"
+        " blanks, or look like a date or number made by Excel.",
     ),
 ]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Bring stores in, see how they are, pause them, let them go.",
+    help="Add stores, list them, pause them, remove them.",
 )
 
 
@@ -58,7 +58,7 @@ app = typer.Typer(
 def list_(
     *,
     state: Annotated[
-        StoreState | None, typer.Option(help="Only those in this state; see docs/lifecycle.md.")
+        StoreState | None, typer.Option(help="Only stores in this state; see docs/lifecycle.md.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,7 +95,7 @@ def list_(
 
 @app.command("add", epilog=EXIT_CODES)
 def add(
-    code: Annotated[str, typer.Argument(help="Your own code of the store; it never changes.")],
+    code: Annotated[str, typer.Argument(help="Your own code for the store; it never changes.")],
     *,
     name: Annotated[str, typer.Option(help="Its name, for people.")],
     region: Annotated[str | None, typer.Option(help="Its region, free text.")] = None,
@@ -103,9 +103,9 @@ def add(
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
-    """Put in one store, to be connected later. Many at once: stores import.
+    """Add one store, to be connected later. For several: stores import.
 
-    Blanks and invisible characters around the code are left out.
+    Blanks and invisible characters around the code are removed.
     """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         try:
@@ -127,7 +127,7 @@ def import_(
     replace_tokens: Annotated[
         bool,
         typer.Option(
-            "--replace-tokens", help="Take tokens although they are older than those stored."
+            "--replace-tokens", help="Take tokens even if they are older than the stored ones."
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -140,7 +140,7 @@ def import_(
     token cells are all empty are connected later. Commas, semicolons or tabs, in UTF-8 or as
     Excel's "Unicode text".
 
-    Of a row whose tokens are older than those stored, only name and region are taken.
+    If a row's tokens are older than the stored ones, only name and region are taken.
 
     Exit status: 0 every row was loaded, 1 some were not, 2 none could be.
     """
@@ -176,11 +176,11 @@ def import_(
 def pause(
     codes: CodesArgument,
     *,
-    reason: Annotated[str | None, typer.Option(help="Why, for people; shown in the list.")] = None,
+    reason: Annotated[str | None, typer.Option(help="The reason, shown in the list.")] = None,
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
-    """Leave stores out of the nightly syncs; grant and history stay."""
+    """Leave stores out of the nightly syncs; their grant and history stay."""
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         lifecycle = Lifecycle(conn, actor_of(as_name))
         for_each_store(
@@ -195,7 +195,8 @@ def resume(
     without_grant: Annotated[
         bool,
         typer.Option(
-            "--without-grant", help="Forget the ended grant: another account is to be connected."
+            "--without-grant",
+            help="Forget the ended grant, so that another account can be connected.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -219,7 +220,7 @@ def calendar(
 ) -> None:
     """List the consents that end soon, the earliest first: 30, 14 and 3 days before, or ended.
 
-    Only the store's manager can renew a consent; no refresh prolongs it.
+    Only the store's manager can renew a consent; a refresh does not extend it.
     """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         consents = consents_ending(conn, days)

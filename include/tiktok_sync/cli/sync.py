@@ -1,4 +1,4 @@
-"""The command that does one store."""
+"""The command that syncs one store."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def sync_store(
     job: Annotated[str, typer.Option(help="What to do: user, video or refresh.")] = "user",
     date: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Snapshot day, none to come; today when left out."),
+        typer.Option(formats=["%Y-%m-%d"], help="Snapshot day, not in the future; default: today."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Call TikTok, write nothing, say what would be.")
+        bool,
+        typer.Option("--dry-run", help="Call TikTok, write nothing, show what would be written."),
     ] = False,
 ) -> None:
     """Sync one store now and record it in sync_logs."""

@@ -53,7 +53,7 @@ def generate_key() -> None:
 def status(*, as_json: JsonOption = False) -> None:
     """Show how many stores' tokens are under which key; keys are named by a fingerprint.
 
-    Ends with 1 if some tokens are under none of the keys, with 2 if all are.
+    Exit status: 1 if no key opens some of the tokens, 2 if no key opens any of them.
     """
     use, vault = _use_of_keys()
     if as_json:
@@ -70,9 +70,9 @@ def status(*, as_json: JsonOption = False) -> None:
 
 @app.command("check", epilog=EXIT_CODES)
 def check() -> None:
-    """See whether the keys are the right ones, where a deployment starts: 2 if they open nothing.
+    """Check the keys at the start of a deployment. Exit status 2: they open no token at all.
 
-    Stores under a lost key are named and are no reason not to start.
+    Stores whose tokens are under a lost key are named, but do not prevent the start.
     """
     use, vault = _use_of_keys()
     if use.unreadable:
@@ -85,15 +85,15 @@ def rotate(
     *,
     only_check: Annotated[
         bool,
-        typer.Option("--check", help="Change nothing; end with 1 while a row is on an old key."),
+        typer.Option("--check", help="Change nothing; exit status 1 if a row is under an old key."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put all tokens under the first key of TIKTOK_TOKEN_KEYS. Syncs may run meanwhile.
+    """Re-encrypt all tokens with the first key of TIKTOK_TOKEN_KEYS. Syncs may run meanwhile.
 
-    A new key goes in front of the old one (new,old) everywhere the syncs run. Once this command
-    and its --check end with 0, the old key can be taken out; keep it for as long as you keep dumps
-    made before, whose tokens are under it. Cut off, it is simply run again.
+    Put the new key before the old one (new,old) everywhere the syncs run. Once this command and its
+    --check exit with 0, the old key can be removed; keep a copy for as long as you keep dumps made
+    before, because their tokens are under it. If the command is interrupted, run it again.
     """
     with errors_for_people():
         settings = Settings.from_env()
@@ -109,7 +109,9 @@ def rotate(
         for code, reason in done.unreadable.items():
             typer.echo(f"{code}: {reason}", err=True)
         for code in done.busy:
-            typer.echo(f"{code}: a refresh held its row all the time; run this again.", err=True)
+            typer.echo(
+                f"{code}: its row was being refreshed all the time; run this again.", err=True
+            )
     _report(left, vault, renewed=done.renewed, as_json=as_json)
 
 
@@ -117,23 +119,23 @@ def rotate(
 def recheck_(
     codes: Annotated[
         list[str] | None,
-        typer.Argument(help="Store codes; all stores marked needs_consent when left out."),
+        typer.Argument(help="Store codes; default: all stores marked needs_consent."),
     ] = None,
     *,
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
-    """Ask TikTok again for stores marked needs_consent, and take back those whose grant lives.
+    """Ask TikTok again about stores marked needs_consent, and restore those with a valid grant.
 
     Each store's token is refreshed once. A store that TikTok still refuses keeps its mark and is
-    named with the reason, and so is one that cannot be asked for: its consent has ended, it was
-    never connected, it has left, or another TikTok app gave its grant.
+    named with the reason. So is a store that TikTok cannot be asked about: its consent has ended,
+    it was never connected, it has left, or its grant belongs to another TikTok app.
 
-    Stores that you name are also asked for, marked or not, if another app is recorded for their
-    grant, as an import does while another app's key is set: if TikTok renews it, the configured
-    app is recorded; if not, nothing changes.
+    Stores that you name are checked even if they are not marked, and even if another app is
+    recorded for their grant (an import records the app whose key is set at the time): if TikTok
+    renews the grant, the configured app is recorded; if not, nothing changes.
 
-    Ends with 0 when no named store is left to be connected again, with 1 when one is.
+    Exit status: 0 if no named store must be connected again, 1 if one must.
     """
     with errors_for_people():
         settings = Settings.from_env()

@@ -18,13 +18,13 @@ POOLS = {"tiktok_users": ("SYNC_CONCURRENCY", 30), "tiktok_videos": ("VIDEO_SYNC
 CONNECTIONS = ("store_db", "tiktok_default")
 ALERTS_CONNECTION = "tiktok_alerts"
 DAGS = ("apply_retention", *NIGHTLY_JOBS)
-"""All there are; those that the night does not need may stay paused."""
+"""All Dags; those that the night does not need may stay paused."""
 
 PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
 LOAD_SETTINGS = "python plugins/load_airflow_settings.py"
 
-_HEADROOM = 4  # list, checks and summary beside the stores
+_HEADROOM = 4  # list, checks and summary, as well as the stores
 
 
 def check_capacity(env: Mapping[str, str]) -> Iterator[Finding]:
@@ -92,7 +92,7 @@ def _pools(api: AirflowClient, env: Mapping[str, str]) -> Iterator[Finding]:
     for name, (variable, _) in POOLS.items():
         pool, wanted = _get(api, f"/pools/{name}"), _slots(env, name)
         if pool is None:
-            text = "does not exist: its tasks stay scheduled for ever"
+            text = "does not exist: its tasks stay scheduled forever"
             yield Finding(f"pool {name}", "fail", text, LOAD_SETTINGS)
         elif pool["slots"] != wanted:
             text = f"has {pool['slots']} slots, {variable} says {wanted}"
@@ -123,7 +123,7 @@ def _alerts(api: AirflowClient, env: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def alerts_finding(env: Mapping[str, str], *, loaded: bool | None) -> Finding:
-    """Is anybody told when a night fails?
+    """Does anybody get a message when a night fails?
 
     Args:
         env: Variables, as the sync reads them.
@@ -137,11 +137,11 @@ def alerts_finding(env: Mapping[str, str], *, loaded: bool | None) -> Finding:
         return Finding("alerts", "ok", "ALERTS_URL is set")
     if env.get("ALERTS_URL"):
         text = f"ALERTS_URL is set, but the connection {ALERTS_CONNECTION} has no channel"
-        return Finding("alerts", "warn", f"{text}: nobody is told", LOAD_SETTINGS)
+        return Finding("alerts", "warn", f"{text}: nobody gets a message", LOAD_SETTINGS)
     return Finding(
         "alerts",
         "warn",
-        "nobody is told when a night fails or is late: ALERTS_URL is not set"
+        "nobody gets a message when a night fails or is late: ALERTS_URL is not set"
         + ("" if loaded is None else f", and the connection {ALERTS_CONNECTION} has no channel"),
         f"Set ALERTS_URL (docs/alerts.md), then {LOAD_SETTINGS}",
     )
@@ -167,7 +167,7 @@ def dags_finding(is_paused: Mapping[str, bool | None]) -> Finding:
     paused = [name for name, paused in is_paused.items() if paused]
     asleep = [name for name in paused if name in NIGHTLY_JOBS]
     if asleep:
-        todo = "airflow dags unpause NAME, or the switch in the UI, once the nights shall begin."
+        todo = "airflow dags unpause NAME, or the switch in the UI, when the nights should begin."
         return Finding("Dags", "warn", f"paused: {', '.join(asleep)}", todo)
     rest = f"; paused, and not of the night: {', '.join(paused)}" if paused else ", none paused"
     return Finding("Dags", "ok", f"{len(is_paused)} parsed{rest}")

@@ -1,4 +1,4 @@
-"""How is Airflow's REST API asked, as user admin and without importing Airflow?"""
+"""How is Airflow's REST API called, as user admin and without importing Airflow?"""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class AirflowClient:
         Raises:
             requests.HTTPError: Airflow refused, or failed.
             requests.RequestException: No answer.
-            ValueError: The answer is no JSON.
+            ValueError: The answer is not JSON.
         """
         if log_in and "Authorization" not in self.session.headers:
             login = {"username": ADMIN, "password": self._password}

@@ -1,4 +1,4 @@
-"""The doctor's checks of what a loss of the database would cost: backups, and what stays out."""
+"""The doctor's checks of backups: how old they are, and what they leave out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check(conn: Connection, env: Mapping[str, str]) -> Iterator[Finding]:
             "warn",
             f"there are some, of {', '.join(row[0] for row in rows)}; backups leave them out",
             "The product makes none. Find out why, then: SELECT lo_unlink(oid) FROM"
-            " pg_largeobject_metadata, and db prepare, which takes the right away.",
+            " pg_largeobject_metadata, and db prepare, which removes the right.",
         )
 
 
@@ -51,7 +51,7 @@ def _age(conn: Connection, hours: str) -> Finding:
     ).fetchone()
     since = datetime.now(timezone.utc) - timedelta(hours=limit)
     if row is None:
-        # A set-up of today had no night yet, and so nothing to lose.
+        # An installation made today has had no night yet, and so has nothing to lose.
         oldest = conn.execute("SELECT min(run_time) FROM sync_logs").fetchone()
         if oldest is None or oldest[0] is None or oldest[0] > since:
             return Finding("backup", "ok", f"none yet; a warning from {limit} hours of syncs on")

@@ -29,7 +29,7 @@ def examine(env: Mapping[str, str] = os.environ, *, before_start: bool = False) 
         env: Variables, as the sync reads them; ``AIRFLOW_API_URL`` and ``AIRFLOW_ADMIN_PASSWORD``
             open the checks of Airflow.
         before_start: Only what must be right before anything starts: settings, keys, database.
-            TikTok may be away then, and Airflow is not up yet.
+            TikTok may be unavailable then, and Airflow is not running yet.
     """
     try:
         settings = Settings.from_env(env)
@@ -63,7 +63,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings, env: Mapping[str, str]) -> list[Finding]:
-    """The checks of the store database, as far as one follows from another."""
+    """The checks of the store database; those that depend on a failed one are left out."""
     try:
         url = settings.required("store_db_url")
         with connect(url, application_name="tiktok_sync:doctor") as conn, database_errors():

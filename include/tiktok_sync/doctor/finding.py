@@ -13,11 +13,11 @@ class Finding:
     """One line of the doctor.
 
     Attributes:
-        check: What was looked at: ``token keys``, ``store database``, …
+        check: What was checked: ``token keys``, ``store database``, …
         status: ``ok``; ``warn``: the next night works, but look at it; ``fail``: it does not;
-            ``skip``: could not be looked at, the text says why.
+            ``skip``: could not be checked, the text says why.
         text: What was found; never a secret.
-        todo: The next step; empty where nothing is to be done.
+        todo: The next step; empty if there is nothing to do.
     """
 
     check: str

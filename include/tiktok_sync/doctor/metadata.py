@@ -1,4 +1,4 @@
-"""The doctor's check of Airflow's own database: is there what `airflow db clean` left behind?"""
+"""The doctor's check of Airflow's own database: did `airflow db clean` leave tables behind?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(env: Mapping[str, str]) -> Iterator[Finding]:
         ):
             left = conn.execute(_LEFT).fetchall()
     except SyncError as error:
-        yield Finding(CHECK, "skip", f"could not be looked at: {error}")
+        yield Finding(CHECK, "skip", f"could not be checked: {error}")
         return
     if not left:
         yield Finding(CHECK, "ok", "no archive tables of airflow db clean")

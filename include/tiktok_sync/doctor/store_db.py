@@ -33,13 +33,13 @@ CLOCK_WARN = timedelta(seconds=5)
 CLOCK_FAIL = timedelta(minutes=1)
 
 STALE = timedelta(hours=26)
-"""A night and two hours without a summary of a daily Dag."""
+"""How long a daily Dag may go without a summary: a day and two hours."""
 
 _DATED = ("user_daily_stats", "video_daily_stats", "sync_logs")
 _AHEAD: LiteralString = (
     "SELECT (SELECT count(*) FROM user_daily_stats WHERE snapshot_date > %s),"
     " (SELECT count(*) FROM video_daily_stats WHERE snapshot_date > %s),"
-    # Of a run that was refused only the summary is there, and says why.
+    # A run that was refused has only a summary, which says why.
     " (SELECT count(*) FROM sync_logs WHERE snapshot_date > %s AND status = 'success')"
 )
 
@@ -65,7 +65,7 @@ def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Itera
     yield _rights(conn)
     yield from doctor_backup.check(conn, env)
     yield _days_to_come(conn, settings)
-    yield from _untold(conn)
+    yield from _unsent_alerts(conn)
 
 
 def _server(conn: Connection) -> Finding:
@@ -83,7 +83,7 @@ def _clock(conn: Connection) -> Finding:
 
 
 def clock_finding(check: str, ahead: timedelta) -> Finding:
-    """What to think of a clock that is so far ahead of this host's."""
+    """The finding for a clock that is this far ahead of this host's."""
     distance = abs(ahead)
     if distance < CLOCK_WARN:
         return Finding(check, "ok", "in step with this host's")
@@ -249,8 +249,8 @@ def _last_night(conn: Connection) -> Finding:
         "last night",
         "warn",
         f"no run of {' and '.join(late)} for more than {STALE.total_seconds() / 3600:.0f} hours",
-        "Look whether the Dag is paused and the scheduler runs, then trigger it: a day that is"
-        " missed cannot be made up for.",
+        "Check that the Dag is not paused and the scheduler runs, then trigger it: a day that is"
+        " missed cannot be fetched later.",
     )
 
 
@@ -267,7 +267,7 @@ def _rights(conn: Connection) -> Finding:
     )
 
 
-def _untold(conn: Connection) -> Iterator[Finding]:
+def _unsent_alerts(conn: Connection) -> Iterator[Finding]:
     count, error = _row(
         conn,
         "SELECT count(*), (array_agg(notify_error ORDER BY id DESC))[1] FROM alerts"
@@ -277,13 +277,13 @@ def _untold(conn: Connection) -> Iterator[Finding]:
         NO_CHANNEL,  # reported with the settings, once
     )
     if count:
-        text = f"{count} raised since yesterday were taken by no channel. {error or ''}".rstrip()
-        todo = "Correct the channel's URL (docs/alerts.md); they go along with the next run."
+        text = f"{count} raised since yesterday were accepted by no channel. {error or ''}".rstrip()
+        todo = "Correct the channel's URL (docs/alerts.md); the next run sends them."
         yield Finding("alerts told", "warn", text, todo)
 
 
 def _days_to_come(conn: Connection, settings: Settings) -> Finding:
-    # A sync refuses such a day; what is there was written before it did, or with a wrong clock.
+    # A sync refuses such a day; these rows were written by an older version, or with a wrong clock.
     today = SnapshotDay.of(utc_now(), settings.timezone).date
     counts = _row(conn, _AHEAD, *[today] * len(_DATED))
     found = {table: count for table, count in zip(_DATED, counts, strict=True) if count}
@@ -294,7 +294,7 @@ def _days_to_come(conn: Connection, settings: Settings) -> Finding:
         "warn",
         f"rows of days after {today} ({settings.timezone}): "
         + ", ".join(f"{count} in {table}" for table, count in found.items())
-        + ". They pass for the newest, so that every gain is unknown",
+        + ". They count as the newest, so every gain is unknown",
         " ".join(f"DELETE FROM {table} WHERE snapshot_date > '{today}';" for table in found),  # noqa: S608 - for a person; our own names
     )
 

@@ -1,4 +1,4 @@
-"""The doctor's checks of TikTok: is it there, does it know us, do our clocks agree?"""
+"""The doctor's checks of TikTok: can it be reached, does it accept the app, do the clocks agree?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     try:
         answer = requests.head(settings.api_url, timeout=_TIMEOUT_S, allow_redirects=False)
     except requests.RequestException as error:
-        # The exception's text names the host alone here, but says nothing that its class does not.
+        # The exception's text names only the host, and says nothing that its class does not.
         yield Finding(
             "TikTok",
             "fail",

@@ -1,4 +1,4 @@
-"""Which days lack figures, or have late ones? TikTok keeps no history, so each is worth knowing."""
+"""Which days lack figures, or have late ones? TikTok keeps no history, so every gap matters."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ DAYS = 30
 
 # A store without videos has no row to show for its day, so the videos' days are read from the log:
 # store by store from the index (OFFSET 0 keeps the planner to that), however long the log is.
-# A store counts from the day after it was first connected, as in the view sync_freshness: one whose
-# manager was never asked is waited for, and lacks no day.
+# A store counts from the day after it was first connected, as in the view sync_freshness: a store
+# that was never connected misses no day.
 _DAYS = """
 WITH connected AS (
     SELECT s.store_code, (greatest(s.created_at, t.created_at) AT TIME ZONE %(zone)s)::date AS since
@@ -62,15 +62,15 @@ ORDER BY e.day DESC
 
 @dataclass(frozen=True)
 class Day:
-    """One day: of how many stores figures were observed in time, and late.
+    """One day: for how many stores figures were observed on time, and late.
 
     Attributes:
         day: In the sync's time zone.
-        stores: Active ones that had been connected before that day.
-        profiles: Stores with profile figures observed in time.
-        profiles_late: Stores with such observed later.
-        videos: Stores whose videos were read in time.
-        videos_late: Stores whose videos were read later.
+        stores: Active stores that had been connected before that day.
+        profiles: Stores with profile figures observed on time.
+        profiles_late: Stores with profile figures observed late.
+        videos: Stores whose videos were read on time.
+        videos_late: Stores whose videos were read late.
     """
 
     day: date
@@ -82,7 +82,7 @@ class Day:
 
     @property
     def profiles_missing(self) -> int:
-        """Stores without any profile figures of the day."""
+        """Stores without any profile figures for the day."""
         return self.stores - self.profiles - self.profiles_late
 
     @property
@@ -92,7 +92,7 @@ class Day:
 
     @property
     def is_complete(self) -> bool:
-        """Nothing missing and nothing late."""
+        """Whether nothing is missing and nothing is late."""
         return self.profiles == self.stores == self.videos
 
 

@@ -1,4 +1,4 @@
-"""How near is the rate limit, and what was the operator told of?"""
+"""How close is the rate limit, and which alerts were raised?"""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class RateLimit:
 
     Attributes:
         endpoint: Its path.
-        used: Calls of the last 60 seconds.
-        waiting: Calls that have a place ahead and wait for it.
-        grants: Calls since ever.
-        refusals: Answers 429 since ever.
-        paused_until: No call before; ``None`` = no pause.
+        used: Calls in the last 60 seconds.
+        waiting: Calls that are waiting for the place they have been given.
+        grants: Calls in total.
+        refusals: Answers 429 in total.
+        paused_until: No call is sent before; ``None`` = no pause.
     """
 
     endpoint: str
@@ -55,7 +55,7 @@ class RateLimit:
 
 @dataclass(frozen=True)
 class RaisedAlert:
-    """A row of ``alerts``; ``notified_at`` ``None`` = nobody was told, ``notify_error`` why."""
+    """A row of ``alerts``; ``notified_at`` ``None`` = not sent, ``notify_error`` says why."""
 
     kind: str
     job_name: str
@@ -68,7 +68,7 @@ class RaisedAlert:
 
 
 def rate_limits(conn: Connection) -> list[RateLimit]:
-    """Each endpoint's use; empty while no call was ever made under a limit."""
+    """Each endpoint's use; empty as long as no call has been made under a limit."""
     with conn.cursor(row_factory=class_row(RateLimit)) as cursor:
         return cursor.execute(
             _RATE_LIMITS.encode(), {"endpoints": _ENDPOINTS, "max_pause": MAX_PAUSE}

@@ -1,4 +1,4 @@
-"""How did the runs go? Summaries, one run's stores, and how far a running one is.
+"""How did the runs go? Summaries, the stores of one run, and the progress of a running one.
 
 Every query reads an index of ``sync_logs`` and is bounded by a number of rows or of days.
 """
@@ -15,11 +15,11 @@ from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.store_db.database import Connection
 
 HISTORY_DAYS = 90
-"""What the charts show."""
+"""Days that the charts show."""
 
 LAST_RUNS = 15
 STORES_SHOWN = 500
-"""Stores of one run on its page; the download has all."""
+"""Stores shown on a run's page; the download has all."""
 
 _HISTORY_ROWS = 1000  # two runs a night and as many by hand again, five times over
 
@@ -49,7 +49,7 @@ ORDER BY l.duration_ms DESC NULLS LAST, l.store_code
 
 @dataclass(frozen=True)
 class Summary:
-    """A run's row of ``sync_logs``; ``None`` = the run did not get so far as to know it."""
+    """A run's row of ``sync_logs``; ``None`` = the run ended before that was known."""
 
     job_name: str
     run_id: str
@@ -71,22 +71,22 @@ class Summary:
 
     @property
     def success_percent(self) -> float | None:
-        """Share of success among success and failure; ``None`` when there was neither."""
+        """Successes as a share of successes and failures; ``None`` if there were neither."""
         return _percent((self,))
 
     def is_full(self, active_stores: int) -> bool:
-        """Whether it was a run of the stores at large, not one of a few of them by hand."""
+        """Whether the run covered the stores at large, not just a few chosen by hand."""
         return bool(self.stores) and 2 * (self.stores or 0) >= active_stores
 
 
 @dataclass(frozen=True)
 class Night:
-    """The newest full run of both syncs, where they stand for the same day.
+    """The newest full runs of both syncs for one day.
 
     Attributes:
         day: The day that the figures stand for.
-        user: Run of the profiles; ``None`` = there was none of that day.
-        video: Run of the videos; likewise.
+        user: Run of the profiles; ``None`` = there was none for that day.
+        video: Run of the videos; ``None`` = there was none for that day.
     """
 
     day: date
@@ -95,7 +95,7 @@ class Night:
 
     @property
     def total_minutes(self) -> float | None:
-        """From the begin of the first to the end of the last; ``None`` unless both ended."""
+        """From the start of the first to the end of the last; ``None`` unless both ended."""
         ends = [run.run_time for run in self.runs]
         begins = [
             run.run_time - timedelta(milliseconds=run.duration_ms)
@@ -113,7 +113,7 @@ class Night:
 
     @property
     def runs(self) -> Sequence[Summary]:
-        """Those that there were."""
+        """The runs that there were."""
         return [run for run in (self.user, self.video) if run]
 
 
@@ -139,7 +139,7 @@ class StoreRunRow:
 
 @dataclass(frozen=True)
 class Progress:
-    """Stores of a run that have a result so far."""
+    """The number of stores of a run that have a result so far."""
 
     success: int
     failed: int
@@ -161,7 +161,7 @@ def last_runs(conn: Connection) -> list[Summary]:
 
 
 def history(conn: Connection) -> list[Summary]:
-    """Summaries of both syncs of the last :data:`HISTORY_DAYS` days, newest first."""
+    """Summaries of both syncs from the last :data:`HISTORY_DAYS` days, newest first."""
     with conn.cursor(row_factory=class_row(Summary)) as cursor:
         return cursor.execute(
             _SUMMARY.encode() + b" AND run_time > now() - %s * interval '1 day'"
@@ -171,7 +171,7 @@ def history(conn: Connection) -> list[Summary]:
 
 
 def full_runs(summaries: Iterable[Summary], active_stores: int) -> list[Summary]:
-    """Of summaries, newest first, the newest full run of each Dag and day."""
+    """The newest full run of each Dag and day, from summaries sorted newest first."""
     newest: dict[tuple[str, date], Summary] = {}
     for run in summaries:
         if run.is_full(active_stores):
@@ -190,7 +190,7 @@ def last_night(full: Iterable[Summary]) -> Night | None:
 
 
 def summary_of(conn: Connection, job_name: str, run_id: str) -> Summary | None:
-    """One run's summary; ``None`` = it has none, so it has not ended."""
+    """A run's summary; ``None`` = it has none, so it has not ended."""
     with conn.cursor(row_factory=class_row(Summary)) as cursor:
         return cursor.execute(
             _SUMMARY.encode() + b" AND job_name = %s AND run_id = %s", [job_name, run_id]

@@ -1,4 +1,4 @@
-"""One store over time: its figures, its last results, its grant, what was done to it."""
+"""One store over time: its figures, its latest results, its grant, and its history in the audit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.tiktok_sync.tokens.store import why_in_state
 
 FIGURE_DAYS = 180
 VIEW_DAYS = 90
-"""Of the views; a store has hundreds of videos, each with a row a day."""
+"""Days of views; a store has hundreds of videos, each with one row per day."""
 
 RESULTS = 15
 EVENTS = 15
@@ -50,7 +50,7 @@ ORDER BY snapshot_date
 class StorePage:
     """A store and its grant, never a token; the grant's fields are ``None`` without one.
 
-    ``videos`` is ``None`` before the first success of the video sync: nobody has counted them.
+    ``videos`` is ``None`` until the video sync first succeeds: they have not been counted.
     """
 
     store_code: str
@@ -70,7 +70,7 @@ class StorePage:
 
     @property
     def reason(self) -> str | None:
-        """Why its grant is in its state, for people."""
+        """Why its grant is in this state, for people."""
         return why_in_state(self.token_status, self.status_reason, self.scope)
 
 
@@ -87,7 +87,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Views:
-    """A day's views of all the store's videos in all; ``None`` = of one of them unknown."""
+    """The total views of the store's videos on a day; ``None`` = unknown for one of them."""
 
     day: date
     videos: int
@@ -96,7 +96,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of the store in one run."""
+    """The store's result in one run."""
 
     job_name: str
     run_id: str
@@ -110,15 +110,15 @@ class Result:
 
 @dataclass(frozen=True)
 class StoreEvent:
-    """Something that was done to the store, of ``store_audit``.
+    """An entry of ``store_audit`` about the store.
 
     Attributes:
         action: A move of :data:`include.tiktok_sync.stores.lifecycle.MOVES`, or the like.
         actor: Who did it.
         happened_at: When.
-        before: The state it left; ``None`` = not written down, or not another.
-        after: The state it led to; the same.
-        reason: The cause; digits are the number of TikTok's own notice.
+        before: The state before; ``None`` = not recorded, or unchanged.
+        after: The state after; ``None`` as above.
+        reason: The cause; digits are the number in TikTok's own notice.
     """
 
     action: str
@@ -130,7 +130,7 @@ class StoreEvent:
 
 
 def store(conn: Connection, code: str) -> StorePage | None:
-    """The store; ``None`` = there is none of this code."""
+    """The store; ``None`` = there is none with this code."""
     with conn.cursor(row_factory=class_row(StorePage)) as cursor:
         return cursor.execute(_STORE.encode(), {"code": code, "video_job": VIDEO_JOB}).fetchone()
 
@@ -147,7 +147,7 @@ def figures(conn: Connection, code: str, today: date) -> list[Figures]:
 
 
 def views(conn: Connection, code: str, today: date) -> list[Views]:
-    """Views of the last :data:`VIEW_DAYS` days, observed in time, the oldest first."""
+    """Views of the last :data:`VIEW_DAYS` days, observed on time, the oldest first."""
     with conn.cursor(row_factory=class_row(Views)) as cursor:
         return cursor.execute(_VIEWS.encode(), [code, today, VIEW_DAYS]).fetchall()
 
@@ -163,7 +163,7 @@ def results(conn: Connection, code: str) -> list[Result]:
 
 
 def events(conn: Connection, code: str) -> list[StoreEvent]:
-    """What was done to the store, newest first."""
+    """The store's audit, newest first."""
     with conn.cursor(row_factory=class_row(StoreEvent)) as cursor:
         return cursor.execute(
             "SELECT action, actor, happened_at, details ->> 'from' AS before,"

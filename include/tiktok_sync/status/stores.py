@@ -1,4 +1,4 @@
-"""Which stores need somebody: those that fail, that must be connected again, or soon will be."""
+"""Which stores need attention: those that fail, or must be connected again now or soon?"""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from include.tiktok_sync.stores.lifecycle import StoreState
 from include.tiktok_sync.tokens.store import why_in_state
 
 NAMED = 25
-"""Stores that a list names; beyond it says how many more there are."""
+"""Stores that a list names; it gives the number of the rest."""
 
 PAGE = 50
-"""Stores on a page of the list of all."""
+"""Stores on a page of the full list."""
 
 _LOOK_BACK_DAYS = 90
 
-# One look-up a store and Dag in the index (store_code, run_time); since when is asked of those only
-# that are shown.
+# One look-up per store and Dag in the index (store_code, run_time); how long it has been failing is
+# only read for the stores that are shown.
 _FAILING = f"""
 WITH failing AS (
     SELECT s.store_code, s.store_name, l.job_name, l.run_id, l.message, l.run_time,
@@ -102,7 +102,7 @@ C = TypeVar("C", bound=_Counted)
 
 @dataclass(frozen=True)
 class Listed(Generic[T]):
-    """The first of a list, and how many there are in all."""
+    """The first rows of a list, and the total."""
 
     items: Sequence[T]
     found: int
@@ -129,7 +129,7 @@ class Failing:
 
 @dataclass(frozen=True)
 class Unconnected:
-    """An active store whose grant does not work; without any its status is ``not_connected``."""
+    """An active store without a working grant; if it has none, its status is ``not_connected``."""
 
     store_code: str
     store_name: str
@@ -148,7 +148,7 @@ class Unconnected:
 
 @dataclass(frozen=True)
 class ListedStore:
-    """A store in the list of all: its state, grant and newest result; ``None`` = none yet."""
+    """A store in the full list: its state, grant and newest result; ``None`` = none yet."""
 
     store_code: str
     store_name: str
@@ -169,20 +169,20 @@ def active_stores(conn: Connection) -> int:
 
 
 def failing(conn: Connection) -> Listed[Failing]:
-    """Active stores whose newest result in a sync is a failure, the longest-standing first."""
+    """Active stores whose newest result in a sync is a failure, the longest-failing first."""
     with conn.cursor(row_factory=class_row(Failing)) as cursor:
         jobs = [USER_JOB, VIDEO_JOB]
         return _listed(cursor.execute(_FAILING.encode(), {"jobs": jobs, "limit": NAMED}).fetchall())
 
 
 def unconnected(conn: Connection) -> Listed[Unconnected]:
-    """Active stores without a grant that works, the longest-standing first."""
+    """Active stores without a working grant, the longest without one first."""
     with conn.cursor(row_factory=class_row(Unconnected)) as cursor:
         return _listed(cursor.execute(_CONSENT.encode(), {"limit": NAMED}).fetchall())
 
 
 def ending(conn: Connection, days: int) -> Listed[Consent]:
-    """Active stores whose grant ends within so many days, the earliest first."""
+    """Active stores whose grant ends within the given days, the earliest first."""
     consents = consents_ending(conn, days, active=True)
     return Listed(consents[:NAMED], len(consents))
 
@@ -190,13 +190,13 @@ def ending(conn: Connection, days: int) -> Listed[Consent]:
 def store_page(
     conn: Connection, search: str, page: int, state: StoreState | Literal[""] = ""
 ) -> tuple[list[ListedStore], bool]:
-    """A page of the stores by code, and whether there is another.
+    """A page of the stores by code, and whether there is a next one.
 
     Args:
         conn: The database.
         search: Part of a code, a name or a region; empty = all.
         page: From 1.
-        state: Those in this state; empty = all.
+        state: Only stores in this state; empty = all.
     """
     escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     with conn.cursor(row_factory=class_row(ListedStore)) as cursor:

@@ -1,1 +1,1 @@
-"""How is one store, and one run, done?"""
+"""How are a store and a run synced?"""

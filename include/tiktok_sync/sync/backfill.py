@@ -1,8 +1,7 @@
-"""A day that is over: TikTok cannot be asked for it any more, so what can stand in for it?
+"""A day that is over can no longer be read from TikTok: which figures stand in for it?
 
-TikTok shows only the present. Whatever the number of missed days, a store is therefore read once,
-as of today, and that reading is carried back to each of them
-(:mod:`include.tiktok_sync.sync.past_day`).
+TikTok shows only the present. However many days were missed, a store is therefore read once, as of
+today, and that reading is copied to each of them (:mod:`include.tiktok_sync.sync.past_day`).
 The runs of a backfill may run at the same time: one reads the store, the others wait for it.
 """
 
@@ -38,7 +37,7 @@ from include.tiktok_sync.sync.store_job import StoreOutcome
 log = structlog.get_logger(__name__)
 
 WAIT_FOR_ANOTHER_RUN = timedelta(minutes=1)
-"""Most stores are read within seconds; beyond that the task gives its slot to others."""
+"""Most stores are read within seconds; after this the task frees its slot for others."""
 
 _LOOK_EVERY_S = 1.0
 
@@ -46,7 +45,7 @@ _LOOK_EVERY_S = 1.0
 def fill_past_user_day(
     run: StoreRun, read: Callable[[StoreRun], StoreOutcome], repository: StoreRepository
 ) -> StoreOutcome:
-    """Give a past day the profile's figures where it has none.
+    """Fill the profile's figures of a past day if it has none.
 
     Args:
         run: The store and the past day.
@@ -64,7 +63,7 @@ def fill_past_user_day(
 def fill_past_video_day(
     run: StoreRun, read: Callable[[StoreRun], StoreOutcome], repository: StoreRepository
 ) -> StoreOutcome:
-    """Give a past day the counters of the videos that existed then, where it has none.
+    """Fill the counters of a past day for the videos that existed then, if it has none.
 
     Args:
         run: See :func:`fill_past_user_day`.
@@ -96,7 +95,7 @@ def _fill(
     if filling is not None:
         return filling, {}
     with _released_at_the_end(repository.conn, run):
-        # Another run may have read the store between the look and the claim.
+        # Another run may have read the store between the check and the claim.
         filling = fill(repository.conn, run, today.date)
         if filling is not None:
             return filling, {}
@@ -117,7 +116,7 @@ def _fill_or_claim(
     give_up_at = time.monotonic() + WAIT_FOR_ANOTHER_RUN.total_seconds()
     while (filling := fill(conn, run, today.date)) is None and not claim(conn, run):
         if time.monotonic() >= give_up_at:
-            message = "Another run of a backfill is reading the store; its figures are waited for."
+            message = "Another run of a backfill is reading the store; waiting for its figures."
             raise RetriableError(message, retry_after_s=30)
         time.sleep(_LOOK_EVERY_S)
     return filling
@@ -128,7 +127,7 @@ def _released_at_the_end(conn: Connection, run: StoreRun) -> Iterator[None]:
     try:
         yield
     finally:
-        # With the connection gone the claim runs out by itself; the first failure is the one to
+        # If the connection is gone the claim expires by itself; the first failure is the one to
         # be seen.
         with suppress(psycopg.OperationalError):
             release(conn, run)

@@ -1,7 +1,7 @@
-"""Put figures of the last hours in for a missed day: set-based, and only where the day has none.
+"""Fills a missed day with figures of the last hours: set-based, and only where the day has none.
 
-A row carried back keeps the time at which it was observed and counts as late. It is copied from a
-day that was observed in time: today, or a day whose reading is no older than ``REUSE_WITHIN``.
+A copied row keeps the time at which it was observed and counts as late. It is copied from a day
+that was observed on time: today, or a day whose reading is no older than ``REUSE_WITHIN``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from include.tiktok_sync.jobs import StoreRun
 from include.tiktok_sync.store_db.database import Connection
 
 REUSE_WITHIN = timedelta(hours=6)
-"""A reading of a day before today that may still be carried back; today's own always may, as
-another would only be further from the missed day."""
+"""How old the reading of an earlier day may be to be copied. Today's reading always may: a new one
+would only be further from the missed day."""
 
 CLAIM = timedelta(minutes=10)
-"""Longer than a store takes; a run that was killed keeps others from the store for so long."""
+"""Longer than a store takes; if a run is killed, other runs must wait this long for the store."""
 
 DayState = Literal["present", "late", "carried"]
 
@@ -49,8 +49,8 @@ SELECT CASE WHEN is_late THEN 'late' ELSE 'present' END, 0, observed_at
 FROM user_daily_stats WHERE store_code = %(store_code)s AND snapshot_date = %(day)s
 """
 
-# Rows alone do not tell whether a listing was complete, and a store may have no videos at all: the
-# day's own row of sync_logs does, or, of a reading for a backfill, backfill_readings.
+# Rows alone do not show whether a listing was complete, and a store may have no videos at all. The
+# day's row in sync_logs shows it, or, for a reading made by a backfill, backfill_readings.
 _FILL_VIDEOS = """
 WITH existing AS (
     SELECT count(*) AS rows, max(observed_at) AS observed_at FROM video_daily_stats
@@ -119,10 +119,10 @@ WHERE d.video_id IS NOT NULL OR v.removed_on IS NULL OR v.removed_on > %(day)s
 
 @dataclass(frozen=True)
 class Filling:
-    """What the day has now.
+    """The day's figures after filling.
 
     Attributes:
-        state: ``present``: observed in time, nothing was written; ``late``: filled late before,
+        state: ``present``: observed on time, nothing was written; ``late``: filled late before,
             nothing was written; ``carried``: filled now.
         rows: Rows written.
         observed_at: When the day's figures were observed, the newest of them; ``None`` = there
@@ -136,12 +136,12 @@ class Filling:
 
 @dataclass(frozen=True)
 class VideosOfDay:
-    """Videos that the day has, and those it cannot have.
+    """The videos of a day, with and without figures.
 
     Attributes:
-        videos: With a row of the day.
-        gone: Known on the day, but TikTok does not show them any more: not to be filled.
-        later: Posted after the day: rightly without a row.
+        videos: Videos with a row for the day.
+        gone: Videos known on the day that TikTok no longer shows, so they cannot be filled.
+        later: Videos posted after the day, rightly without a row.
     """
 
     videos: int
@@ -150,36 +150,36 @@ class VideosOfDay:
 
 
 class Fill(Protocol):
-    """Carries the figures of one job back."""
+    """Copies the figures of one job to a past day."""
 
     def __call__(self, conn: Connection, run: StoreRun, today: date) -> Filling | None:
         """Fill the day; ``None`` = no reading is fresh enough."""
 
 
 def fill_user(conn: Connection, run: StoreRun, today: date) -> Filling | None:
-    """Carry the profile's figures back to the run's day."""
+    """Copy the profile's figures to the run's day."""
     return _fill(conn, _FILL_USER, run, today)
 
 
 def fill_videos(conn: Connection, run: StoreRun, today: date) -> Filling | None:
-    """Carry the videos' counters back to the run's day; none to videos posted after it."""
+    """Copy the videos' counters to the run's day, except for videos posted after it."""
     return _fill(conn, _FILL_VIDEOS, run, today)
 
 
 def videos_of_day(conn: Connection, run: StoreRun) -> VideosOfDay:
-    """What the day has of the store's videos, and what not."""
+    """How many of the store's videos have figures for the day, and how many cannot."""
     with conn.cursor(row_factory=class_row(VideosOfDay)) as cursor:
         return cursor.execute(_VIDEOS_OF_DAY, _values(run)).fetchall()[0]
 
 
 def claim(conn: Connection, run: StoreRun) -> bool:
-    """Be the only run that reads the store for a backfill; one that ended in the middle may again.
+    """Claim the store, so that only this run reads it; a run that was interrupted may claim again.
 
-    A row and not a lock: it holds no transaction open while TikTok is asked, and works behind a
+    A row and not a lock: no transaction is open while TikTok is asked, and it works behind a
     pooler.
 
     Returns:
-        False: another run is at it.
+        False: another run is reading it.
     """
     return (
         conn.execute(
@@ -188,7 +188,7 @@ def claim(conn: Connection, run: StoreRun) -> bool:
             " ON CONFLICT (job_name, store_code) DO UPDATE SET"
             " run_id = excluded.run_id, claimed_until = excluded.claimed_until"
             " WHERE old.claimed_until IS NULL OR old.claimed_until < now()"
-            # A clock that was ahead left it: no claim of today can reach so far.
+            # Left by a clock that was ahead: no valid claim reaches that far.
             " OR old.claimed_until > now() + %(claim)s OR old.run_id = excluded.run_id",
             {**_values(run), "claim": CLAIM},
         ).rowcount
@@ -197,7 +197,7 @@ def claim(conn: Connection, run: StoreRun) -> bool:
 
 
 def record_reading(conn: Connection, run: StoreRun, day: date) -> None:
-    """The store was read completely; ``day`` has its figures."""
+    """Record that the store was read completely; ``day`` has its figures."""
     conn.execute(
         "UPDATE backfill_readings SET observed_day = %(observed)s"
         " WHERE job_name = %(job_name)s AND store_code = %(store_code)s",

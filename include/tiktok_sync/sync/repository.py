@@ -1,4 +1,4 @@
-"""Write it: stores, profile figures and videos, set-based and idempotent.
+"""Reads and writes stores, profile figures and videos: set-based and idempotent.
 
 All statements run on one autocommit connection; each is a transaction of its own, so a page is
 written as a whole or not at all. A row observed late (after its snapshot day) fills a gap and
@@ -109,7 +109,7 @@ class StoreRepository:
         return [row[0] for row in rows]
 
     def unknown_store_codes(self, codes: Collection[str]) -> list[str]:
-        """Those of ``codes`` that ``stores`` does not hold, in the order given."""
+        """The ``codes`` that are not in ``stores``, in the order given."""
         rows = self.conn.execute(
             "SELECT store_code FROM stores WHERE store_code = ANY(%s)", [list(codes)]
         ).fetchall()
@@ -117,7 +117,7 @@ class StoreRepository:
         return [code for code in codes if code not in known]
 
     def removed_store_codes(self, codes: Collection[str]) -> list[str]:
-        """Those of ``codes`` that have left, sorted."""
+        """The ``codes`` of stores that have left, sorted."""
         if not codes:
             return []
         rows = self.conn.execute(
@@ -128,7 +128,7 @@ class StoreRepository:
         return [row[0] for row in rows]
 
     def ensure_partitions(self, first_day: date) -> None:
-        """Make the monthly partition of ``first_day`` and those of the months to come."""
+        """Create the monthly partition of ``first_day`` and those of the following months."""
         self.conn.execute("SELECT ensure_video_daily_stats_partitions(%s)", [first_day])
 
     def save_user(
@@ -158,10 +158,10 @@ class StoreRepository:
         """Write one page of videos and their counters of the day in one round trip.
 
         Args:
-            run: Whose videos, and of which day.
+            run: The store, and the day.
             videos: Each id at most once.
             observed_at: When TikTok answered.
-            progress: How far the listing is with this page, written with it.
+            progress: The position of the listing after this page, written with it.
 
         Returns:
             Rows of ``video_daily_stats`` written.
@@ -182,11 +182,11 @@ class StoreRepository:
         return self.conn.execute(_UPSERT_PAGE, values).rowcount
 
     def resumed_listing(self, run: StoreRun) -> ListingProgress | None:
-        """Where an earlier try in this run was cut off."""
+        """The position at which an earlier try in this run was interrupted."""
         return read_progress(self.conn, run)
 
     def forget_listing(self, store_code: str) -> None:
-        """The store's listing is complete, or must start afresh."""
+        """Delete the position: the listing is complete, or must start again."""
         forget_progress(self.conn, store_code)
 
     def videos_seen_since(self, store_code: str, moment: datetime) -> set[str]:
@@ -212,7 +212,7 @@ class StoreRepository:
         return row[0] if row else None
 
     def last_unlisted(self, run: StoreRun) -> int:
-        """By how many the profile counted more videos than the job's last good listing had."""
+        """How many more videos the profile counted than the job's last good listing had."""
         row = self.conn.execute(
             "SELECT coalesce((details ->> 'unlisted')::bigint, 0) FROM sync_logs"
             " WHERE store_code = %s AND job_name = %s AND status = 'success' AND details ? 'pages'"
@@ -222,7 +222,7 @@ class StoreRepository:
         return int(row[0]) if row else 0
 
     def videos_not_among(self, store_code: str, seen: Collection[str]) -> list[str]:
-        """Ids of the store's videos that were there before and are not in ``seen``."""
+        """Ids of the store's known public videos that are not in ``seen``."""
         rows = self.conn.execute(
             "SELECT video_id FROM videos WHERE store_code = %s AND removed_at IS NULL"
             " AND video_id <> ALL(%s) ORDER BY video_id",
@@ -231,7 +231,7 @@ class StoreRepository:
         return [row[0] for row in rows]
 
     def mark_removed(self, video_ids: Sequence[str], removed_at: datetime) -> int:
-        """Record that TikTok does not show these videos any more; they may come back.
+        """Record that TikTok no longer shows these videos; they may come back.
 
         Returns:
             How many were marked.
@@ -243,7 +243,7 @@ class StoreRepository:
 
 
 class DryRunRepository(StoreRepository):
-    """Reads as usual; every write only says how many rows it would have touched."""
+    """Reads as usual; every write only returns how many rows it would have changed."""
 
     dry_run = True
 
@@ -269,7 +269,7 @@ class DryRunRepository(StoreRepository):
         return len(videos)
 
     def resumed_listing(self, run: StoreRun) -> ListingProgress | None:
-        """Nothing: no page was written to go on from."""
+        """Nothing: no page was written that a retry could continue from."""
         del run
         return None
 

@@ -15,18 +15,18 @@ from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tiktok.time_left import TimeLeft
 
 HURRY_S = 2
-"""To connect, and for each statement: Airflow kills what has not ended 5 s after its signal."""
+"""To connect, and for each statement: Airflow kills a process 5 s after its signal."""
 
 
-_NEXT = "Clear the task if Airflow does not try it again by itself."
+_NEXT = "Clear the task if Airflow does not retry it by itself."
 
 
 class StopRecorder:
     """Records the stores of a task that is being stopped.
 
-    It writes on a connection of its own and interrupts nothing, so it may be used in a signal
-    handler while the task's connection is in the middle of something: a token refresh, say, which
-    must end if it still can. A store that ends after all overwrites its row.
+    It writes on its own connection and interrupts nothing, so it may be used in a signal handler
+    while the task's connection is busy, for example with a token refresh, which must finish if it
+    still can. A store that finishes after all overwrites its row.
 
     Args:
         conn: The task's connection.
@@ -43,7 +43,7 @@ class StopRecorder:
         self._current: tuple[str, TimeLeft, float] | None = None
 
     def begin(self, store_code: str, time_left: TimeLeft) -> None:
-        """Note that the store is being worked on."""
+        """Note that work on the store has begun."""
         self._current = (store_code, time_left, time.monotonic())
 
     def end(self, store_code: str) -> None:
@@ -54,7 +54,7 @@ class StopRecorder:
         """Record unfinished stores as ``failed``, unless another try has finished them meanwhile.
 
         Args:
-            why: A sentence without its full stop.
+            why: The reason, a sentence without its full stop.
             kind: For ``details``.
 
         Returns:

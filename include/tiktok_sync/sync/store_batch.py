@@ -1,4 +1,4 @@
-"""Several stores in one task: one after the other, each with its own outcome."""
+"""Several stores in one task: one after the other, each with its own result."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tiktok.client import TikTokClient
 
 MOST_TASKS = 500
-"""Up to here a task has one store: it is the simplest to watch and to retry. More tasks fill no
-pool better, and each costs the scheduler more (measured: 8 % a task at 1,000 tasks)."""
+"""Up to this number a task has one store, which is the simplest to watch and to retry. More tasks
+fill no pool better, and each costs the scheduler more (measured: 8 % per task at 1,000 tasks)."""
 
 
 def cut(codes: Sequence[str], per_task: int | None = None) -> list[list[str]]:
@@ -28,8 +28,8 @@ def cut(codes: Sequence[str], per_task: int | None = None) -> list[list[str]]:
 
     Args:
         codes: All stores of the run.
-        per_task: How many share a task; ``None`` = as many as give 500 tasks at most, so that the
-            cost of a task is shared by more stores as they grow.
+        per_task: How many share a task; ``None`` = as many as needed to stay within 500 tasks, so
+            that with more stores more of them share the cost of a task.
     """
     if per_task is None:
         per_task = max(1, math.ceil(len(codes) / MOST_TASKS))
@@ -43,10 +43,10 @@ def run_batch(
     repository: StoreRepository,
     report: Report = no_report,
 ) -> None:
-    """Do every store of the batch, whatever comes of the others.
+    """Sync every store of the batch, even if others fail.
 
-    Several stores that are tried again are only those without success in this run; where nothing
-    was left to do, they were asked for again on purpose, and all are done again.
+    On a retry only the stores without success in this run are synced. If all have succeeded, the
+    task was cleared on purpose, and all are synced again.
 
     Args:
         runs: The stores' parts of one run; at least one.
@@ -55,10 +55,10 @@ def run_batch(
         report: Called with the result of each store that was done.
 
     Raises:
-        SkippableError: There was nothing to be done for any of them.
-        RetriableError: Some stores failed, and one of them at least can succeed later.
-        SyncError: Some stores failed; none can succeed by trying again.
-        Exception: The first failure from outside the tree; all stores were tried.
+        SkippableError: There was nothing to do for any of them.
+        RetriableError: Some stores failed, and at least one of them can succeed later.
+        SyncError: Some stores failed, and trying again helps none of them.
+        Exception: The first error outside the error tree; all stores were tried.
     """
     left = _left(runs, repository) if len(runs) > 1 else runs
     skips: list[SkippableError] = []

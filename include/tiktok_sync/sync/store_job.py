@@ -1,4 +1,4 @@
-"""What a job does with one store, and what comes of it when all goes well."""
+"""What does a job do with one store, and what does it return on success?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.tiktok_sync.tiktok.client import CallCounts, TikTokClient
 
 @dataclass(frozen=True)
 class StoreOutcome:
-    """Success of one store in one run.
+    """The success of one store in one run.
 
     Attributes:
         message: One line for the person.
@@ -27,12 +27,12 @@ class StoreOutcome:
 
 @dataclass(frozen=True)
 class StoreReport:
-    """The recorded result of one store in one run, for those who report it elsewhere.
+    """The recorded result of one store in one run, for callers that report it elsewhere.
 
     Attributes:
-        result: Its row in ``sync_logs``; of a dry run, the row it would have had.
-        calls: What its calls cost, by endpoint.
-        dry_run: Nothing was written; its rows are those that would have been.
+        result: Its row in ``sync_logs``; for a dry run, the row it would have had.
+        calls: The cost of its calls, by endpoint.
+        dry_run: Whether nothing was written; the row counts are then those that would have been.
     """
 
     result: StoreResult

@@ -1,4 +1,4 @@
-"""One store in one run: do the job, and whatever comes of it, say so in ``sync_logs``."""
+"""One store in one run: do the job and record its result, also a failure, in ``sync_logs``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ JOBS: Mapping[str, StoreJob] = {
 """Dag id -> the work of one store."""
 
 PAST_DAYS = {USER_JOB: fill_past_user_day, VIDEO_JOB: fill_past_video_day}
-"""Dag id -> what is done instead for a day that is over, and cannot be observed any more."""
+"""Dag id -> the work for a day that is over, which can no longer be observed."""
 
 
 Report = Callable[[StoreReport], None]
@@ -55,7 +55,7 @@ def run_store(
     repository: StoreRepository,
     report: Report = no_report,
 ) -> StoreOutcome:
-    """Sync the store and record the outcome, also of a failure, before it is raised again.
+    """Sync the store and record the result; a failure is recorded before it is raised again.
 
     Args:
         run: What to do.
@@ -138,11 +138,11 @@ def _record(
     except psycopg.Error:
         if result.status == "success":
             raise
-        # The failure that is being recorded is the one to be raised and seen.
+        # The failure being recorded is the one that must be raised.
         log.exception("The store's row in sync_logs could not be written")
         return
     total = progress.active if run.stores_in_run is None else run.stores_in_run
-    # A store that was paused since still counts as done.
+    # A store that has been paused meanwhile still counts as done.
     total = max(total, progress.done)
     _log_progress(progress.done, total)
     if connections is not None:

@@ -1,4 +1,4 @@
-"""Sum it up: one row for the run, from the rows of its stores."""
+"""The summary of a run: one row, aggregated from the rows of its stores."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from include.tiktok_sync.jobs import RunKey
 from include.tiktok_sync.sync.sync_log import StoreResult, SummaryStatus, SyncLog
 from include.tiktok_sync.tokens.refusals import Evidence
 
-REFUSALS_DOUBTED = "refusals_doubted"
-"""Key of the details under which the summary says how many refusals were not believed."""
+IMPLAUSIBLE_REFUSALS = "refusals_doubted"
+"""Key in the summary's details: how many refusals were not believed. Stored, so the name stays."""
 
 FAILURES_NAMED = 100
 """Failed and skipped stores that the summary's details name; all have their own row."""
@@ -32,14 +32,14 @@ _COSTS = (
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         status: ``success`` no store failed; ``partial`` the success rate is good enough;
-            ``failed`` it is not; ``skipped`` there was no store to sync.
+            ``failed`` it is too low; ``skipped`` there was no store to sync.
         message: One line for the person.
-        details: Counts, costs and the stores that need attention, of these :data:`FAILURES_NAMED`
-            at most.
+        details: Counts, costs and the stores that need attention (at most
+            :data:`FAILURES_NAMED`).
         failed_stores: Codes of all that failed.
         skipped_stores: Codes of all that were skipped.
     """
@@ -58,21 +58,21 @@ def summarize(
     *,
     min_success_rate: float,
     warnings: Sequence[Mapping[str, Any]] = (),
-    doubted: Evidence | None = None,
+    implausible: Evidence | None = None,
 ) -> RunSummary:
     """Aggregate the run's store rows.
 
     Args:
-        log: Where the rows are.
-        run: Which run.
+        log: Reads the rows.
+        run: The run.
         store_codes: Every store of the run; one without a row counts as failed (its task was
             killed, or never ran).
         min_success_rate: 0..1, of success / (success + failed).
         warnings: What the data checks found
             (:func:`~include.tiktok_sync.sync.data_checks.check.warnings_of`); reported, never
             judged.
-        doubted: Why TikTok's refusals were not believed
-            (:mod:`include.tiktok_sync.tokens.refusals`); ``None`` = they were.
+        implausible: The evidence, if TikTok's refusals were not believed
+            (:mod:`include.tiktok_sync.tokens.refusals`).
     """
     if not store_codes:
         message = "No active store to sync. Import stores first: make stores-import FILE=stores.csv"
@@ -102,7 +102,7 @@ def summarize(
         "skips": skips[:FAILURES_NAMED],
         "warnings": [dict(warning) for warning in warnings],
         **({"backfill": dict(filled)} if filled else {}),
-        **({REFUSALS_DOUBTED: doubted.as_details()} if doubted else {}),
+        **({IMPLAUSIBLE_REFUSALS: implausible.as_details()} if implausible else {}),
     }
     return RunSummary(
         _status(failed, rate, min_success_rate),

@@ -60,8 +60,8 @@ class RunProgress:
     Attributes:
         done: Its stores that have a row.
         active: Stores that a run of all stores has.
-        first_of_minute: No other store of the run was recorded before in this minute. Of stores
-            that end at once one at least hears so; two may.
+        first_of_minute: No other store of the run was recorded earlier in this minute. If several
+            stores end at the same moment, this is true for at least one of them.
     """
 
     done: int
@@ -88,7 +88,7 @@ class SyncLog:
         """Write the store's row, or the run's summary (``store_code`` None); a retry updates it.
 
         Returns:
-            When, by the database's clock.
+            The time of the row, by the database's clock.
         """
         row = {
             **vars(run),
@@ -112,14 +112,14 @@ class SyncLog:
         """Record a store whose try was stopped from outside.
 
         Args:
-            run: Which run.
-            store_code: Which store.
+            run: The run.
+            store_code: The store.
             message: What happened.
             kind: For ``details``.
-            lasted: How long ago the store's own turn began; ``None`` = it did not.
+            lasted: How long ago work on the store began; ``None`` = it had not begun.
 
         Returns:
-            False: it has succeeded in this run, not before its turn; that stays.
+            False: another try has succeeded since then; its row stays.
         """
         row = {
             **vars(run),
@@ -133,7 +133,7 @@ class SyncLog:
         return self.conn.execute(_UPSERT_UNLESS_DONE, row).rowcount == 1
 
     def succeeded(self, run: RunKey, store_codes: Sequence[str]) -> set[str]:
-        """Those of the stores whose part of the run is done."""
+        """The stores that have succeeded in the run."""
         return {
             result.store_code
             for result in self.results(run, store_codes)
@@ -141,9 +141,9 @@ class SyncLog:
         }
 
     def progress(self, run: RunKey, recorded_at: datetime) -> RunProgress:
-        """How far the run is, after a store of it was recorded.
+        """The progress of the run, after one of its stores was recorded.
 
-        Not part of :meth:`record`: of two stores that end at once neither statement would see the
+        Not part of :meth:`record`: if two stores ended at once, neither statement would see the
         other's row, and no line would ever say 100 %.
         """
         with self.conn.cursor(row_factory=class_row(RunProgress)) as cursor:

@@ -1,4 +1,4 @@
-"""Do one store: a token that lasts through the night, before the night begins."""
+"""Refreshes a store's token before the night, so that it lasts until the morning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do one store: its profile figures of the day."""
+"""Syncs a store's profile figures of the day."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from include.tiktok_sync.tiktok.models import (
 def sync_user(run: StoreRun, *, client: TikTokClient, repository: StoreRepository) -> StoreOutcome:
     """Fetch the profile with exactly the fields that the store granted, and write its row.
 
-    A grant that was narrowed at TikTok since the last token refuses the whole call; the basic
-    fields are then asked for alone.
+    If the grant was narrowed at TikTok since the last token, TikTok refuses the whole call; only
+    the basic fields are then requested.
 
     Raises:
         MissingScopeError: Not even ``user.info.basic`` was granted.

@@ -1,1 +1,1 @@
-"""Who am I at TikTok, and how is that kept secret?"""
+"""Which tokens does a store have, and how are they kept secret?"""

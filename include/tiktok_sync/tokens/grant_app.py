@@ -1,9 +1,9 @@
 """Which TikTok app gave a grant, and is it the one that is configured?
 
-A refresh token works only with the client key that it was given to; with the key of another app
-TikTok answers ``invalid_grant``, as if the store's manager had withdrawn. So every grant keeps a
-fingerprint of its app's key, and is never refreshed with another. Of a grant whose app is not known
-(NULL) the other grants tell how far a refusal can be believed.
+A refresh token works only with the client key it was issued to; with the key of another app TikTok
+answers ``invalid_grant``, as if the store's manager had withdrawn. So every grant keeps a
+fingerprint of its app's key, and is never refreshed with another one. If the app of a grant is not
+known (NULL), the other grants show how far a refusal can be believed.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ WHERE (status = 'needs_consent') = %(dead)s AND removed_at IS NULL
 
 @dataclass(frozen=True)
 class AppUse:
-    """Grants by the app that gave them.
+    """Grants, counted by the app they belong to.
 
     Attributes:
-        grants: How many there are.
-        unknown: Those whose app is not known: from before it was recorded, or imported without
-            the app's key; their next refresh tells.
-        of_others: Stores whose grant another app gave, by code.
+        grants: All of them.
+        unknown: Grants whose app is not known: from before it was recorded, or imported without
+            the app's key; their next refresh determines it.
+        of_others: Codes of the stores whose grant belongs to another app.
     """
 
     grants: int
@@ -45,20 +45,20 @@ class AppUse:
 
     @property
     def of_this(self) -> int:
-        """How many the configured app gave."""
+        """Grants of the configured app."""
         return self.grants - self.unknown - len(self.of_others)
 
 
 def app_use(
     conn: Connection, app: str, codes: Sequence[str] | None = None, *, dead: bool = False
 ) -> AppUse:
-    """Which of the living grants the app gave.
+    """Which of the living grants belong to the app.
 
     Args:
         conn: Autocommit connection.
         app: Fingerprint of the configured app.
-        codes: Of these stores; ``None`` = of all that have not left.
-        dead: Of the grants that are marked as dead instead.
+        codes: Only these stores; ``None`` = all that have not left.
+        dead: Look at the grants that are marked as dead instead.
     """
     values = {"app": app, "codes": None if codes is None else list(codes), "dead": dead}
     with conn.cursor(row_factory=class_row(AppUse)) as cursor:
@@ -68,7 +68,7 @@ def app_use(
 def check_app_of_grants(
     conn: Connection, app: str, codes: Sequence[str], *, dead: bool = False
 ) -> AppUse:
-    """Refuse to begin a run whose stores belong to another app, as far as it is known.
+    """Refuse to begin a run whose stores belong to another app, as far as that is known.
 
     Args:
         conn: See :func:`app_use`.
@@ -77,11 +77,11 @@ def check_app_of_grants(
         dead: See :func:`app_use`.
 
     Returns:
-        The use; stores of another app among others are the caller's to name.
+        The use; if only some stores belong to another app, the caller reports them.
 
     Raises:
-        OtherAppError: There are such grants, and another app gave every one of them; or, of living
-            grants, half or more, and of none is it known that the configured app gave it.
+        OtherAppError: Every grant belongs to another app; or half or more of the living grants do,
+            and none is known to belong to the configured app.
     """
     use = app_use(conn, app, codes, dead=dead)
     others = len(use.of_others)
@@ -95,16 +95,16 @@ def check_app_of_grants(
 def refusal_error(
     conn: Connection, app: str, store_code: str, given_by: str | None
 ) -> OtherAppError | None:
-    """Why a refused grant is not believed to be dead, if its app is to blame.
+    """Why a refused grant is not believed to be dead, if the cause may be its app.
 
-    A grant whose app is not known and that is refused, while another app gave most of those that
-    are known, is most likely that app's too: TikTok's answer would be the same.
+    If the app of a refused grant is not known, and most grants whose app is known belong to another
+    app, this one most likely does too: TikTok's answer would be the same.
 
     Args:
         conn: See :func:`app_use`.
         app: Fingerprint of the app with which TikTok was asked.
-        store_code: Whose grant.
-        given_by: Fingerprint of the app that gave it; ``None`` = not known.
+        store_code: The store.
+        given_by: Fingerprint of the app the grant belongs to; ``None`` = not known.
     """
     if given_by is not None:
         return None if given_by == app else other_app_error(store_code)
@@ -113,8 +113,8 @@ def refusal_error(
     if others <= use.of_this:
         return None
     message = (
-        f"TikTok refused the grant of store {store_code} (invalid_grant). Which TikTok app gave it"
-        f" is not known, but of {others + use.of_this} stores whose app is known, {others} belong"
+        f"TikTok refused the grant of store {store_code} (invalid_grant). The TikTok app it belongs"
+        f" to is not known, but of {others + use.of_this} stores whose app is known, {others} belong"
         " to another app than the one that is configured, so the refusal is not believed and the"
         f" store was not marked. {NEXT_STEP}"
     )
@@ -122,7 +122,7 @@ def refusal_error(
 
 
 def other_app_message(use: AppUse, *, next_step: bool = True) -> str:
-    """What to say of stores whose grant another app gave; there is one at least."""
+    """The message about stores whose grant belongs to another app; there is at least one."""
     count = len(use.of_others)
     named = ", ".join(use.of_others[:_NAMED]) + (", …" if count > _NAMED else "")
     of_all = f"all {count}" if count == use.grants else f"{count} of {use.grants}"

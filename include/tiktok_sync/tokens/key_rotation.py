@@ -1,8 +1,8 @@
-"""Put every token under the first key, while syncs run.
+"""Re-encrypts every token with the first key, while syncs run.
 
-A row is locked for the milliseconds of its batch only; a row that a refresh has claimed is passed
-over and come back to. What is left is read off the rows themselves, so a
-rotation that was cut off is simply run again.
+A row is locked only for the milliseconds of its batch; a row that a refresh has claimed is skipped
+and retried later. The rows themselves show what is left, so an interrupted rotation is simply run
+again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BATCH = 20
 """Rows locked together: some 3 ms."""
 
 PAUSE_S = 0.2
-"""Between two rounds for rows that a refresh holds."""
+"""Between two rounds for rows that a refresh has claimed."""
 
 
 @dataclass
@@ -37,9 +37,9 @@ class Rotation:
     """Result of a rotation.
 
     Attributes:
-        renewed: Rows that were put under the first key.
+        renewed: Rows that were re-encrypted.
         unreadable: Store -> why its row was left as it is.
-        busy: Stores whose row somebody held until the end of patience.
+        busy: Stores whose row stayed locked or claimed until the time was up.
     """
 
     renewed: int = 0
@@ -48,7 +48,7 @@ class Rotation:
 
     @property
     def complete(self) -> bool:
-        """Whether no row is left on another key."""
+        """Whether no row is left under another key."""
         return not self.unreadable and not self.busy
 
 
@@ -105,7 +105,7 @@ def _retry_busy(
 def _renew(
     conn: Connection, table: SealedTable, keys: list[object], vault: TokenVault, done: Rotation
 ) -> list[object]:
-    """Renew some rows; gives the keys of those that somebody holds."""
+    """Re-encrypt some rows; returns the keys of those that are locked or claimed."""
     left: list[object] = []
     for start in range(0, len(keys), BATCH):
         batch = keys[start : start + BATCH]
@@ -115,7 +115,7 @@ def _renew(
                 _renew_row(conn, table, row, vault, done)
         free = {row.key for row in rows}
         left += [key for key in batch if key not in free]
-    # A row that is gone by now is not held by anybody.
+    # A row that no longer exists is not locked by anybody.
     return [key for key in left if _exists(conn, table, key)]
 
 

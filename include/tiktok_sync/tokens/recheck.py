@@ -19,7 +19,7 @@ _HAS_LEFT = "SELECT FROM stores WHERE store_code = %s AND removed_at IS NOT NULL
 
 
 def marked_stores(conn: Connection) -> list[str]:
-    """Stores whose grant is marked as dead, by code; none that was never connected, or has left."""
+    """Codes of the stores whose grant is marked as dead, except those that have left."""
     return [row[0] for row in conn.execute(_MARKED).fetchall()]
 
 
@@ -28,15 +28,15 @@ def recheck(
 ) -> str:
     """Refresh a marked grant once; if TikTok renews it, the store is back in the syncs.
 
-    ``any_app`` is for stores that somebody named: what an import recorded of the app is a claim,
-    and TikTok's answer proves it or not.
+    ``any_app`` is for stores that the operator named: the app that an import recorded is a claim,
+    which TikTok's answer proves or disproves.
 
     Args:
-        code: Which store.
+        code: The store.
         source: Its tokens.
         conn: Autocommit connection.
         now: The time.
-        any_app: Also if the grant, dead or not, is recorded as another app's.
+        any_app: Also ask if the grant, dead or not, is recorded as another app's.
 
     Returns:
         A message for people that says what was done.
@@ -66,5 +66,5 @@ def recheck(
         message = f"still refused. {error.message}"
         raise NeedsConsentError(message, detail=error.detail, log_id=error.log_id) from error
     if corrected and tokens.status != "needs_consent":
-        return f"its grant is the configured app's, as is recorded now ({renewed.status})"
-    return f"taken back, its grant lives ({renewed.status})"
+        return f"its grant belongs to the configured app, which is now recorded ({renewed.status})"
+    return f"restored, its grant is still valid ({renewed.status})"

@@ -1,10 +1,11 @@
-"""TikTok refuses grants: is it believed?
+"""TikTok refuses grants: are the refusals plausible?
 
-``invalid_grant`` to one refresh means that the store's manager withdrew. To most refreshes at once
-it means that something else is wrong (another app's credentials on grants whose app is not known, a
-fault at TikTok), and believing it would cost every store its grant. So it is believed store by
-store only as long as few are refused; beyond that nothing is marked, and what was marked on this
-evidence is taken back. The evidence is in ``store_tokens``, as runs are many processes.
+One refresh that is answered ``invalid_grant`` means that the store's manager withdrew the grant. If
+most refreshes are refused at once, something else is wrong (another app's credentials, used on
+grants whose app is unknown; a fault at TikTok), and believing the answers would cost every store
+its grant. So refusals are believed only while they are few. Beyond that no store is marked, and
+marks made on the same evidence are reverted. The evidence is in ``store_tokens``, because a run
+consists of many processes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import timedelta
 
 from psycopg.rows import class_row
 
-from include.tiktok_sync.errors import RefusalsDoubtedError
+from include.tiktok_sync.errors import ImplausibleRefusalsError
 from include.tiktok_sync.jobs import RunKey
 from include.tiktok_sync.store_db import audit
 from include.tiktok_sync.store_db.database import Connection
@@ -23,27 +24,27 @@ from include.tiktok_sync.tiktok.meanings import OAUTH_ERRORS
 from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
 
 FEWEST = 5
-"""Fewer refusals than this are believed whatever their share: a small chain may end at once."""
+"""Fewer refusals are believed whatever their share: a small chain may withdraw all at once."""
 
 WINDOW = timedelta(minutes=90)
-"""Refreshes that count together even in different runs, or outside of any: the night's three Dags,
-or an operator's commands one after the other."""
+"""Refreshes within this time count together even if they belong to different runs or to none: the
+night's three Dags, or an operator's commands one after the other."""
 
 ACTOR = "tiktok_sync"
-"""The actor of what the product itself thought better of."""
+"""The actor in ``store_audit`` when the product reverts its own decision."""
 
-DOUBTED = (
+IMPLAUSIBLE = (
     "TikTok refused this store's grant (invalid_grant), but those of most other stores at the same"
-    " time too, so it is not believed and no store was marked. Check that the connection"
+    " time too, so the refusal is not believed and no store was marked. Check that the connection"
     " tiktok_default has the client key and secret of the app that the managers connected (doctor),"
     " and TikTok's status page; then clear the failed tasks. A store whose consent has really ended"
     " must be connected again (stores link)."
 )
 
 BELIEVED = OAUTH_ERRORS["invalid_grant"].message
-"""``status_reason`` of a store that was marked on nothing but TikTok's word."""
+"""``status_reason`` of a store that was marked on TikTok's answer alone."""
 
-# The answer to a grant that was replaced since says nothing of the new one.
+# An answer about a grant that has been replaced since says nothing about the new one.
 _COUNTS = "refresh_ended_at >= coalesce(connected_at, '-infinity')"
 _IN_SCOPE = f"""{_COUNTS} AND (refresh_run = %(run)s
     OR refresh_ended_at > clock_timestamp() - %(window)s)"""
@@ -57,7 +58,7 @@ SELECT count(*) FILTER (WHERE refresh_run = %(run)s) AS tried,
 FROM store_tokens WHERE {_IN_SCOPE}
 """  # noqa: S608 - constants
 
-# A row that somebody holds is being changed anyway; to wait for it here could be a deadlock.
+# A row locked by another session is being changed anyway; waiting for it here could deadlock.
 _TAKE_BACK = f"""
 WITH marked AS (
     SELECT store_code FROM store_tokens
@@ -72,9 +73,9 @@ FROM marked WHERE marked.store_code = t.store_code
 RETURNING t.store_code, t.status
 """  # noqa: S608 - constants
 
-# A run whose summary is written keeps what it said.
+# A run whose summary has been written keeps its results.
 _UNSKIP = """
-UPDATE sync_logs AS l SET status = 'failed', message = %(doubted)s,
+UPDATE sync_logs AS l SET status = 'failed', message = %(implausible)s,
     details = l.details || jsonb_build_object('kind', %(kind)s::text)
 FROM store_tokens AS t
 WHERE t.store_code = l.store_code AND t.refresh_refused AND t.status <> 'needs_consent'
@@ -86,7 +87,7 @@ WHERE t.store_code = l.store_code AND t.refresh_refused AND t.status <> 'needs_c
             AND s.store_code IS NULL)
 """
 
-# A store that is being refreshed right now is left to that answer.
+# A store that is being refreshed right now is decided by that answer.
 _MARK = f"""
 WITH refused AS (
     SELECT store_code, status FROM store_tokens
@@ -110,7 +111,7 @@ WHERE job_name = %(job_name)s AND run_id = %(run_id)s AND status = 'failed'
 
 @dataclass(frozen=True)
 class Evidence:
-    """Answers to refreshes, one for each store: the newest.
+    """Answers to refreshes: the newest of each store.
 
     Attributes:
         tried: In the run.
@@ -125,51 +126,53 @@ class Evidence:
     lately_refused: int
 
     @property
-    def doubtful(self) -> bool:
-        """Whether there are too many refusals to believe them."""
+    def implausible(self) -> bool:
+        """Whether there are too many refusals to be believed."""
         return _too_many(self.refused, self.tried) or _too_many(
             self.lately_refused, self.lately_tried
         )
 
     def as_details(self) -> dict[str, int]:
-        """``refused`` of ``tried``, where they are doubtful: in the run, if there."""
+        """The implausible counts, ``refused`` of ``tried``: the run's, else the window's."""
         if _too_many(self.refused, self.tried):
             return {"refused": self.refused, "tried": self.tried}
         return {"refused": self.lately_refused, "tried": self.lately_tried}
 
 
 def lock_verdicts(conn: Connection) -> None:
-    """Decide one refusal after the other, until the surrounding transaction ends.
+    """Serialize decisions on refusals until the surrounding transaction ends.
 
-    To be called before the refusal is recorded, so that of several at once each sees those before.
+    Call it before the refusal is recorded, so that each of several concurrent refusals sees the
+    earlier ones.
     """
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('tiktok_sync refusals', 0))")
 
 
-def believe(conn: Connection, run: str | None) -> RefusalsDoubtedError | None:
+def believe(conn: Connection, run: str | None) -> ImplausibleRefusalsError | None:
     """Decide on a refusal that was just recorded, in the transaction that recorded it.
 
     Args:
         conn: Holds the lock of :func:`lock_verdicts`.
-        run: In which run; ``None`` = in none.
+        run: The run; ``None`` = outside of a run.
 
     Returns:
-        ``None``: mark the store. An error: do not; stores that were marked before are taken back.
+        ``None``: mark the store. An error: do not; stores marked on the same evidence are restored.
     """
     evidence = _evidence(conn, run)
-    if not evidence.doubtful:
+    if not evidence.implausible:
         return None
     if _take_back(conn, run):
         conn.execute(_UNSKIP, _values(run))
     detail = "oauth/token: {refused} of {tried} stores refused".format(**evidence.as_details())
-    return RefusalsDoubtedError(DOUBTED, detail=detail)
+    return ImplausibleRefusalsError(IMPLAUSIBLE, detail=detail)
 
 
-def settle(conn: Connection, run: RunKey) -> Evidence | None:
-    """At the end of a run, decide again with all of its refreshes in sight; before its summary.
+def review_refusals(conn: Connection, run: RunKey) -> Evidence | None:
+    """Decide again at the end of a run, on all of its refreshes; call it before the summary.
 
-    A few dead grants that happened to come first looked like many: now they are marked. Of many,
-    those whose row of ``sync_logs`` came late are set right.
+    If the refusals turn out to be few, the stores are marked now: dead grants that happened to be
+    refreshed first had looked like many. If they are many, rows of ``sync_logs`` that were written
+    after the decision are corrected.
 
     Returns:
         The evidence, if the refusals are not believed.
@@ -180,7 +183,7 @@ def settle(conn: Connection, run: RunKey) -> Evidence | None:
     with conn.transaction():
         lock_verdicts(conn)
         evidence = _evidence(conn, run.name)
-        if evidence.doubtful:
+        if evidence.implausible:
             _take_back(conn, run.name)
             conn.execute(_UNSKIP, _values(run.name))
             return evidence
@@ -202,7 +205,7 @@ def _take_back(conn: Connection, run: str | None) -> bool:
     rows = conn.execute(_TAKE_BACK.encode(), _values(run)).fetchall()
     for status in sorted({row[1] for row in rows}):
         codes: Sequence[str] = [row[0] for row in rows if row[1] == status]
-        details = {"from": "needs_consent", "to": status, "reason": DOUBTED}
+        details = {"from": "needs_consent", "to": status, "reason": IMPLAUSIBLE}
         audit.record(conn, "grant_restored", codes, actor=ACTOR, details=details)
     return bool(rows)
 
@@ -216,7 +219,7 @@ def _values(run: str | None) -> dict[str, object]:
         "run": run,
         "window": WINDOW,
         "believed": BELIEVED,
-        "doubted": DOUBTED,
-        "kind": RefusalsDoubtedError.kind,
+        "implausible": IMPLAUSIBLE,
+        "kind": ImplausibleRefusalsError.kind,
         "scopes": sorted(KNOWN_SCOPES),
     }

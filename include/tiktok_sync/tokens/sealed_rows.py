@@ -23,10 +23,10 @@ class SealedTable:
 
     Attributes:
         name: Its name.
-        key: Its primary key, one column; rows are worked through in its order.
+        key: Its primary key, one column; rows are processed in its order.
         columns: Column of ciphertext -> the kind it is sealed as.
-        store: The column with the store that they are sealed for.
-        free: Condition of a row that nobody has claimed.
+        store: The column with the store it is sealed for.
+        free: SQL condition: no process has claimed the row.
     """
 
     name: str
@@ -43,26 +43,26 @@ SEALED_TABLES: tuple[SealedTable, ...] = (
         columns={"access_token": "access", "refresh_token": "refresh"},
         free="(refresh_claimed_until IS NULL OR refresh_claimed_until <= clock_timestamp())",
     ),
-    # Tokens that wait for the manager's answer; most rows have none any more.
+    # Tokens that wait for the manager's answer; most rows no longer have any.
     SealedTable(
         "connect_attempts",
         key="attempt_id",
         columns={"access_token": "access", "refresh_token": "refresh"},
     ),
 )
-"""All of them; a table that holds ciphertext of the vault is added here."""
+"""Every table that holds ciphertext of the vault; add new ones here."""
 
 
 @dataclass(frozen=True)
 class SealedRow:
-    """One row: its key, its store, and ciphertext by column (only what is there)."""
+    """One row: its key, its store, and its ciphertext by column (without empty columns)."""
 
     key: object
     store_code: str
     sealed: Mapping[str, bytes] = field(repr=False)
 
     def place(self, vault: TokenVault) -> int | None:
-        """The place of the oldest key it needs; ``None`` = a token is under none of the keys."""
+        """The place of the oldest key it needs; ``None`` = no key opens one of its tokens."""
         places = [vault.place_of(sealed) for sealed in self.sealed.values()]
         known = [place for place in places if place is not None]
         return max(known, default=0) if len(known) == len(places) else None
@@ -74,7 +74,7 @@ class KeyUse:
 
     Attributes:
         by_place: Place in ``TIKTOK_TOKEN_KEYS`` from 0 -> rows.
-        unreadable: Stores with a token under none of the keys.
+        unreadable: Stores with a token that none of the keys opens.
     """
 
     by_place: Mapping[int, int]
@@ -87,7 +87,7 @@ class KeyUse:
 
     @property
     def on_old_keys(self) -> int:
-        """Rows that are readable, but not all under the first key."""
+        """Rows that are readable, but not entirely under the first key."""
         return sum(rows for place, rows in self.by_place.items() if place)
 
 
@@ -104,9 +104,9 @@ def read_pages(conn: Connection, table: SealedTable, page: int = PAGE) -> Iterat
 
 
 def lock_free_ones(conn: Connection, table: SealedTable, keys: list[object]) -> list[SealedRow]:
-    """Those of some rows that nobody holds, locked until the transaction ends.
+    """The rows among these that are free, locked until the transaction ends.
 
-    A refresh claims its row (:meth:`TokenStore.claim`) and finds no free one that is locked, so
+    A refresh claims its row (:meth:`TokenStore.claim`), and it cannot claim a locked row, so
     neither can overwrite what the other wrote.
     """
     free = f"WHERE {{key}} = ANY(%(keys)s) AND {table.free} ORDER BY {{key}} FOR UPDATE SKIP LOCKED"
@@ -145,10 +145,10 @@ def key_use(conn: Connection, vault: TokenVault) -> KeyUse:
 
 
 def check_keys(conn: Connection, vault: TokenVault) -> KeyUse:
-    """See at the start whether the keys are the right ones, not store by store at night.
+    """Check the keys at the start of a run, instead of failing store by store.
 
     Returns:
-        Which key is used how often; stores that none opens are the caller's to name.
+        How often each key is used; the caller reports stores whose tokens no key opens.
 
     Raises:
         ConfigurationError: There are tokens, and the keys open none of them.
@@ -160,18 +160,18 @@ def check_keys(conn: Connection, vault: TokenVault) -> KeyUse:
 
 
 def unreadable_message(use: KeyUse, vault: TokenVault) -> str:
-    """What to say about the stores whose tokens no key opens."""
+    """The message about the stores whose tokens no key opens."""
     named = ", ".join(use.unreadable[:10]) + (", …" if len(use.unreadable) > 10 else "")  # noqa: PLR2004 - as many as fit a line
     return (
         f"TIKTOK_TOKEN_KEYS opens the tokens of {use.rows - len(use.unreadable)} stores, but not"
-        f" those of {len(use.unreadable)}: {named}. Add the key they were written with behind the"
+        f" those of {len(use.unreadable)}: {named}. Add the key they were written with after the"
         f" others ({_listed(vault)}), or connect these stores again."
     )
 
 
 _NO_KEY_FITS = (
     "TIKTOK_TOKEN_KEYS is wrong: none of its keys ({given}) opens any of the {rows} stored grants."
-    " Set it to the key they were written with (a new key goes in front of it, separated by a"
+    " Set it to the key they were written with (a new key goes before it, separated by a"
     " comma), or, if that key is lost, import or connect every store again."
 )
 

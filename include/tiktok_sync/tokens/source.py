@@ -1,9 +1,9 @@
-"""Who am I? A valid access token for one store, refreshed by exactly one process at a time.
+"""A valid access token for one store, refreshed by exactly one process at a time.
 
 Refresh tokens rotate and the old one dies at once (developers.tiktok.com, "Refresh a user access
 token", Nov 2026), so a process claims the store's row before it sends the token, and stores the new
-pair before it uses it. No transaction is open while TikTok is asked; the others read the row again
-until the claimant's answer is there, or its claim has run out.
+pair before it uses it. No transaction is open while TikTok is asked; other processes read the row
+again until the new pair is there, or the claim has expired.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from include.tiktok_sync.tokens.vault import TokenVault
 log = structlog.get_logger(__name__)
 
 EXPIRY_MARGIN = timedelta(minutes=5)
-"""Refresh this long before the end, so that a token does not die between check and use."""
+"""Refresh this long before the end, so that a token does not expire between check and use."""
 
 _FIRST_LOOK_S, _LOOK_EVERY_S = 0.1, 1.0
-"""Between two looks at a row that another process has claimed: most refreshes take a moment."""
+"""Between two reads of a row that another process has claimed: most refreshes take a moment."""
 
 IsStale = Callable[[StoredTokens], bool]
 
@@ -51,12 +51,12 @@ class TokenSource:
     """Access tokens of one store.
 
     Args:
-        store_code: Which store.
-        store: Its row.
+        store_code: The store.
+        store: Reads and writes its row.
         vault: Decrypts and encrypts.
         oauth: Refreshes.
         run: The run that asks (:attr:`include.tiktok_sync.jobs.RunKey.name`); ``None`` = none.
-        actor: Who has the grant refreshed, for the audit, where that is a person.
+        actor: The person who has the grant refreshed, for the audit; ``None`` = no person.
         now: The clock, for tests.
     """
 
@@ -82,7 +82,7 @@ class TokenSource:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """What the store's manager granted; read off a fresh token answer if one is due anyway.
+        """The scopes that the store's manager granted, after a refresh if one is due anyway.
 
         Raises:
             See :meth:`access_token`.
@@ -90,21 +90,21 @@ class TokenSource:
         return self._valid().scopes
 
     def access_token(self) -> str:
-        """A token that is valid for some minutes yet; refreshed if need be.
+        """A token that is valid for at least some minutes; refreshed if necessary.
 
         Raises:
-            NeedsConsentError: The grant is dead, as known before or as TikTok just said.
+            NeedsConsentError: The grant is dead: known before, or just found out from TikTok.
             RetriableError: TikTok or the database is in trouble, or another process has been
                 refreshing for too long; nothing was marked.
-            OtherAppError: It has to be refreshed, and another app gave the grant; TikTok was not
-                asked.
-            RefusalsDoubtedError: TikTok refuses too many grants at once; nothing was marked.
+            OtherAppError: It has to be refreshed, but the grant belongs to another app; TikTok was
+                not asked.
+            ImplausibleRefusalsError: TikTok refuses too many grants at once; nothing was marked.
             ConfigurationError: Wrong keys or app credentials.
         """
         return self._decrypt_access(self._valid())
 
     def ensure_valid_for(self, life: timedelta) -> datetime | None:
-        """Refresh now what would end within ``life``.
+        """Refresh the token now if it would end within ``life``.
 
         Returns:
             When the access token ends; ``None`` if TikTok did not say.
@@ -115,11 +115,11 @@ class TokenSource:
         return self._valid(life).access_expires_at
 
     def is_valid_for(self, life: timedelta) -> bool:
-        """Whether the stored token lasts so long; nothing is refreshed.
+        """Whether the stored token lasts that long; nothing is refreshed.
 
         Raises:
             NeedsConsentError: The grant is known to be dead.
-            OtherAppError: It does not, and could not be refreshed.
+            OtherAppError: It does not, and it could not be refreshed.
         """
         tokens = self._current()
         if not self._expiring(tokens, life):
@@ -128,7 +128,7 @@ class TokenSource:
         return False
 
     def replace_rejected(self, rejected: str) -> str:
-        """A token other than ``rejected``, which TikTok answered with ``access_token_invalid``.
+        """A token other than ``rejected``, to which TikTok answered ``access_token_invalid``.
 
         Raises:
             See :meth:`access_token`.
@@ -137,11 +137,11 @@ class TokenSource:
         return self._decrypt_access(tokens)
 
     def ask_again(self, *, any_app: bool = False) -> StoredTokens:
-        """Refresh a grant that is marked as dead, to see whether it is.
+        """Refresh a grant that is marked as dead, to find out whether it is.
 
         Args:
-            any_app: Also one that is recorded as another app's: an import may have been wrong. A
-                refusal by the wrong app costs it nothing.
+            any_app: Also if it is recorded as another app's: an import may have been wrong. A
+                refusal with the wrong app does the grant no harm.
 
         Raises:
             NeedsConsentError: TikTok refuses it; the mark stays.
@@ -160,10 +160,10 @@ class TokenSource:
         return tokens.app_fingerprint not in {None, self._oauth.app_fingerprint}
 
     def require_own_app(self, tokens: StoredTokens | None = None) -> None:
-        """Refuse to speak to TikTok for a grant with the key of another app.
+        """Refuse to call TikTok for a grant of another app.
 
         Raises:
-            OtherAppError: Another app gave the grant.
+            OtherAppError: The grant belongs to another app.
             NeedsConsentError: The store was never connected.
         """
         found = tokens or self._store.read(self._store_code)
@@ -191,17 +191,17 @@ class TokenSource:
         """Claim, refresh, store; or wait for the process that has the claim.
 
         A refresh whose answer was never stored (the process was killed, the answer was lost)
-        leaves its announcement behind, so that the death of the grant can be explained.
+        leaves its announcement behind, which later explains why the grant is dead.
 
         Args:
             is_stale: Whether a row still needs a refresh.
-            dead: Also of a grant that is marked as dead.
-            any_app: Also of one that is recorded as another app's.
+            dead: Also refresh a grant that is marked as dead.
+            any_app: Also refresh a grant that is recorded as another app's.
         """
         life = self._oauth.longest_refresh + CLAIM_MARGIN
         give_up_at = time.monotonic() + (life + CLAIM_MARGIN).total_seconds()
         pause_s = _FIRST_LOOK_S
-        # A claim is made on the row as it was read; where that is no longer it, none is made.
+        # The claim fails if the row has changed since it was read.
         found = self._tokens or self._store.read(self._store_code)
         while True:
             if not dead:
@@ -227,10 +227,10 @@ class TokenSource:
             found = self._store.read(self._store_code)
 
     def _ask(self, claim: Claim) -> StoredTokens | None:
-        """Send the claimed token, and store what comes of it.
+        """Send the claimed token, and store the result.
 
         Returns:
-            The renewed row; ``None`` = the row has changed meanwhile, and is to be read again.
+            The renewed row; ``None`` = the row has changed meanwhile and must be read again.
         """
         try:
             grant = self._oauth.refresh(self._decrypt_refresh(claim.tokens))
@@ -273,9 +273,9 @@ class TokenSource:
         """Record ``invalid_grant``, which counts only if the stored token still is the one sent.
 
         Raises:
-            NeedsConsentError: It is, and is believed.
-            RefusalsDoubtedError: It is, and is not believed.
-            OtherAppError: Another app gave the grant, or most grants: it is no evidence.
+            NeedsConsentError: It counts, and is believed.
+            ImplausibleRefusalsError: It counts, and is not believed.
+            OtherAppError: The grant, or most grants, belong to another app: it proves nothing.
         """
         conn, before = self._store.conn, claim.tokens.status
         own, given_by = self._oauth.app_fingerprint, claim.tokens.app_fingerprint
@@ -284,17 +284,17 @@ class TokenSource:
             self._store.release(claim, answered=not error.explained)
             raise others
         explained = _explained(error, claim, self._now())
-        if before == "needs_consent":  # as known before: it is no evidence of anything new
+        if before == "needs_consent":  # known already: it proves nothing new
             self._store.release(claim, answered=True)
             raise explained or error
-        doubt: SyncError | None = None
+        implausible: SyncError | None = None
         with conn.transaction():
             if explained is None:
                 lock_verdicts(conn)
             counts = self._store.refuse(claim, run=self._run, explained=explained is not None)
             if counts and explained is None:
-                doubt = believe(conn, self._run)
-            if counts and doubt is None:
+                implausible = believe(conn, self._run)
+            if counts and implausible is None:
                 reason = (explained or error).message
                 self._store.mark(self._store_code, "needs_consent", reason)
                 record_grant_move(conn, self._store_code, before, "needs_consent", reason)
@@ -302,7 +302,7 @@ class TokenSource:
             self._store.release(claim, answered=True)
             return
         self._tokens = None
-        raise doubt or explained or error
+        raise implausible or explained or error
 
     def _decrypt_refresh(self, tokens: StoredTokens) -> str:
         return self._vault.decrypt(
@@ -346,7 +346,7 @@ class TokenSource:
 
 
 def _explained(error: NeedsConsentError, claim: Claim, now: datetime) -> NeedsConsentError | None:
-    """The refusal with its cause, where we know one; ``None`` = TikTok alone knows."""
+    """The refusal with its cause, if we know it; ``None`` = only TikTok knows."""
     if error.explained:
         return error
     if claim.lost_at is not None:

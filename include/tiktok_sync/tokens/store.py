@@ -15,7 +15,7 @@ from include.tiktok_sync.tiktok.models import BASIC_SCOPE, KNOWN_SCOPES, VIDEO_S
 from include.tiktok_sync.tiktok.oauth import longest_refresh
 
 CLAIM_MARGIN = timedelta(seconds=10)
-"""What a claim lasts beyond the longest refresh, and what others wait beyond the claim."""
+"""How much longer a claim lasts than the longest refresh, and how much longer others wait."""
 
 LOCK_TIMEOUT = longest_refresh(Timeouts()) + 2 * CLAIM_MARGIN
 """How long to retry a row that a refresh has claimed: longer than any claim on it."""
@@ -25,14 +25,14 @@ _COLUMNS = """store_code, open_id, scope, access_token, refresh_token, access_ex
 
 _READ = f"SELECT {_COLUMNS} FROM store_tokens WHERE store_code = %s"  # noqa: S608 - a constant
 
-# A row that somebody holds for a moment (an import, a consent) counts as claimed: nobody queues.
+# A row locked for a moment (by an import, a consent) counts as claimed, so that nobody queues.
 _CLAIM = """
 WITH free AS (
     SELECT store_code, refresh_started_at FROM store_tokens
     WHERE store_code = %(store_code)s AND refresh_token = %(refresh_token)s
         AND access_token = %(access_token)s AND status = %(status)s
         AND (refresh_claimed_until IS NULL OR refresh_claimed_until <= clock_timestamp()
-            -- made under a clock that was ahead and was put right
+            -- made under a clock that was ahead and has been corrected
             OR refresh_claimed_until > clock_timestamp() + %(life)s)
     FOR UPDATE SKIP LOCKED
 )
@@ -84,7 +84,7 @@ ACCOUNT_CONFLICT = (
     "TikTok says that its tokens belong to another account than the one stored for it, and another"
     " store holds that account. Run doctor, which says what to do."
 )
-"""``status_reason`` of a store that is synced with tokens of an account that another one holds."""
+"""``status_reason`` of a store whose tokens belong to an account that another store holds."""
 
 _REFUSE = """
 UPDATE store_tokens SET refresh_started_at = NULL,
@@ -99,8 +99,8 @@ class StoredTokens:
     """One row; tokens encrypted.
 
     ``access_expires_at`` ``None`` = unknown, refresh first. ``refresh_started_at`` is set while a
-    refresh has no stored answer; left over from before, that answer was lost. ``app_fingerprint``
-    names the app that gave the grant; ``None`` = not known.
+    refresh has no stored answer; if it is left over, that answer was lost. ``app_fingerprint``
+    names the app that the grant belongs to; ``None`` = not known.
     """
 
     store_code: str
@@ -123,12 +123,12 @@ class StoredTokens:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to send one store's refresh token, until it is released or has run out.
+    """The right to send one store's refresh token, until it is released or expires.
 
     Attributes:
-        key: Tells it from the next one.
-        tokens: The row it was made on; its refresh token is the one that is sent.
-        lost_at: When a refresh began whose answer was never stored; ``None`` = the last one's was.
+        key: Identifies the claim.
+        tokens: The claimed row; its refresh token is the one that is sent.
+        lost_at: When a refresh began whose answer was never stored; ``None`` = none is missing.
     """
 
     key: UUID
@@ -142,7 +142,7 @@ def split_scope(scope: str) -> frozenset[str]:
 
 
 def status_for_scope(scope: str) -> StoreTokenStatus:
-    """``missing_scope`` where a scope that this product reads was not granted."""
+    """``missing_scope`` if a scope that this product reads was not granted, else ``active``."""
     return "active" if split_scope(scope) >= KNOWN_SCOPES else "missing_scope"
 
 
@@ -150,16 +150,16 @@ _LEFT_OUT = {
     "user.info.profile": "user name and bio",
     "user.info.stats": "followers and other counts",
 }
-"""Scope -> what the profile has not without it."""
+"""Scope -> what the profile lacks without it."""
 
 
 def why_in_state(status: str | None, reason: str | None, scope: str | None) -> str | None:
-    """Why a grant is in its state, for people; of one that lacks permissions, what is synced.
+    """Why a grant is in its state, for people; if it lacks permissions, also what is synced.
 
     Args:
         status: As in ``store_tokens``; ``None`` = never connected.
         reason: As in ``store_tokens``.
-        scope: Likewise.
+        scope: As in ``store_tokens``.
     """
     if status is None:
         return "The store was never connected."
@@ -203,17 +203,16 @@ class TokenStore:
         return row
 
     def claim(self, tokens: StoredTokens, key: UUID, life: timedelta) -> Claim | None:
-        """Be the only one that refreshes the store, and announce it.
+        """Claim the store's refresh, and announce it.
 
-        A claim and not a lock: it holds no transaction open while TikTok is asked, so a token
-        endpoint that hangs costs no connection of a pool. The announcement
-        (``refresh_started_at``) outlives it if the answer is never stored, so that the death of
-        the grant can be explained.
+        A claim and not a lock: no transaction is open while TikTok is asked, so a token endpoint
+        that hangs blocks no connection of a pool. The announcement (``refresh_started_at``)
+        outlives the claim if the answer is never stored, and later explains why the grant is dead.
 
         Args:
             tokens: The row as it was read.
             key: Names the claim.
-            life: After so long it ends by itself, should this process die.
+            life: When it expires by itself if this process dies.
 
         Returns:
             ``None``: another process is refreshing, or the row has changed; read again.
@@ -223,12 +222,12 @@ class TokenStore:
         return None if row is None else Claim(key, tokens, row[0])
 
     def release(self, claim: Claim, *, answered: bool) -> None:
-        """Let others refresh.
+        """Release the claim, so that others can refresh.
 
         Args:
-            claim: It.
-            answered: TikTok answered that it did not renew the token, so the announcement is taken
-                back. Without an answer it stays: the pair may have rotated all the same.
+            claim: The claim.
+            answered: TikTok answered and did not renew the token, so the announcement is removed.
+                Without an answer it stays: the pair may have rotated nevertheless.
         """
         values = {
             "store_code": claim.tokens.store_code,
@@ -244,14 +243,14 @@ class TokenStore:
         """Write a refreshed pair and what came with it, and release the claim.
 
         Args:
-            claim: What was sent.
-            tokens: What to write.
+            claim: The claim, with the token that was sent.
+            tokens: The new row.
             run: The run that refreshed it.
 
         Returns:
-            Status and reason that the row has now: those of ``tokens``, unless the store was
-            marked meanwhile, which stands. ``None``: the token that was sent is no longer the
-            stored one, and nothing was written.
+            The row's status and reason: those of ``tokens``, or the mark if the store was marked
+            meanwhile. ``None``: the token that was sent is no longer the stored one, and nothing
+            was written.
         """
         before = claim.tokens
         values = {**vars(tokens), "sent": before.refresh_token, "before": before.status, "run": run}
@@ -260,14 +259,14 @@ class TokenStore:
     def correct_account(self, tokens: StoredTokens, open_id: str) -> bool:
         """Store the account that TikTok names with a refreshed pair, unless another store holds it.
 
-        Apart from :meth:`replace`: no doubt about the account may cost the pair.
+        Separate from :meth:`replace`: a problem with the account must not cost the pair.
 
         Args:
             tokens: The row with the refreshed pair.
             open_id: The account.
 
         Returns:
-            False: another store holds it. The old one stays, and the row says so.
+            False: another store holds it. The stored account stays, and the row's reason says so.
         """
         values = {**vars(tokens), "open_id": open_id, "reason": ACCOUNT_CONFLICT}
         with self.conn.transaction():
@@ -280,7 +279,7 @@ class TokenStore:
         """Record that TikTok refused the token that was sent, and release the claim.
 
         Returns:
-            False: it is no longer the stored one, or the store was marked meanwhile: nothing was
+            False: it is no longer the stored token, or the store was marked meanwhile; nothing was
             written.
         """
         values = {

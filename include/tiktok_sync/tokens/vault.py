@@ -82,7 +82,7 @@ class TokenVault:
     def place_of(self, ciphertext: bytes) -> int | None:
         """Which key of ``keys`` the ciphertext was written with, from 0; ``None`` = none of them.
 
-        Nothing is said about whether it belongs to the row it was found in.
+        This does not check whether it belongs to the row it was found in.
         """
         for place, key in enumerate(self._keys):
             try:

@@ -27,7 +27,7 @@ from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tiktok.client import TikTokClient
 from include.tiktok_sync.tiktok.time_left import TimeLeft
 from include.tiktok_sync.tokens.grant_app import check_app_of_grants, other_app_message
-from include.tiktok_sync.tokens.refusals import settle
+from include.tiktok_sync.tokens.refusals import review_refusals
 from include.tiktok_sync.tokens.sealed_rows import check_keys, unreadable_message
 from include.tiktok_sync.tokens.vault import TokenVault
 from tiktok_airflow.alerting import raise_and_notify
@@ -186,14 +186,14 @@ def record_summary(context: Mapping[str, Any]) -> None:
             summary = RunSummary("failed", f"The stores could not be listed: {reason}", {})
         else:
             warnings = _warnings(context)
-            doubted = settle(conn, run)
+            implausible = review_refusals(conn, run)
             summary = summarize(
                 sync_log,
                 run,
                 codes,
                 min_success_rate=_min_success_rate(settings),
                 warnings=warnings,
-                doubted=doubted,
+                implausible=implausible,
             )
         duration_ms = _milliseconds_since(dag_run.start_date)
         sync_log.record(

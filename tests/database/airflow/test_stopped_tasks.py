@@ -107,7 +107,7 @@ def test_a_task_that_is_timed_out_leaves_its_rows_with_the_reason(
     }
     assert rows["S002"]["message"] == (
         "The task was stopped after 0.1 minutes (its execution_timeout), while waiting for TikTok's"
-        " answer to user/info. Clear the task if Airflow does not try it again by itself."
+        " answer to user/info. Clear the task if Airflow does not retry it by itself."
     )
     assert rows["S002"]["details"] == {"kind": "timed_out"}
     assert rows["S002"]["duration_ms"] > 2000
@@ -136,7 +136,7 @@ def test_a_task_that_is_terminated_leaves_its_row_and_is_not_interrupted(
     assert [status for status, _ in then.values()] == ["failed", "failed"]
     assert then["S001"][1] == (
         "The task was stopped from outside (marked, cleared or its worker ended), while waiting for"
-        " TikTok's answer to user/info. Clear the task if Airflow does not try it again by itself."
+        " TikTok's answer to user/info. Clear the task if Airflow does not retry it by itself."
     )
     assert {row["status"] for row in _rows(bench).values()} == {"success"}
 

@@ -42,7 +42,7 @@ def test_a_channel_that_fails_is_recorded_without_its_secret_and_fails_nobody(
 
     found = row(conn, "SELECT * FROM alerts")
     assert found["notified_at"] is None
-    assert found["notify_error"] == "Of tiktok_alerts: channel 1 (JSON) did not take it."
+    assert found["notify_error"] == "Of tiktok_alerts: channel 1 (JSON) did not accept it."
     assert SECRET not in str(found) + "".join(capfd.readouterr())
 
 
@@ -59,8 +59,8 @@ def test_one_of_several_channels_is_enough(
     found = row(conn, "SELECT * FROM alerts")
     assert len(receiver.messages) == 1
     assert found["notified_at"] is not None
-    assert "channel 3 is no Apprise URL" in found["notify_error"]
-    assert "(JSON) did not take it" in found["notify_error"]
+    assert "channel 3 is not an Apprise URL" in found["notify_error"]
+    assert "(JSON) did not accept it" in found["notify_error"]
     assert SECRET not in str(found) + "".join(capfd.readouterr())
 
 
@@ -90,7 +90,7 @@ def test_without_a_channel_it_is_logged_and_recorded(
     assert receiver.messages == []
     assert (found["notified_at"], error in found["notify_error"]) == (None, True)
     said = "".join(capfd.readouterr())
-    assert "nobody could be told" in said
+    assert "no channel accepted it" in said
     assert "It failed." in said
     assert "s3cr3t" not in said
 
@@ -99,7 +99,7 @@ def test_what_a_killed_sender_left_is_sent_by_the_next_try(
     conn: Connection, db_url: str, receiver: Receiver
 ) -> None:
     AlertLog(conn).raise_new([FAILED], **RUN, day=DAY.date)
-    with psycopg.connect(db_url, autocommit=True) as other, AlertLog(other).untold(**RUN) as held:
+    with psycopg.connect(db_url, autocommit=True) as other, AlertLog(other).unsent(**RUN) as held:
         assert len(held) == 1
         tell(conn, FAILED)  # is being sent at this moment
         assert receiver.messages == []
@@ -262,8 +262,8 @@ def test_a_night_of_dead_grants_arrives_whole_at_services_with_a_limit(
     markup = receiver.messages[0].get("parse_mode") == "HTML"
     escaped = "It ended &lt;today&gt; &amp; for good." if markup else "It ended <today> & for good."
     assert escaped in told[0]
-    found = rows(conn, "SELECT DISTINCT notify_error, notified_at IS NULL AS untold FROM alerts")
-    assert found == [{"notify_error": None, "untold": False}]
+    found = rows(conn, "SELECT DISTINCT notify_error, notified_at IS NULL AS unsent FROM alerts")
+    assert found == [{"notify_error": None, "unsent": False}]
 
 
 def test_a_part_that_is_refused_leaves_the_alert_to_be_told(
@@ -276,4 +276,4 @@ def test_a_part_that_is_refused_leaves_the_alert_to_be_told(
 
     found = row(conn, "SELECT notified_at, notify_error FROM alerts")
     assert found["notified_at"] is None
-    assert found["notify_error"] == "Of tiktok_alerts: channel 1 (Discord) did not take it."
+    assert found["notify_error"] == "Of tiktok_alerts: channel 1 (Discord) did not accept it."

@@ -127,7 +127,7 @@ def test_missing_figures_are_raised_without_the_stores_that_are_skipped(
     (alert,) = raised(conn, ended(stores, skipped, warnings=warnings))
 
     assert (alert.kind, alert.details) == ("data_missing", {"stores": ["S2"]})
-    assert "1 store has no complete figures of the day: S2." in alert.message
+    assert "1 store has no complete figures for the day: S2." in alert.message
     all_skipped = replace(skipped, skipped_stores=stores)
     assert alerts_of(conn, ended(stores, all_skipped, warnings=warnings)) == []
     assert alerts_of(conn, ended(stores, skipped, warnings=warnings, is_backfill=True)) == []

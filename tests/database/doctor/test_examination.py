@@ -233,7 +233,9 @@ def test_nobody_to_tell_is_named(env: dict[str, str]) -> None:
     assert trouble(found) == {"alerts": "warn"}
     assert "s3cret" not in str(examine(env))
     finding = next(finding for finding in found if finding.check == "alerts")
-    assert finding.text.startswith("nobody is told when a night fails or is late: ALERTS_URL")
+    assert finding.text.startswith(
+        "nobody gets a message when a night fails or is late: ALERTS_URL"
+    )
     by_airflow = {"AIRFLOW_CONN_TIKTOK_ALERTS": "apprise://", "ALERTS_URL": ""}
     assert trouble(examine({**env, **by_airflow})) == {}
 

@@ -165,8 +165,8 @@ def test_what_an_import_recorded_with_the_wrong_key_can_be_put_right(
     done = run_command(command_env, "tokens", "recheck", FRESH, EXPIRED)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        f"{FRESH}: taken back, its grant lives (active)",
-        f"{EXPIRED}: its grant is the configured app's, as is recorded now (active)",
+        f"{FRESH}: restored, its grant is still valid (active)",
+        f"{EXPIRED}: its grant belongs to the configured app, which is now recorded (active)",
     ]
     right = fingerprint_of(bench.sandbox.client_key)
     assert app_of(bench, FRESH) == app_of(bench, EXPIRED) == right

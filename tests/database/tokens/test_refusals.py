@@ -12,8 +12,8 @@ import pytest
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.errors import (
     ConfigurationError,
+    ImplausibleRefusalsError,
     NeedsConsentError,
-    RefusalsDoubtedError,
     SyncError,
 )
 from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, RunKey, StoreRun
@@ -23,7 +23,7 @@ from include.tiktok_sync.sync.store_run import run_store
 from include.tiktok_sync.sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
-from include.tiktok_sync.tokens.refusals import BELIEVED, DOUBTED, FEWEST, settle
+from include.tiktok_sync.tokens.refusals import BELIEVED, FEWEST, IMPLAUSIBLE, review_refusals
 from tests.database.bench import Bench, today, together
 from tests.database.commands import run_command
 from tests.database.task_bodies import connections, set_airflow_env, task_context
@@ -75,10 +75,14 @@ def refresh(
 
 
 def end(bench: Bench, codes: Sequence[str] = ALL, run: str = RUN) -> RunSummary:
-    """The end of such a run: settled, and summed up."""
+    """The end of such a run: its refusals are reviewed, then it is summed up."""
     key = RunKey(REFRESH_JOB, run, today().date)
     return summarize(
-        SyncLog(bench.conn), key, codes, min_success_rate=0.9, doubted=settle(bench.conn, key)
+        SyncLog(bench.conn),
+        key,
+        codes,
+        min_success_rate=0.9,
+        implausible=review_refusals(bench.conn, key),
     )
 
 
@@ -111,7 +115,7 @@ def test_no_store_is_lost_to_an_app_that_none_of_them_knows(
     # Those that were skipped at first are failures, too, and the summary says so.
     assert recorded(expired) == {"failed": 20}
     reasons = {line["message"] for line in expired.rows("SELECT message FROM sync_logs")}
-    assert {reason.partition(" (TikTok log_id")[0] for reason in reasons} == {DOUBTED}
+    assert {reason.partition(" (TikTok log_id")[0] for reason in reasons} == {IMPLAUSIBLE}
     summary = end(expired)
     assert (summary.status, summary.details["failed"]) == ("failed", 20)
     assert summary.details["refusals_doubted"] == {"refused": 20, "tried": 20}
@@ -124,7 +128,7 @@ def test_no_store_is_lost_to_an_app_that_none_of_them_knows(
         ("grant_ended", "TikTok"),
         ("grant_restored", "tiktok_sync"),
     ]
-    assert moves[1]["details"] == {"from": "needs_consent", "to": "active", "reason": DOUBTED}
+    assert moves[1]["details"] == {"from": "needs_consent", "to": "active", "reason": IMPLAUSIBLE}
     # With the right credentials everything is as it was.
     assert Counter(refresh(expired, ALL, run="again").values()) == {"success": 20}
     assert stored_pair(expired, "S001") == newest_pair(expired, "S001")
@@ -200,7 +204,7 @@ def test_a_store_taken_back_keeps_what_its_manager_did_not_grant(expired: Bench)
 
 def test_a_new_grant_is_not_judged_by_the_refusal_of_the_old_one(expired: Bench) -> None:
     revoke(expired, ALL[:6])
-    refresh(expired, ALL[:6])  # doubted
+    refresh(expired, ALL[:6])  # not believed
     code = expired.sandbox.admin("POST", "/stores/S001/code", json={})["code"]
     expired.sandbox.oauth("authorization_code", code=code, redirect_uri="x").raise_for_status()
     expired.import_stores("S001")
@@ -216,7 +220,7 @@ def test_of_many_at_once_none_is_marked(expired: Bench, other_app: SandboxServer
         with (
             psycopg.connect(expired.db_url, autocommit=True) as conn,
             app.transport() as http,
-            pytest.raises((NeedsConsentError, RefusalsDoubtedError)),
+            pytest.raises((NeedsConsentError, ImplausibleRefusalsError)),
         ):
             app.client(
                 ALL[number], http=http, conn=conn, settings=expired.settings, run="a b"
@@ -244,7 +248,7 @@ def test_a_night_long_past_says_nothing_of_this_one(expired: Bench) -> None:
     assert marked(expired) == set(ALL[:8])
 
 
-def test_a_healthy_store_is_still_refreshed_while_others_are_doubted(expired: Bench) -> None:
+def test_a_healthy_store_is_still_refreshed_while_others_are_not_believed(expired: Bench) -> None:
     revoke(expired, ALL[:12])
     found = refresh(expired, ALL)
     assert {found[code] for code in ALL[12:]} == {"success"}
@@ -345,7 +349,7 @@ def test_recheck_takes_back_what_lives_and_names_the_rest(
     Lifecycle(expired.conn, "test").remove("S004")
     done = run_command(command_env, "tokens", "recheck", "--as", "anna")
     assert done.returncode == 1
-    assert done.stdout.splitlines() == ["S001: taken back, its grant lives (active)"]
+    assert done.stdout.splitlines() == ["S001: restored, its grant is still valid (active)"]
     refused, over = done.stderr.splitlines()
     assert refused.startswith("S002: still refused. The store's grant has ended at TikTok.")
     assert over.startswith("S003: its consent ended on 2026-03-01; send its manager a link")
@@ -396,4 +400,4 @@ def test_commands_one_after_the_other_lose_no_store_either(
 
 
 def test_the_error_is_the_operators_and_is_not_tried_again() -> None:
-    assert issubclass(RefusalsDoubtedError, ConfigurationError)
+    assert issubclass(ImplausibleRefusalsError, ConfigurationError)

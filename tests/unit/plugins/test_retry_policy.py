@@ -29,7 +29,7 @@ NEVER = {
     errors.SkippableError,
     errors.NeedsConsentError,
     errors.OtherAppError,
-    errors.RefusalsDoubtedError,
+    errors.ImplausibleRefusalsError,
     errors.MissingScopeError,
 }
 

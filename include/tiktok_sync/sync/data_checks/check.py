@@ -26,14 +26,14 @@ from include.tiktok_sync.store_db.database import Connection, database_errors
 FOLDER = Path(__file__).resolve().parent
 
 EXAMPLES = 20
-"""Stores that a finding names for people; it has them all."""
+"""Stores that a finding names for people; the codes of all are kept with it."""
 
 _NAMED_IN_MESSAGE = 3
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one check, in the form in which the summary's details keep it.
+    """The result of one check, in the form in which the summary's details keep it.
 
     Attributes:
         check: Name of the check.
@@ -62,10 +62,10 @@ class CheckedRun:
     """The run whose rows are checked.
 
     Attributes:
-        key: Which run, and its day.
+        key: The run, and its day.
         stores: Codes of its stores.
-        since: When it began; what changed since then, the run did.
-        consent_warning_days: How many days before its end a grant is warned of.
+        since: When it began; later changes were made by the run.
+        consent_warning_days: Days before a grant's end from which it is reported.
     """
 
     key: RunKey
@@ -143,11 +143,11 @@ class DataCheck:
 def warnings_of(
     checks: Sequence[str], outcomes: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
-    """What the summary must warn of.
+    """The warnings of the summary.
 
     Args:
         checks: Names of the checks of the run.
-        outcomes: What they left, :meth:`Outcome.as_dict`; a check that left nothing could not run.
+        outcomes: Their results (:meth:`Outcome.as_dict`); a check without a result could not run.
     """
     left = {outcome["check"]: outcome for outcome in outcomes}
     found = (left.get(check) or _not_run(check).as_dict() for check in checks)
