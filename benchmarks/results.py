@@ -1,4 +1,4 @@
-"""What is kept of a run of the benchmark: JSON files beside this module."""
+"""The stored results of a run of the benchmark: JSON files next to this module."""
 
 from __future__ import annotations
 

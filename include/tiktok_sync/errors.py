@@ -67,7 +67,7 @@ class OtherAppError(ConfigurationError):
 
 
 class ImplausibleRefusalsError(ConfigurationError):
-    """TikTok refused this grant and so many others at once that the refusals are implausible."""
+    """TikTok refused this grant, and too many others at once for the refusals to be plausible."""
 
     kind = "refusals_doubted"  # stored in rows and details, so the name stays
 

@@ -1,4 +1,4 @@
-"""What the Dags share: when they run, how they retry, what can be asked of them."""
+"""Shared by the Dags: when they run, how they retry, which parameters they have."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def forget_connecting(
 
     Args:
         conn: Autocommit, as the owner of the tables.
-        days: How long it is kept; 0 = for ever.
+        days: How long it is kept; 0 = forever.
         now: From which the days are counted.
         dry_run: Change nothing, count what would go.
         batch: Rows in one transaction, at most.

@@ -81,6 +81,6 @@ def connection_use(conn: Connection) -> ConnectionUse:
 
 
 def server_connections(conn: Connection) -> Connections:
-    """How many of the server's connections are in use now, whoever holds them."""
+    """How many of the server's connections are in use now, by all its clients."""
     with conn.cursor(row_factory=class_row(Connections)) as cursor:
         return cursor.execute(_SERVER).fetchall()[0]

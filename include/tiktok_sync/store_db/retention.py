@@ -62,8 +62,8 @@ class RetentionSettings(EnvironmentSettings):
     """How long figures are kept.
 
     Attributes:
-        daily_days: Days for which every day is kept; 0 = all of them, for ever.
-        weekly_days: Days for which one day a week is kept; 0 = for ever.
+        daily_days: Days for which every day is kept; 0 = all of them, forever.
+        weekly_days: Days for which one day a week is kept; 0 = forever.
         connect_days: Days for which the connect app's attempts, links and events are kept; 0 = for
             ever.
         apply: Whether the weekly run does it, instead of saying what it would do
@@ -73,17 +73,17 @@ class RetentionSettings(EnvironmentSettings):
     daily_days: Annotated[
         WholeNumber,
         _for_ever_or(LEAST_DAYS),
-        variable("RETENTION_DAILY_DAYS", f"0 (for ever) or at least {LEAST_DAYS} days"),
+        variable("RETENTION_DAILY_DAYS", f"0 (forever) or at least {LEAST_DAYS} days"),
     ] = DEFAULT_DAILY_DAYS
     weekly_days: Annotated[
         WholeNumber,
         _for_ever_or(LEAST_DAYS),
-        variable("RETENTION_WEEKLY_DAYS", f"0 (for ever) or at least {LEAST_DAYS} days"),
+        variable("RETENTION_WEEKLY_DAYS", f"0 (forever) or at least {LEAST_DAYS} days"),
     ] = 0
     connect_days: Annotated[
         WholeNumber,
         _for_ever_or(LEAST_CONNECT_DAYS),
-        variable("RETENTION_CONNECT_DAYS", f"0 (for ever) or at least {LEAST_CONNECT_DAYS} days"),
+        variable("RETENTION_CONNECT_DAYS", f"0 (forever) or at least {LEAST_CONNECT_DAYS} days"),
     ] = DEFAULT_CONNECT_DAYS
     apply: Annotated[bool, BeforeValidator(_yes), variable("RETENTION_APPLY", "yes or no")] = False
 
@@ -93,7 +93,7 @@ class RetentionSettings(EnvironmentSettings):
             message = (
                 f"RETENTION_WEEKLY_DAYS ({self.weekly_days}) is smaller than RETENTION_DAILY_DAYS"
                 f" ({self.daily_days}): days would be dropped that are to be kept. Raise it, or set"
-                " it to 0 (for ever)."
+                " it to 0 (forever)."
             )
             raise ValueError(message)
         return self

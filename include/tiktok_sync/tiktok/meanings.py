@@ -118,8 +118,9 @@ _IN_BETWEEN = Meaning(
     Action.RETRY,
     TikTokUnavailableError,
     "Something between here and TikTok refused the call: a proxy, a firewall or the edge of"
-    " TikTok's network. It is tried again while the run has tries left; if it persists, ask whoever"
-    " runs the network whether TikTok may be called from here (HTTPS_PROXY, allowed addresses).",
+    " TikTok's network. It is tried again while the run has tries left; if it persists, ask the"
+    " network's administrator whether TikTok may be called from here (HTTPS_PROXY, allowed"
+    " addresses).",
     "a 4xx without TikTok's JSON did not come from TikTok's API",
 )
 _WRONG_PLACE = Meaning(

@@ -65,7 +65,7 @@ class TokenGrant:
         open_id: The account, if sent.
         scope: Granted scopes, comma-separated, if sent.
 
-    What came beside the tokens and makes no sense counts as not sent.
+    A value sent with the tokens that makes no sense counts as not sent.
     """
 
     access_token: str = field(repr=False)
