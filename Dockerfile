@@ -27,5 +27,5 @@ ENV PYTHONPATH=/opt/airflow \
 FROM product AS sandbox
 COPY --chown=root:0 include/sandbox /opt/airflow/include/sandbox
 
-# What `docker build` makes when it is not told otherwise.
+# What `docker build` makes by default.
 FROM product

@@ -109,7 +109,7 @@ lint: $(INSTALLED) ## Check style and formatting, the image, the shell scripts, 
 	$(VENV)/bin/shellcheck deploy/*.sh .ci/run
 	$(RUN) -m check_jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 
-# Needs a network beside the package registry, so neither the tests nor CI's run of them do it.
+# Needs a network as well as the package registry, so neither the tests nor CI's run of them do it.
 audit: $(AUDIT)/.installed ## Check pinned packages for known vulnerabilities (ARGS="-s osv" asks osv.dev)
 	@$(AUDIT)/bin/python -m tools.dependency_audit $(ARGS)
 

@@ -1,4 +1,4 @@
-"""This package beside the Dag one writes first, batches and a loop: all in one run."""
+"""This package compared with the Dag one writes first, batches and a loop: all in one run."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def _table(title: str, found: Sequence[Figures], stores: int, prepared: int) -> 
     table.add_column("statement (first word, tables)", overflow="fold")
     for name in ("calls a store", "rows a call", "mean ms", "share of time"):
         table.add_column(name, justify="right")
-    # The server counts a statement anew for every mixture of NULLs among its parameters.
+    # The server counts a statement separately for every mixture of NULLs among its parameters.
     kinds: dict[str, Figures] = {}
     for line in found:
         name = kind(line.query)

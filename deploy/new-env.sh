@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .env, or adds what an older one lacks:
-#   sh deploy/new-env.sh [FILE]        (FILE: .env beside docker-compose.yaml)
+#   sh deploy/new-env.sh [FILE]        (FILE: .env next to docker-compose.yaml)
 #
 # A new file is .env.example with fresh secrets. What only you know (TIKTOK_CLIENT_KEY,
 # TIKTOK_CLIENT_SECRET, CONNECT_BASE_URL) stays as it is there. In a file that exists, no value is

@@ -209,7 +209,7 @@ def _override_variables(variables: list[dict[str, Any]], env: Mapping[str, str])
             in_range = 0 <= float(value) <= 1
         except ValueError:
             in_range = False
-        if not in_range:  # said now, not by the summary of the first night
+        if not in_range:  # reported now, not in the summary of the first night
             message = f"MIN_SUCCESS_RATE (tiktok_min_success_rate) must be 0 to 1, not {value!r}."
             raise SettingsFileError(message)
         variable["variable_value"] = value

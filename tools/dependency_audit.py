@@ -5,7 +5,7 @@ by itself ends with 0 and "No known vulnerabilities found" where the service ans
 package is then "skipped"); here that is exit status 2.
 
 Exit status: 0 nothing is known, or only what ``audit-accepted.yaml`` accepts; 1 something is;
-2 nothing was audited, so nothing can be said.
+2 nothing was audited, so there is no result.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.contenders.plain_sync batches user,video`` does every active store on the
 database and TikTok that the environment names, with the product's own code for a store, and
-prints what came of it as JSON.
+prints the result as JSON.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Run it by hand, on an idle machine; decision 4 quotes its table:
     PYTHONPATH=/tmp/others python -m benchmarks.limiters.compare
 
 It starts a Postgres (with durable commits) and, if there is a `redis-server`, a Redis of its own.
-Those two packages are no dependencies of the product: what is not installed is left out, and said.
+The product does not depend on those two packages: one that is not installed is left out and named.
 Windows are scaled: 300 calls in 3 s stand for 6,000 in a minute, ten times TikTok's pace.
 """
 

@@ -21,7 +21,7 @@ _CALL = struct.Struct("dd")  # asked, got: time.monotonic(), which all processes
 
 @dataclass(frozen=True)
 class Load:
-    """What the processes do: so many calls in a window of so many seconds, with pauses between."""
+    """What the processes do: a number of calls in a window of seconds, with pauses between them."""
 
     limit: int
     window_s: float
@@ -71,7 +71,7 @@ class Crew:
         return [process.pid for process in self._processes if process.is_alive() and process.pid]
 
     def begin(self, seconds: float) -> float:
-        """All set off now and stop after so many seconds; returns when that was."""
+        """Start all of them now, to stop after the given seconds; returns the time of the start."""
         begun = time.monotonic()
         self._until.value = begun + seconds
         self._go.set()

@@ -20,7 +20,7 @@ from include.sandbox.settings import DEFAULT_LATENCY
 
 _POLL_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 30.0
-"""Until the tasks of a run that was given up hear of it, with their next heartbeat."""
+"""Until the tasks of an abandoned run notice it, with their next heartbeat."""
 
 _WARM_UP_STORES = 20
 _QUICK = dict.fromkeys(DEFAULT_LATENCY, 0.05)
@@ -39,7 +39,7 @@ GROUP BY d.start_date, d.end_date
 
 @dataclass(frozen=True)
 class RunTimes:
-    """When one Dag's run happened, in seconds since 1970 unless said otherwise.
+    """When one Dag's run happened, in seconds since 1970 unless stated otherwise.
 
     Attributes:
         first_start: The first mapped task's start.

@@ -1,4 +1,4 @@
-"""What is kept of a run of the benchmark: JSON files in `benchmarks/results`."""
+"""The stored results of a run of the benchmark: JSON files in `benchmarks/results`."""
 
 from __future__ import annotations
 

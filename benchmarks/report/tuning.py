@@ -41,7 +41,7 @@ class Cost:
         self.work_s = each - self.task_s
 
     def store_s(self, per_task: int) -> float:
-        """Seconds of a store where so many share a task."""
+        """Seconds of a store when this number of stores share a task."""
         return self.work_s + self.task_s / per_task
 
 

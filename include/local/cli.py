@@ -87,7 +87,7 @@ def status() -> None:
 @app.command()
 @_explained
 def sync() -> None:
-    """Start the stack, run both Dags once and show what came of it."""
+    """Start the stack, run both Dags once and show the results."""
     stack = Stack.load()
     stack.up()
     if not run_sync(stack):

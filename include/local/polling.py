@@ -13,7 +13,7 @@ def wait_for(ask: Callable[[], T], *, seconds: float, every: float = 0.1) -> T:
     """Ask again and again until the answer is truthy or the time is over.
 
     Args:
-        ask: Asked at least once.
+        ask: Called at least once.
         seconds: When to give up; ``math.inf`` = never.
         every: Seconds between two questions.
 

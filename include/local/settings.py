@@ -27,7 +27,7 @@ LOCAL_SLOTS = 120
 """Most store tasks at once on Airflow's LocalExecutor.
 
 Its workers report over a pipe of 64 KiB, two messages of some 222 bytes a task. Once that is full
-while the scheduler writes to the workers, both wait for ever (Airflow issue 70526); 120 stores and
+while the scheduler writes to the workers, both wait forever (Airflow issue 70526); 120 stores and
 14 other tasks leave it unfilled even if the scheduler reads nothing.
 """
 
@@ -140,7 +140,7 @@ class LocalSettings(EnvironmentSettings):
 
     @property
     def uses_connect(self) -> bool:
-        """Whether the connect app runs: beside the sandbox, and where it has an address."""
+        """Whether the connect app runs: with the sandbox, and if it has an address."""
         return self.uses_sandbox or "CONNECT_BASE_URL" in self.env
 
     @property

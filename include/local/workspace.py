@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STATE_DIR_VARIABLE = "LOCAL_STATE_DIR"
-"""Moves the state folder and its ``.env``: tests run their own stack beside the user's."""
+"""Moves the state folder and its ``.env``: tests run their own stack, apart from the user's."""
 
 STACK_MARKER = "TIKTOK_SYNC_STACK"
 """Environment variable of every process of a stack: its state folder. Only the stack sets it."""

@@ -21,8 +21,8 @@ engine = sa.create_engine(
 with engine.connect() as connection:
     context.configure(connection=connection, target_metadata=None)
     with context.begin_transaction():
-        # A table that a long query reads is waited for, but not for ever: whoever comes after the
-        # waiting migration, the night's syncs for example, queues behind it.
+        # A migration waits for a table that a long query reads, but not forever: everything that
+        # comes after it, such as the night's syncs, queues behind it.
         connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
         # Two processes that upgrade at once take turns; the second finds nothing to do.
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})

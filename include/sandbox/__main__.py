@@ -20,10 +20,10 @@ EXIT_BAD_SETTINGS = 2
 
 
 def main() -> int:
-    """Serves until told to stop.
+    """Serves until a signal stops it.
 
     Returns:
-        0 after a stop, 1 if the port cannot be had, 2 for bad settings; one line on stderr says
+        0 after a stop, 1 if the port is unavailable, 2 for bad settings; one line on stderr says
         why.
     """
     variables = {variable: meaning for variable, _, meaning in VARIABLES}

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from include.tiktok_sync.errors import ConfigurationError
 
 Date: TypeAlias = date
-"""The type, where :class:`SnapshotDay` has a field of that name."""
+"""The type; :class:`SnapshotDay` has a field of that name."""
 
 EARLIEST = date(2016, 9, 1)
 """TikTok's first version came out in this month (as Douyin): nobody has figures of a day before."""
@@ -21,7 +21,7 @@ def utc_now() -> datetime:
 
 
 def next_month(day: date) -> date:
-    """The first day of the month that follows, however short it is."""
+    """The first day of the next month."""
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
@@ -39,10 +39,10 @@ class SnapshotDay:
 
     @classmethod
     def asked_for(cls, day: Date, timezone: tzinfo, now: datetime) -> SnapshotDay:
-        """A day that somebody names, which figures observed at ``now`` may stand for.
+        """The day that a caller names, checked against ``now``.
 
-        Figures of a day to come would be the newest of their store from then on: each gain would
-        be counted from them, and come out as unknown.
+        Figures of a future day would remain their store's newest: every gain would be counted from
+        them, and come out as unknown.
 
         Raises:
             ConfigurationError: The day has not come yet, or was before TikTok.

@@ -3,8 +3,8 @@
 ``ConfigurationError``  an operator changes a setting; trying again changes nothing.
 ``FatalError``          this call cannot succeed as written (our bug, or the API changed).
 ``RetriableError``      the same work can succeed later; ``retry_after_s`` says when.
-``SkippableError``      nothing to be done for this store in this run; others go on.
-``DataError``           an answer or an input row does not hold what it must.
+``SkippableError``      there is nothing to do for this store in this run; others continue.
+``DataError``           an answer or an input row lacks required content.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ MAX_RETRY_AFTER_S = 120.0
 
 
 def bounded_wait(seconds: float | None) -> float | None:
-    """A wait that was asked for, at most ``MAX_RETRY_AFTER_S``.
+    """A requested wait, at most ``MAX_RETRY_AFTER_S``.
 
     Returns:
-        Seconds above 0; ``None`` = none was asked for.
+        Seconds above 0; ``None`` = no wait was requested.
     """
     if seconds is None or math.isnan(seconds) or seconds <= 0:
         return None
@@ -67,7 +67,7 @@ class OtherAppError(ConfigurationError):
 
 
 class ImplausibleRefusalsError(ConfigurationError):
-    """TikTok refused this grant and so many others at once that the refusals are implausible."""
+    """TikTok refused this grant, and too many others at once for the refusals to be plausible."""
 
     kind = "refusals_doubted"  # stored in rows and details, so the name stays
 
@@ -115,7 +115,7 @@ class RateLimitedError(RetriableError):
 
 
 class ListingError(RetriableError):
-    """TikTok gave no way on through a listing; another try starts from the newest video."""
+    """TikTok's listing does not continue; another try starts from the newest video."""
 
     kind = "listing"
 
@@ -142,7 +142,7 @@ class NeedsConsentError(SkippableError):
     """The store's grant is dead; its manager must connect the account again.
 
     Attributes:
-        explained: Why is known, so that TikTok's word is not the only evidence.
+        explained: The cause is known, so TikTok's answer is not the only evidence.
     """
 
     kind = "needs_consent"

@@ -12,7 +12,7 @@ VIDEO_JOB = "sync_video_daily"
 REFRESH_JOB = "refresh_tokens"
 
 SYNC_JOBS = (USER_JOB, VIDEO_JOB)
-"""The Dags that bring figures."""
+"""The Dags that write figures."""
 
 NIGHTLY_JOBS = (REFRESH_JOB, *SYNC_JOBS)
 """The Dags of a night, in the order in which they start."""
@@ -41,8 +41,8 @@ class StoreRun:
         run_id: Airflow's run id, or the CLI's.
         store_code: Which store.
         day: The snapshot day.
-        stores_in_run: How many stores the whole run has, for the progress line; ``None`` = as many
-            as are active.
+        stores_in_run: How many stores the whole run has, for the progress line; ``None`` = the
+            number of active stores.
     """
 
     job_name: str

@@ -1,4 +1,4 @@
-"""What the Dags share: when they run, how they retry, what can be asked of them."""
+"""Shared by the Dags: when they run, how they retry, which parameters they have."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_ACTIVE_TASKS = 512
 
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "marketing-data",
-    # What lists, checks and sums up goes before hundreds of stores that wait for their pool.
+    # Listing, checks and summary take precedence over hundreds of stores that wait for their pool.
     "priority_weight": 10,
     "retries": 3,
     "retry_delay": timedelta(seconds=30),
@@ -54,7 +54,7 @@ def nightly(cron: str = AT_NIGHT) -> CronTriggerTimetable:
     No ``start_date`` and a short ``run_immediately``: the first night is the next one, so that
     switching a Dag on during a manual run does not start a second one. The five minutes are for
     that first night: without them a parse between that time and the scheduler's next look would
-    move it by a day. A later night missed while Airflow was down is made up for once it is back.
+    move it by a day. A later night missed while Airflow was down is run when it is back.
     """
     return CronTriggerTimetable(
         cron,
@@ -69,9 +69,9 @@ def params(
 ) -> dict[str, Param]:
     """The trigger form; ``dry_run`` says what a dry run does.
 
-    It names no store: the form is a part of the Dag that Airflow keeps a version of, and each store
-    that comes or is renamed would make another (docs/decisions/0010). What does not exist is
-    refused by the first task, with its name.
+    It lists no stores: the form is part of the Dag, and each store that is added or renamed would
+    create a new version of the Dag (docs/decisions/0010). The first task refuses unknown codes and
+    names them.
     """
     return {
         "stores": Param(
@@ -102,7 +102,7 @@ def list_stores(per_task: int | None = None) -> Any:
     """The first task: the stores of the run, as lists of those that share a task.
 
     Args:
-        per_task: How many; ``None`` = as ``STORES_PER_TASK`` says.
+        per_task: How many share a task; ``None`` = as set by ``STORES_PER_TASK``.
     """
 
     @task
@@ -116,13 +116,13 @@ def list_stores(per_task: int | None = None) -> Any:
 
 
 def data_checks(*checks: str) -> TaskGroup:
-    """The tasks that look at the run's rows, side by side; each runs one SQL file."""
+    """The tasks that check the run's rows in parallel; each runs one SQL file."""
     with TaskGroup("data_checks", tooltip="Do the run's rows make sense?") as group:
         for check in checks:
             DataCheckOperator(
                 check=check,
                 trigger_rule="all_done",
-                # The summary waits for them: a slow check must not hold the night's result up.
+                # The summary waits for them: a slow check must not delay the night's result.
                 retries=2,
                 execution_timeout=timedelta(minutes=2),
             )
@@ -146,7 +146,7 @@ class SyncDag(DAG):
 
 
 def on_run_failure(context: Any) -> None:
-    """Tell of a run that failed, also of one that left no summary: killed, or out of time."""
+    """Report a run that failed, even without a summary: it was killed, or out of time."""
     from tiktok_airflow import alerting  # noqa: PLC0415 - heavy; runs in the Dag processor, and seldom
 
     alerting.run_failed(context)
@@ -155,9 +155,9 @@ def on_run_failure(context: Any) -> None:
 def warm_up() -> None:
     """Build, once and before the fork, what the first Dag of a process builds and keeps.
 
-    Schema validators, template code and regular expressions outlive the Dag that asked for them;
-    measured on 2 cores, a task then spends 11 ms of CPU on parsing its Dag and not 34, and 3 ms on
-    its first template and not 17.
+    Schema validators, template code and regular expressions outlive the Dag that needed them.
+    Measured on 2 cores, a task then spends 11 ms of CPU on parsing its Dag instead of 34, and 3 ms
+    on its first template instead of 17.
     """
     with DAG("warm_up", schedule=nightly(), params=params(), default_args=DEFAULT_ARGS) as dag:
         sync_stores = StoreSyncOperator.partial(task_id="sync_stores")

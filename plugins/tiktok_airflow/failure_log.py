@@ -1,4 +1,4 @@
-"""What stands at the end of a failed task's log? The cause and the next step."""
+"""What are the last lines of a failed task's log? The cause and the next step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 def log_failure_reason(context: Any) -> None:
-    """The last lines of a task that is not tried again by itself."""
+    """The last lines of a task that Airflow does not retry."""
     error = context.get("exception")
     if error is not None:
         _unfold()
@@ -32,7 +32,7 @@ def log_retry_reason(context: Any) -> None:
 
 
 def _lines(error: BaseException) -> list[str]:
-    """The cause and, apart from it, the next step: the UI cuts long lines off."""
+    """The cause and, on a separate line, the next step: the UI truncates long lines."""
     if isinstance(error, AirflowTaskTimeout):
         return [
             "The task took longer than its execution_timeout; the traceback above says where.",
@@ -41,7 +41,7 @@ def _lines(error: BaseException) -> list[str]:
     if not isinstance(error, (SyncError, AirflowFailException)):
         return [
             f"Unexpected {type(error).__name__}: the traceback above says where.",
-            "Clear the task to run it again; if it comes back, report it with this log.",
+            "Clear the task to run it again; if it fails again, report it with this log.",
         ]
     cause, _, step = str(error).partition(". ")
     return [f"{cause}.", step] if step else [cause]

@@ -1,4 +1,4 @@
-"""What do the sync's tasks tell Airflow's metrics? Counters and timers, named ``tiktok.…``.
+"""Which metrics do the sync's tasks send through Airflow? Counters and timers named ``tiktok.…``.
 
 They go where Airflow's own go (StatsD, OpenTelemetry, Datadog), and nowhere by default. No tag
 grows with the stores: who was slow or failed is in ``sync_logs``.
@@ -40,13 +40,16 @@ class Metric:
 
 
 CALLS = Metric(
-    "tiktok.calls", "counter", ("job", "endpoint"), "Calls of TikTok's data endpoints, repeats too"
+    "tiktok.calls",
+    "counter",
+    ("job", "endpoint"),
+    "Calls to TikTok's data endpoints, including repeats",
 )
 REPEATS = Metric(
     "tiktok.repeats",
     "counter",
     ("job", "endpoint"),
-    "Calls that repeated one which had met passing trouble",
+    "Calls repeated after passing trouble",
 )
 RATE_LIMITED = Metric("tiktok.rate_limited", "counter", ("job", "endpoint"), "Answers 429")
 RATE_LIMIT_WAIT = Metric(
@@ -72,9 +75,9 @@ FAILURES = Metric(
     ("job", "kind"),
     "Stores that failed or were skipped, by `kind` as in `sync_logs.details`",
 )
-RUNS = Metric("tiktok.runs", "counter", ("job", "status"), "Runs summed up, by status")
+RUNS = Metric("tiktok.runs", "counter", ("job", "status"), "Runs with a summary, by status")
 RUN_DURATION = Metric(
-    "tiktok.run_duration", "timer", ("job", "status"), "Time a run took, start to summary"
+    "tiktok.run_duration", "timer", ("job", "status"), "Time a run took, from start to summary"
 )
 
 METRICS = (
@@ -84,7 +87,7 @@ METRICS = (
 
 
 def record_store_metrics(job: str, report: StoreReport) -> None:
-    """Tell of one store in one run; ``job`` is the Dag's id."""
+    """Send the metrics of one store in one run; ``job`` is the Dag's id."""
     result = report.result
     for path, counts in report.calls.items():
         endpoint = path.replace("/", "_")
@@ -102,6 +105,6 @@ def record_store_metrics(job: str, report: StoreReport) -> None:
 
 
 def record_run_metrics(job: str, status: str, duration_ms: int) -> None:
-    """Tell of a run that was summed up."""
+    """Send the metrics of a run that has a summary."""
     RUNS.tell(1, job, status)
     RUN_DURATION.tell(duration_ms, job, status)

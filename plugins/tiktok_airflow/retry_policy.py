@@ -11,7 +11,7 @@ from include.tiktok_sync.errors import RetriableError, SyncError
 
 
 class SyncRetryPolicy(RetryPolicy):
-    """Waits as long as the failure asks for; does not try again what cannot get better.
+    """Waits as long as the failure requires; does not retry what cannot succeed.
 
     Errors from outside the tree (a bug, a killed process) follow the task's own settings.
     """

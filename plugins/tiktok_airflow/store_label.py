@@ -1,4 +1,4 @@
-"""What is a mapped task called in the UI? Its stores, and once it has ended what came of them."""
+"""What is a mapped task called in the UI? By its stores and, once it has ended, their results."""
 
 from __future__ import annotations
 

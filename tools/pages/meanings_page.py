@@ -20,7 +20,7 @@ OTHER_STATUSES: Mapping[str, tuple[int, ...]] = {
     "HTTP 429": (429,),
     "another HTTP status": (*range(100, 408), *range(409, 429), *range(430, 500)),
 }
-"""How codes that nobody has documented are told apart: by their status alone."""
+"""How undocumented codes are distinguished: only by their status."""
 
 NOT_TIKTOKS: Mapping[str, tuple[int, ...]] = {
     "HTTP 1xx or 2xx": tuple(range(100, 300)),
@@ -34,7 +34,7 @@ NOT_TIKTOKS: Mapping[str, tuple[int, ...]] = {
         *range(430, 500),
     ),
 }
-"""How answers without TikTok's JSON are told apart."""
+"""How answers without TikTok's JSON are distinguished."""
 
 _HEAD = """\
 # What every answer means

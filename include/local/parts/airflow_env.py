@@ -12,7 +12,7 @@ from include.tiktok_sync.doctor.airflow_client import ADMIN
 
 _USERS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
 
-_HEADROOM = 14  # list, summary and callback slots beside both pools; 30 + 20 + 14 = 64
+_HEADROOM = 14  # list, summary and callback slots on top of both pools; 30 + 20 + 14 = 64
 _PRODUCT_VARIABLES = (
     "SYNC_TIMEZONE",
     "SLA_MINUTES",

@@ -46,7 +46,7 @@ class Step:
 
 
 class RunningStep:
-    """A step in progress, so that steps can run beside each other."""
+    """A step in progress, so that steps can run in parallel."""
 
     def __init__(self, workspace: Workspace, step: Step) -> None:
         self._workspace = workspace
@@ -132,7 +132,7 @@ def _roles(workspace: Workspace) -> Path:
 
 
 def token_keys(settings: LocalSettings) -> Step:
-    """Nothing is changed: do the keys open the tokens that are stored? Asked when they are new."""
+    """Check that the keys open the stored tokens, when the keys are new. Changes nothing."""
     return Step(
         name="token-keys",
         what="The check of TIKTOK_TOKEN_KEYS",

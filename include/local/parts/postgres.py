@@ -109,7 +109,7 @@ def binary(name: str) -> Path:
 
 
 def _initdb(workspace: Workspace, password: str, user: str | None) -> None:
-    """Make the cluster beside its place and move it there: it exists complete or not at all."""
+    """Create the cluster next to its final place and move it: it exists complete or not at all."""
     fresh = workspace.state / "postgres.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""Which processes belong to this stack, whoever their parent is, and how do they end?
+"""Which processes belong to this stack, regardless of their parent, and how do they end?
 
 A process belongs to it if its environment carries the stack's marker, if it is the Postgres of
 the stack's data folder, or if an ancestor does. Nothing else is ever touched: a pager on a log
@@ -72,7 +72,7 @@ def stop_all(workspace: Workspace) -> int:
 def end_left_behind(state: str, program: str) -> int:
     """Kill what an earlier life of a program left behind, as the end of a container would.
 
-    A scheduler that is killed leaves its LocalExecutor workers: they would wait for ever for a
+    A scheduler that is killed leaves its LocalExecutor workers: they would wait forever for a
     queue that nobody fills, and some would go on with tasks that Airflow gives to others.
 
     Args:

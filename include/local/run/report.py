@@ -1,4 +1,4 @@
-"""What came of the runs? The summary, the stores not synced, and where to look further."""
+"""How did the runs end? The summary, the stores not synced, and where to look further."""
 
 from __future__ import annotations
 

@@ -86,9 +86,9 @@ def _start_runs(stack: Stack) -> list[Run]:
 def _due_run(stack: Stack, dag_id: str) -> datetime | None:
     """The logical date of today's run, if unpausing the Dag is going to start it.
 
-    Unpausing lets the scheduler make up the last run that was due; a run triggered beside it
-    would sync every store twice. A due run of an earlier day is no substitute: it is left to the
-    scheduler, and today's run queues behind it.
+    Unpausing lets the scheduler make up the last run that was due; a run triggered
+    as well would sync every store twice. A due run of an earlier day is no substitute: it is left
+    to the scheduler, and today's run queues behind it.
     """
     dag = stack.api.dag(dag_id)
     if not dag or not dag["is_paused"] or not dag["next_dagrun_run_after"]:

@@ -10,7 +10,7 @@ class SlidingWindow:
 
     All stores share it, because the limit belongs to the app (TikTok page "API v2 rate limits": 600
     for each endpoint in a one-minute sliding window; reference: rate limits). Refused calls do not
-    count: TikTok does not say, and counting them would lock a hasty client out for ever.
+    count: TikTok does not say, and counting them would lock a hasty client out forever.
 
     Args:
         limit: Calls per window, 0 = unlimited.

@@ -100,7 +100,7 @@ class RequestLog:
         return Arrival(self, figures, Entry(self._n, at, endpoint), now)
 
     def count_refresh_call(self) -> None:
-        """Notes a call with a refresh token, whatever comes of it."""
+        """Notes a call with a refresh token, whatever its result."""
         self._figures.refresh_calls += 1
 
     def count_refresh(self, store_code: str) -> None:

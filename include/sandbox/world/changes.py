@@ -21,7 +21,7 @@ class StoreChanges:
     """One store's changes.
 
     Attributes:
-        deleted: Ids that are gone for ever.
+        deleted: Ids that are gone permanently.
         private: Ids that only their owner sees.
         published: `create_time` of each added video, in UTC seconds, in the order of adding.
         user: Counter of the user object -> value that it has instead of the seed's.

@@ -30,7 +30,7 @@ class VideoEdit:
     """What happens to one store's videos, in this order.
 
     Attributes:
-        delete: Ids that vanish for ever, public or private ones.
+        delete: Ids that vanish permanently, public or private ones.
         privatize: Public ids that vanish until they are republished.
         republish: Private ids that come back.
         publish: How many new videos are posted: now, on the sandbox's day, newer than all others;

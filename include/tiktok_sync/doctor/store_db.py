@@ -279,7 +279,7 @@ def _unsent_alerts(conn: Connection) -> Iterator[Finding]:
     if count:
         text = f"{count} raised since yesterday were accepted by no channel. {error or ''}".rstrip()
         todo = "Correct the channel's URL (docs/alerts.md); the next run sends them."
-        yield Finding("alerts told", "warn", text, todo)
+        yield Finding("alerts sent", "warn", text, todo)
 
 
 def _days_to_come(conn: Connection, settings: Settings) -> Finding:

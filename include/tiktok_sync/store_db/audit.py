@@ -14,14 +14,14 @@ from include.tiktok_sync.errors import StoreTokenStatus
 from include.tiktok_sync.store_db.database import Connection
 
 TIKTOK = "TikTok"
-"""The actor of what an answer or a notice of TikTok did to a store."""
+"""The actor if an answer or a notice of TikTok changed a store."""
 
 GRANT_MOVES: Mapping[StoreTokenStatus, str] = {
     "active": "regain_scope",
     "missing_scope": "lose_scope",
     "needs_consent": "grant_ended",
 }
-"""What TikTok made of a grant -> the move in :mod:`include.tiktok_sync.stores.lifecycle`."""
+"""Change of a grant by TikTok -> the move in :mod:`include.tiktok_sync.stores.lifecycle`."""
 
 _RECORD = """
 INSERT INTO store_audit (store_code, action, actor, details)
@@ -43,7 +43,7 @@ def record(
         conn: The connection that makes the change.
         action: What was done: a move of :data:`include.tiktok_sync.stores.lifecycle.MOVES`, or
             similar.
-        store_codes: To which stores.
+        store_codes: The stores concerned.
         actor: Who did it.
         details: Counts and states only: the row outlives the store's data.
     """
@@ -65,13 +65,13 @@ def record_grant_move(
     *,
     actor: str = TIKTOK,
 ) -> None:
-    """Write down what an answer of TikTok made of a store's grant; nothing where nothing changed.
+    """Record how an answer of TikTok changed a store's grant, if it did.
 
-    Call it in the transaction of the change. Of a paused or removed store it moves the grant alone.
+    Call it in the transaction of the change. For a paused or removed store only the grant changes.
 
     Args:
         conn: The connection that makes the change.
-        code: Which store.
+        code: The store.
         before: The grant's state so far.
         after: Its state now.
         reason: The cause, for people; never a secret.
@@ -85,7 +85,7 @@ def record_grant_move(
 
 
 def operating_system_user() -> str:
-    """``user@host`` of this process; a container's user may have a number only."""
+    """``user@host`` of this process; a container's user may only have a number."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):

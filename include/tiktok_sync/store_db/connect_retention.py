@@ -1,16 +1,16 @@
-"""How long is it kept what the connect app wrote down? Old attempts, links and webhook events go.
+"""How long are the connect app's records kept? Old attempts, links and webhook events are deleted.
 
-Gone after ``RETENTION_CONNECT_DAYS``: attempts that are decided, events of TikTok, links that no
-longer open anything. Kept whatever their age, because something still needs them:
+Deleted after ``RETENTION_CONNECT_DAYS``: ended attempts, events of TikTok, links that no longer
+open anything. Kept at any age, because something still needs them:
 
-* attempts on a link that is still open, and attempts under way (the connect app ends those);
-* the newest attempt that connected a store: it says which account the store had
+* attempts on a link that is still open, and attempts in progress (the connect app ends those);
+* the newest attempt that connected a store: it shows which account the store had
   (``connect_known_account``), if no reading of the profile does;
 * links of attempts that are kept.
 
 TikTok repeats an event for 72 hours until it is answered ("Webhooks overview"), and the app refuses
 a signature older than 73 (:data:`include.connect.webhook.TOLERANCE`): no event comes again after
-that, so its row has done what it is for. ``store_audit`` and ``alerts`` have no such rule.
+that, so its row is no longer needed. ``store_audit`` and ``alerts`` are kept without a limit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing_extensions import LiteralString
 from include.tiktok_sync.store_db.database import Connection
 
 BATCH = 5_000
-"""Rows that go in one transaction."""
+"""Rows deleted in one transaction."""
 
 _DECIDED: LiteralString = """
 a.finished_at < %(before)s AND NOT EXISTS (
@@ -44,7 +44,7 @@ least(l.used_at, l.revoked_at, l.expires_at) < %(before)s AND NOT EXISTS (
     WHERE a.link_hash = l.link_hash AND ({_DECIDED}) IS NOT TRUE)
 """
 
-# Table, its key, its name in the rule. Attempts first: a link goes with the last of its attempts.
+# Table, its key, its name in the rule. Attempts first: a link goes after the last of its attempts.
 _RULES: tuple[tuple[str, str, str, LiteralString], ...] = (
     ("connect_attempts", "attempt_id", "a", _DECIDED),
     ("connect_links", "link_hash", "l", _OVER),
@@ -57,7 +57,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What went of one table, or would."""
+    """The rows of one table that were deleted, or would be."""
 
     table: str
     rows: int
@@ -68,18 +68,18 @@ def forget_connecting(
 ) -> list[Forgotten]:
     """Remove records that are past their retention period and no longer needed.
 
-    Doing it again finds nothing more to do. Rows locked by others are left for the
-    next time, so nobody waits for it.
+    Repeating it finds nothing more to do. Rows locked by others are left for the next time, so
+    nobody waits for it.
 
     Args:
         conn: Autocommit, as the owner of the tables.
-        days: How long it is kept; 0 = for ever.
-        now: From which the days are counted.
-        dry_run: Change nothing, count what would go.
-        batch: Rows in one transaction, at most.
+        days: How long it is kept; 0 = forever.
+        now: The time from which the days are counted.
+        dry_run: Change nothing, count what would be deleted.
+        batch: Maximum of rows in one transaction.
 
     Returns:
-        The tables of which rows go.
+        The tables from which rows are deleted.
     """
     if not days:
         return []

@@ -17,7 +17,7 @@ FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname ~ '^connect
     AND proname NOT IN ('connect_known_account', 'connect_verdict')
 ORDER BY 1
 """
-# The two that are left out are asked by the others: they look at any store's account.
+# The two that are left out are called by the others: they can read any store's account.
 
 _TOO_MUCH = """
 SELECT format('%I', c.relname) FROM pg_class c
@@ -35,7 +35,7 @@ WHERE pronamespace = 'public'::regnamespace AND prosecdef
     AND has_function_privilege('public', oid, 'EXECUTE')
 ORDER BY 1
 """
-# These run with the owner's rights, so that each is a door to the tables.
+# These run with the owner's rights, so each gives access to the tables.
 
 
 def open_to_all(conn: Connection) -> list[str]:
@@ -46,15 +46,15 @@ def open_to_all(conn: Connection) -> list[str]:
 def ensure_connect_role(
     conn: Connection, *, role: str = DEFAULT_ROLE, password: str | None = None
 ) -> list[str]:
-    """Make the role if need be, and give it exactly what the connect app needs; idempotent.
+    """Create the role if it is missing, and give it exactly what the connect app needs; idempotent.
 
-    Roles belong to the whole server, so no migration makes one. The caller must own the schema's
+    Roles belong to the whole server, so no migration creates one. The caller must own the schema's
     functions, and may create roles unless the role exists.
 
     Args:
         conn: Autocommit connection.
         role: Its name.
-        password: Set if given, and then the role may log in. The server sees its hash only.
+        password: Set if given; then the role may log in. The server sees only its hash.
 
     Returns:
         The functions it may call.
@@ -86,7 +86,7 @@ def ensure_connect_role(
 
 
 def may_log_in(conn: Connection, role: str) -> bool:
-    """Whether Postgres lets the role log in at all."""
+    """Whether Postgres lets the role log in."""
     query = "SELECT FROM pg_roles WHERE rolname = %s AND rolcanlogin"
     return conn.execute(query, [role]).fetchone() is not None
 
@@ -114,7 +114,7 @@ def _grant(conn: Connection, role: sql.Identifier) -> list[str]:
 
 
 def check_rights(conn: Connection) -> None:
-    """Refuse a login with other rights than :func:`ensure_connect_role` gives.
+    """Refuse a login whose rights differ from those of :func:`ensure_connect_role`.
 
     Raises:
         ConfigurationError: It can read or write a table, or may not call a function; or everyone
@@ -141,7 +141,7 @@ def check_rights(conn: Connection) -> None:
     missing = [str(name) for name, may_call in conn.execute(_FUNCTIONS) if not may_call]
     if missing or row == (False,):
         message = (
-            "CONNECT_DB_URL logs in as a role that lacks rights of the connect app. Bring them up"
-            " to date: python -m include.tiktok_sync db connect-role"
+            "CONNECT_DB_URL logs in as a role that lacks rights of the connect app. Update them:"
+            " python -m include.tiktok_sync db connect-role"
         )
         raise ConfigurationError(message)

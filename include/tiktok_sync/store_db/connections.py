@@ -1,7 +1,7 @@
 """How many connections to the store database are in use?
 
 The earlier system reported this for its pool once a minute. Here each store in flight has a
-connection of its own, in whatever process it runs, so the server is asked.
+connection of its own, in one of many processes, so the server is queried.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FROM pg_stat_database
 
 @dataclass(frozen=True)
 class Connections:
-    """Connections of the database server: all, those of the store database, and the most."""
+    """Connections of the database server: all, those of the store database, and the maximum."""
 
     used: int
     ours: int
@@ -52,9 +52,9 @@ class ConnectionUse:
 
     Attributes:
         total: All of them.
-        idle: Those whose process waits for TikTok or computes, and asks nothing.
+        idle: Those whose process waits for TikTok or computes, and sends no query.
         waiting: Those that wait for a lock.
-        most: How many the server takes, of all its users together.
+        most: The server's maximum for all its users together.
     """
 
     total: int
@@ -81,6 +81,6 @@ def connection_use(conn: Connection) -> ConnectionUse:
 
 
 def server_connections(conn: Connection) -> Connections:
-    """How many of the server's connections are in use now, whoever holds them."""
+    """How many of the server's connections are in use now, by all its clients."""
     with conn.cursor(row_factory=class_row(Connections)) as cursor:
         return cursor.execute(_SERVER).fetchall()[0]

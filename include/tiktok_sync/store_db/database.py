@@ -1,4 +1,4 @@
-"""Reaching the product's database without Airflow, and its failures as our errors."""
+"""Connects to the product's database without Airflow, and turns its failures into our errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def connect(
     """An autocommit connection: transactions are opened where one is needed, and are short.
 
     It prepares no statements, so that the URL may lead to a pooler that cannot keep them (PgBouncer
-    before 1.21 in transaction mode); who runs many of one kind sets ``PREPARE_AFTER`` by itself.
+    before 1.21 in transaction mode); a caller with many statements of one kind sets
+    ``PREPARE_AFTER`` itself.
 
     Args:
         url: libpq URL.

@@ -1,9 +1,9 @@
-"""How long are a video's figures of each day kept? Thin old days, drop old months; or only say so.
+"""How long are a video's daily figures kept? Thins old days and drops old months, or reports them.
 
-The table ``video_daily_stats`` is what grows: a row a video and day. Days older
-than ``RETENTION_DAILY_DAYS`` are thinned to one a week: the newest that each video has in it, and a
-late one only where none was observed in time. Whole months older than ``RETENTION_WEEKLY_DAYS`` are
-dropped. Profiles, videos and logs stay. What the connect app wrote down:
+The table that grows is ``video_daily_stats``: one row per video and day. Days older than
+``RETENTION_DAILY_DAYS`` are thinned to one per week: each video's newest, and a late one only if
+none was observed on time. Whole months older than ``RETENTION_WEEKLY_DAYS`` are dropped. Profiles,
+videos and logs stay. The connect app's records:
 :mod:`include.tiktok_sync.store_db.connect_retention`.
 """
 
@@ -26,7 +26,7 @@ from include.tiktok_sync.settings import EnvironmentSettings, WholeNumber, varia
 from include.tiktok_sync.store_db.database import Connection
 
 DEFAULT_DAILY_DAYS = 400
-"""More than a year, so that every day can be compared with the same one of the year before."""
+"""More than a year, so that every day can be compared with the same day of the year before."""
 
 LEAST_DAYS = 62
 """The views look 30 days back, and a backfill may write the month before."""
@@ -35,7 +35,7 @@ DEFAULT_CONNECT_DAYS = 180
 """Half a year: long enough to ask who connected a store, and how often it went wrong."""
 
 LEAST_CONNECT_DAYS = 7
-"""TikTok repeats an event for three days, and its row is what makes it count once."""
+"""TikTok repeats an event for three days, and its row ensures that it counts once."""
 
 _PARENT = "video_daily_stats"
 _LOCK_TIMEOUT = "10s"
@@ -62,28 +62,28 @@ class RetentionSettings(EnvironmentSettings):
     """How long figures are kept.
 
     Attributes:
-        daily_days: Days for which every day is kept; 0 = all of them, for ever.
-        weekly_days: Days for which one day a week is kept; 0 = for ever.
+        daily_days: Days for which every day is kept; 0 = all of them, forever.
+        weekly_days: Days for which one day a week is kept; 0 = forever.
         connect_days: Days for which the connect app's attempts, links and events are kept; 0 = for
             ever.
-        apply: Whether the weekly run does it, instead of saying what it would do
+        apply: Whether the weekly run deletes, instead of only reporting what it would delete
             (``RETENTION_APPLY=yes``).
     """
 
     daily_days: Annotated[
         WholeNumber,
         _for_ever_or(LEAST_DAYS),
-        variable("RETENTION_DAILY_DAYS", f"0 (for ever) or at least {LEAST_DAYS} days"),
+        variable("RETENTION_DAILY_DAYS", f"0 (forever) or at least {LEAST_DAYS} days"),
     ] = DEFAULT_DAILY_DAYS
     weekly_days: Annotated[
         WholeNumber,
         _for_ever_or(LEAST_DAYS),
-        variable("RETENTION_WEEKLY_DAYS", f"0 (for ever) or at least {LEAST_DAYS} days"),
+        variable("RETENTION_WEEKLY_DAYS", f"0 (forever) or at least {LEAST_DAYS} days"),
     ] = 0
     connect_days: Annotated[
         WholeNumber,
         _for_ever_or(LEAST_CONNECT_DAYS),
-        variable("RETENTION_CONNECT_DAYS", f"0 (for ever) or at least {LEAST_CONNECT_DAYS} days"),
+        variable("RETENTION_CONNECT_DAYS", f"0 (forever) or at least {LEAST_CONNECT_DAYS} days"),
     ] = DEFAULT_CONNECT_DAYS
     apply: Annotated[bool, BeforeValidator(_yes), variable("RETENTION_APPLY", "yes or no")] = False
 
@@ -93,7 +93,7 @@ class RetentionSettings(EnvironmentSettings):
             message = (
                 f"RETENTION_WEEKLY_DAYS ({self.weekly_days}) is smaller than RETENTION_DAILY_DAYS"
                 f" ({self.daily_days}): days would be dropped that are to be kept. Raise it, or set"
-                " it to 0 (for ever)."
+                " it to 0 (forever)."
             )
             raise ValueError(message)
         return self
@@ -101,12 +101,12 @@ class RetentionSettings(EnvironmentSettings):
 
 @dataclass(frozen=True)
 class Month:
-    """What is done, or would be, to one month.
+    """What is done to one month, or would be done.
 
     Attributes:
         partition: Its table.
         action: ``thin`` or ``drop``.
-        rows: Rows that go.
+        rows: Rows that are deleted.
     """
 
     partition: str
@@ -117,19 +117,19 @@ class Month:
 def apply_retention(
     conn: Connection, settings: RetentionSettings, *, today: date, dry_run: bool
 ) -> list[Month]:
-    """Thin and drop; each month is a transaction of its own, so a broken run loses nothing.
+    """Thin and drop; each month is one transaction, so an interrupted run loses nothing.
 
-    Doing it again finds nothing more to do. A reader or writer is never waited for longer than ten
-    seconds while others wait behind us: then it gives up, and the next run goes on.
+    Repeating it finds nothing more to do. It never waits longer than ten seconds for a reader or
+    writer, because others queue behind it: then it gives up, and the next run continues.
 
     Args:
         conn: Autocommit, as the owner of the tables.
         settings: How long figures are kept.
-        today: From which the days are counted.
-        dry_run: Change nothing, count what would go.
+        today: The day from which the days are counted.
+        dry_run: Change nothing, count what would be deleted.
 
     Returns:
-        The months of which rows go, the oldest first.
+        The months from which rows are deleted, the oldest first.
 
     Raises:
         DatabaseUnavailableError: A table was in use for too long.
@@ -155,7 +155,7 @@ def apply_retention(
 def _plan(
     conn: Connection, settings: RetentionSettings, today: date
 ) -> Iterator[tuple[Literal["thin", "drop"], str, date]]:
-    """Months to look at: action, partition, the first day that is left alone."""
+    """The months concerned: action, partition, the first day that is kept."""
     # Whole weeks only: a week that is thinned in two parts would keep two days.
     keep_all = _monday(today - timedelta(days=settings.daily_days))
     keep_any = today - timedelta(days=settings.weekly_days)

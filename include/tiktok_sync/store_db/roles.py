@@ -1,4 +1,4 @@
-"""Who may do what in the product's database? Its roles, made and kept up to date.
+"""Who may do what in the product's database? Its roles, created and kept up to date.
 
 ``tiktok_sync``  owns the product's objects and nothing else: the sync and its commands.
 ``analyst``      reads the views, read-only: no table, so no token, not even as ciphertext.
@@ -27,7 +27,7 @@ MONITORED = ("sync_logs", "rate_limits", "rate_limit_grants")
 """Tables that ``monitor`` reads as well as the views."""
 
 CONNECTION_LIMITS = {ANALYST: 10, MONITOR: 10, DEFAULT_ROLE: 40}
-"""Connections at most, of the 100 that ``store-db`` takes; 40 are the connect app's threads."""
+"""Maximum of connections, of the 100 that ``store-db`` accepts; the connect app has 40 threads."""
 
 _OPEN_TO_ALL = """
 SELECT oid::regprocedure::text, proname ~ 'advisory' FROM pg_proc
@@ -36,8 +36,8 @@ WHERE pronamespace = 'pg_catalog'::regnamespace
         lo_truncate64,lo_unlink,lowrite}') OR proname ~ '^pg_(try_)?advisory_(xact_)?lock')
 ORDER BY 1
 """
-# Postgres lets every login call these, also one that may not write: a large object of another role
-# stops each pg_dump that includes them, and an advisory lock stops each migration.
+# Postgres lets every login call these, even a read-only one: a large object of another role stops
+# each pg_dump that includes them, and an advisory lock stops each migration.
 
 _OWNED_BY_ADMIN = """
 WITH object AS (
@@ -76,27 +76,26 @@ def prepare(
     monitor_password: str = "",
     connect_password: str = "",
 ) -> str:
-    """Make roles and database where they are missing, upgrade the schema, grant what is granted.
+    """Create missing roles and the database, upgrade the schema, grant the declared rights.
 
-    Doing it again changes nothing, except that passwords become the given ones, new views are
-    granted too, and rights beyond the declared ones are taken back. It never takes a login away:
-    that is ``ALTER ROLE … NOLOGIN``.
+    Repeating it changes nothing, except that passwords become the given ones, new views are
+    granted, and rights beyond the declared ones are revoked. It never removes a login: use
+    ``ALTER ROLE … NOLOGIN`` for that.
 
     Args:
-        admin_url: libpq URL of a role that may make roles and databases.
-        url: libpq URL of the product's database, past any pooler; its user and password become
-            the sync's.
-        analyst_password: Of the role ``analyst``; empty = it stays as it is, and a new one cannot
-            log in.
-        monitor_password: Of the role ``monitor``; likewise.
-        connect_password: Of the role ``tiktok_connect``; likewise.
+        admin_url: libpq URL of a role that may create roles and databases.
+        url: libpq URL of the product's database, not through a pooler; its user and password
+            become the sync's.
+        analyst_password: For the role ``analyst``; empty = unchanged, and a new role cannot log in.
+        monitor_password: For the role ``monitor``; empty as above.
+        connect_password: For the role ``tiktok_connect``; empty as above.
 
     Returns:
         The schema's revision.
 
     Raises:
-        ConfigurationError: A URL is none, or the product's has no user, password or database; the
-            database is newer than this code; the admin may not make roles.
+        ConfigurationError: A URL is invalid, or the product's has no user, password or database;
+            the database is newer than this code; the admin may not create roles.
         DatabaseUnavailableError: The server cannot be reached.
     """
     user, password, database = _parts(url)
@@ -109,7 +108,7 @@ def prepare(
             _create_database(admin, database, owner=user)
         except psycopg.errors.InsufficientPrivilege as error:
             message = (
-                "The role of STORE_DB_ADMIN_URL may not make roles or databases:"
+                "The role of STORE_DB_ADMIN_URL may not create roles or databases:"
                 f" {error.diag.message_primary}. Give it CREATEROLE and CREATEDB."
             )
             raise ConfigurationError(message) from error
@@ -134,17 +133,17 @@ def prepare(
 
 
 def prepare_airflow(admin_url: str, metadata_url: str, results_url: str) -> None:
-    """Make the roles of Airflow's own server, each with one database, and neither a superuser.
+    """Create the roles of Airflow's own server, each with one database, neither a superuser.
 
-    A database that the superuser owns, as all before this did, is handed over with its contents.
+    A database owned by the superuser, as in earlier versions, is handed over with its contents.
 
     Args:
         admin_url: libpq URL of the server's superuser.
-        metadata_url: SQLAlchemy URL of Airflow's database, with the role and password to make.
-        results_url: The same for the database of Celery's results, all that a worker may reach.
+        metadata_url: SQLAlchemy URL of Airflow's database, with the role and password to create.
+        results_url: The same for the database of Celery's results, the only one that workers reach.
 
     Raises:
-        ConfigurationError: A URL is none, or has no user, password or database; or names the
+        ConfigurationError: A URL is invalid, or has no user, password or database; or names the
             superuser itself.
         DatabaseUnavailableError: The server cannot be reached.
     """
@@ -183,13 +182,13 @@ def _libpq(url: str) -> str:
 
 
 def close_builtins(admin: Connection, owner: str) -> None:
-    """Take large objects and advisory locks away from every login but the owner and superusers.
+    """Revoke large objects and advisory locks from every login but the owner and superusers.
 
-    Only a superuser can: elsewhere (a managed Postgres) they stay open to all, and what protects is
-    that backups leave large objects out and that migrations wait for a bounded time.
+    Only a superuser can do so. Elsewhere (a managed Postgres) they stay open to all; backups leave
+    large objects out and migrations wait for a bounded time, which limits the damage.
 
     Args:
-        admin: In the product's database.
+        admin: Connection to the product's database.
         owner: The sync's role: migrations and the connect app's functions take advisory locks.
     """
     if admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() != (
@@ -209,13 +208,13 @@ def close_builtins(admin: Connection, owner: str) -> None:
 
 
 def grant_reading(conn: Connection) -> None:
-    """Let the readers read every view of the schema ``public``, and let nobody do more.
+    """Let the readers read every view of the schema ``public``, and nothing else.
 
-    Also takes back what a restore leaves open: without its own privileges a dump comes back with
-    Postgres's defaults, and by these everyone may call every function.
+    Also revokes what a restore leaves open: a dump is restored with Postgres's default privileges,
+    which let everyone call every function.
 
     Args:
-        conn: As the owner of the views.
+        conn: Connection of the owner of the views.
     """
     views = [
         name

@@ -51,9 +51,9 @@ def check_schema(conn: Connection) -> None:
 
 
 def upgrade(url: str) -> str:
-    """Bring the database to this code's schema, and make the partitions of the months to come.
+    """Upgrade the database to this code's schema, and create the partitions of the coming months.
 
-    Upgrading twice, or from two processes at once, is harmless.
+    Upgrading twice, or from two processes at once, is safe.
 
     Args:
         url: libpq URL.

@@ -1,6 +1,6 @@
-"""Where is a store's data? Every table with a ``store_code``, read off the database itself.
+"""Where is a store's data? In every table with a ``store_code``, as read from the database itself.
 
-So a table that a later migration adds is exported and erased without anybody thinking of it.
+So a table that a later migration adds is exported and erased automatically.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class StoreTable:
 
     Attributes:
         name: Its name.
-        columns: Those that may leave the database, in their order.
-        numbers: Those of them that hold numbers.
+        columns: Columns that may be exported, in their order.
+        numbers: Those of them with numbers.
         key: Its primary key.
         refers_to: Tables that its foreign keys point to.
     """
@@ -62,7 +62,7 @@ class StoreTable:
 
 
 def tables(conn: Connection, *, with_kept: bool = False) -> list[StoreTable]:
-    """All of them, each before those that it refers to: the order in which rows can be deleted.
+    """All such tables, each before those it refers to: the order in which rows can be deleted.
 
     Args:
         conn: The database.

@@ -1,4 +1,4 @@
-"""Whose consent ends when? A refresh does not prolong it; only its manager can give a new one."""
+"""Which consents end when? A refresh does not extend one; only the manager can give a new one."""
 
 from __future__ import annotations
 

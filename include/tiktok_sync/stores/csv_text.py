@@ -1,7 +1,7 @@
 """Which rows are in a file that a person saved, perhaps with Excel?
 
-Read is what is clear: the separator and the encoding are told by the file itself. What is not clear
-is refused, with the way to save it right; nothing of a cell is ever part of a message.
+A file is read if it is clear: separator and encoding are recognised from the file itself. What is
+not clear is refused, and the message says how to save it; it never contains anything of a cell.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Reader(Protocol):
 
 @dataclass(frozen=True)
 class Unreadable:
-    """From this line on the file cannot be told apart into rows."""
+    """From this line on the file cannot be split into rows."""
 
     line: int
     reason: str
@@ -147,7 +147,7 @@ def _rows(reader: _Reader, before: int) -> Iterator[Row | Unreadable]:
         except StopIteration:
             return
         except csv.Error as error:
-            # What follows a broken quote cannot be told apart into rows.
+            # What follows a broken quote cannot be split into rows.
             yield Unreadable(line, str(error))
             return
         cells = [clean(as_it_was(clean(value))) for value in values]

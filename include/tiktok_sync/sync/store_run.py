@@ -150,8 +150,8 @@ def _record(
 
 
 def _log_progress(processed: int, total: int) -> None:
-    # The earlier system's line, which its users' tools look for: the text is one JSON object. As
-    # fields it cannot be had: Airflow's task supervisor fails on a field named "msg".
+    # The earlier system's line, which its users' tools look for: the text is one JSON object. It is
+    # not logged as fields, because Airflow's task supervisor fails on a field named "msg".
     percent = round(100 * processed / total) if total else 100
     line = {"processed": processed, "total": total, "percent": percent, "msg": "Sync progress"}
     log.info(json.dumps(line, separators=(",", ":")))

@@ -1,1 +1,1 @@
-"""What does TikTok say, and may I ask?"""
+"""How is TikTok called, within its rate limit, and what do its answers mean?"""

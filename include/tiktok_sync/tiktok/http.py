@@ -26,13 +26,12 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds of patience with a call.
+    """Time-outs of a call, in seconds.
 
     Attributes:
         connect_s: For a connection.
-        read_s: For an answer: to begin, and to be complete. One that begins just before the end
-            has so long once more.
-        longest_s: What ``read_s`` grows to where a call may be patient, doubling each time.
+        read_s: For an answer: to begin, and again to be complete.
+        longest_s: The maximum to which ``read_s`` grows for a patient call, doubling each time.
     """
 
     connect_s: float = 5.0
@@ -41,15 +40,15 @@ class Timeouts:
 
     @property
     def longest_call_s(self) -> float:
-        """What a call that may not be patient takes at most: its last read begins just in time."""
+        """The most that a call may take if it is not patient: its last read begins just in time."""
         return self.connect_s + 2 * self.read_s
 
 
 class NoAnswerInTimeError(TikTokUnavailableError):
-    """TikTok took the call and did not answer in time.
+    """TikTok accepted the call but did not answer in time.
 
     Attributes:
-        is_last: More patience is not to be expected.
+        is_last: The time-out does not grow any further.
     """
 
     is_last = False
@@ -57,12 +56,12 @@ class NoAnswerInTimeError(TikTokUnavailableError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
+    """TikTok's answer.
 
     Attributes:
         status: HTTP status.
         body: The JSON object, or ``None`` when the body is anything else.
-        retry_after_s: ``Retry-After``, bounded; ``None`` = none that can be read, or over.
+        retry_after_s: ``Retry-After``, bounded; ``None`` = absent, unreadable or past.
         observed_at: When the answer was complete (UTC).
     """
 
@@ -86,7 +85,7 @@ class BearerAuth(AuthBase):
 
 
 class HttpTransport:
-    """One ``requests.Session`` to one host, kept for a task's whole life.
+    """One ``requests.Session`` to one host, kept for the lifetime of a task.
 
     Args:
         base_url: Scheme, host and port, without a trailing slash.
@@ -126,14 +125,14 @@ class HttpTransport:
             params: Query.
             json_body: Body as JSON.
             form: Body as a form.
-            within_s: The call may be patient: where an answer did not come in time, this and
-                every later such call waits longer, up to ``longest_s``, but never more than these
-                seconds. ``None`` = ``read_s``, always, and ``Timeouts.longest_call_s`` at most.
+            within_s: The call is patient: if an answer did not come in time, this and every later
+                patient call waits longer, up to ``longest_s``, but never longer than these
+                seconds. ``None`` = always ``read_s``, and ``Timeouts.longest_call_s`` at most.
 
         Raises:
             NoAnswerInTimeError: No answer in time, or not all of it.
             TikTokUnavailableError: No answer, an answer cut short, or one over the size cap.
-            ConfigurationError: The base URL is none.
+            ConfigurationError: The base URL is invalid.
         """
         patience_s = self._timeouts.read_s
         if within_s is not None:
@@ -183,7 +182,7 @@ class HttpTransport:
 
 
 def _read(response: requests.Response, until: float) -> bytes:
-    """The whole body; ``until`` (monotonic) also bounds one that comes in drops."""
+    """The whole body; ``until`` (monotonic) also bounds a body that trickles in."""
     chunks: list[bytes] = []
     size = 0
     try:
@@ -213,7 +212,7 @@ def _json_object(raw: bytes) -> Mapping[str, Any] | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, as RFC 9110 (10.2.3) has them: a number, or a date by the clock of who answers."""
+    """Seconds as in RFC 9110 (10.2.3): a number, or a date by the clock of the server."""
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
         return bounded_wait(float(text))

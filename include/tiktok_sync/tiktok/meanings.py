@@ -1,10 +1,9 @@
 """What does an answer mean? One table from status, code and exception to what happens next.
 
-Sources: developers.tiktok.com "Error Handling" (v2 API) and "OAuth Error Handling". HTTP status
-alone does not tell: two different refusals share 401, errors have been seen with 200 and good data
-with 500, so the code in the body is read first and the status only for codes that nobody has
-documented. An answer that is not TikTok's JSON says nothing about the request: something in between
-gave it.
+Sources: developers.tiktok.com "Error Handling" (v2 API) and "OAuth Error Handling". The HTTP status
+alone is not enough: two different refusals share 401, errors have been seen with 200 and good data
+with 500. So the code in the body is read first, and the status only for undocumented codes. An
+answer that is not TikTok's JSON says nothing about the request: it came from something in between.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """What to do, and the error to raise where doing it does not help.
+    """What to do, and the error to raise if that does not help.
 
     Attributes:
         action: The client's next step.
@@ -69,7 +68,7 @@ class Meaning:
     def as_error(
         self, *, detail: str, log_id: object = None, retry_after_s: float | None = None
     ) -> SyncError:
-        """The error to raise, with what the answer said; both are kept, so as a database can."""
+        """The error to raise, with the answer's text, cleaned so that a database accepts it."""
         detail = clean_text(f"{detail} ({self.engineer})" if self.engineer else detail)
         log_id = clean_text(log_id) if isinstance(log_id, str) else None
         if issubclass(self.error, RetriableError):
@@ -118,8 +117,9 @@ _IN_BETWEEN = Meaning(
     Action.RETRY,
     TikTokUnavailableError,
     "Something between here and TikTok refused the call: a proxy, a firewall or the edge of"
-    " TikTok's network. It is tried again while the run has tries left; if it persists, ask whoever"
-    " runs the network whether TikTok may be called from here (HTTPS_PROXY, allowed addresses).",
+    " TikTok's network. It is tried again while the run has tries left; if it persists, ask the"
+    " network's administrator whether TikTok may be called from here (HTTPS_PROXY, allowed"
+    " addresses).",
     "a 4xx without TikTok's JSON did not come from TikTok's API",
 )
 _WRONG_PLACE = Meaning(
@@ -166,7 +166,7 @@ API_CODES: Mapping[str, Meaning] = {
 """``error.code`` of the data endpoints: the documented list, and what else was seen there."""
 
 CURSOR_CODES = frozenset({"invalid_params", "invalid_param", "invalid_request"})
-"""``error.code`` values that refuse the cursor where one was sent."""
+"""``error.code`` values that refuse the cursor if one was sent."""
 
 _WRONG_APP = Meaning(
     Action.FAIL,
@@ -231,8 +231,8 @@ EXCEPTIONS: Mapping[type[Exception], Meaning] = {
     http.ConnectionError: _unreached("the connection was refused or broke"),
     **dict.fromkeys((http.InvalidURL, http.MissingSchema, http.InvalidSchema), _NO_ADDRESS),
 }
-"""Exceptions of the HTTP library, by the nearest of their classes that is named here; ``{url}`` in
-a message stands for TikTok's base URL."""
+"""Exceptions of the HTTP library, by the nearest of their classes listed here; ``{url}`` in a
+message stands for TikTok's base URL."""
 
 
 def api_code(said: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""What TikTok's objects hold, and how an answer becomes one.
+"""What do TikTok's objects contain, and how are they read from an answer?
 
 Sources: developers.tiktok.com "Get User Info", "Video Object" (Aug 2026 edition). Only requested
 fields come back, new ones appear over time, counts may be absent: absent is ``None``, never 0.
@@ -64,7 +64,7 @@ USER_COUNTERS: tuple[str, ...] = (
 VIDEO_COUNTERS: tuple[str, ...] = ("view_count", "like_count", "comment_count", "share_count")
 
 KNOWN_SCOPES = frozenset({*USER_FIELD_SCOPES.values(), VIDEO_SCOPE})
-"""What this product asks for; a store may hold more (TikTok adds scopes), which is kept."""
+"""The scopes this product requests; a store may have more (TikTok adds scopes), which are kept."""
 
 OTHER_SCOPES = frozenset({"video.publish", "video.upload"})
 """What an app that also posts is granted in addition (developers.tiktok.com, "Scopes overview")."""
@@ -230,7 +230,7 @@ def parse_videos(items: list[Any]) -> tuple[tuple[Video, ...], tuple[str, ...]]:
 
 
 def clean_text(text: str) -> str:
-    """A text of TikTok's as the database takes it."""
+    """A text from TikTok, cleaned so that the database accepts it."""
     # Postgres text and jsonb refuse NUL; JSON can also smuggle in half a surrogate pair.
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 

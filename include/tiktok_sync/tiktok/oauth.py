@@ -31,11 +31,11 @@ REVOKE_PATH = "/v2/oauth/revoke/"
 
 ATTEMPTS = 2
 PAUSE_S = 1.0
-"""A refresh, or a check of the app, that got no answer is sent once more, this long after."""
+"""A refresh, or a check of the app, that got no answer is repeated once after this time."""
 
 
 def longest_refresh(timeouts: Timeouts) -> timedelta:
-    """How long a refresh may take, all its attempts and the pauses between them together.
+    """How long a refresh may take, including all its attempts and the pauses between them.
 
     A claim on a store's refresh lasts longer than this (:mod:`include.tiktok_sync.tokens.store`).
     """
@@ -65,7 +65,7 @@ class TokenGrant:
         open_id: The account, if sent.
         scope: Granted scopes, comma-separated, if sent.
 
-    What came beside the tokens and makes no sense counts as not sent.
+    A value sent with the tokens that makes no sense counts as not sent.
     """
 
     access_token: str = field(repr=False)
@@ -103,13 +103,13 @@ class OAuthClient:
         self._credentials = {"client_key": client_key, "client_secret": client_secret}
 
     def refresh(self, refresh_token: str) -> TokenGrant:
-        """Exchange a refresh token for a new pair. The old one is dead from then on.
+        """Exchange a refresh token for a new pair. The old one no longer works from then on.
 
-        A lost answer is tried once more with the same token: only TikTok's ``invalid_grant``
+        If the answer is lost, the same token is sent once more: only TikTok's ``invalid_grant``
         proves that it was used up.
 
         Raises:
-            NeedsConsentError: ``invalid_grant``; to the repetition it is explained.
+            NeedsConsentError: ``invalid_grant``; as an answer to the repetition it is explained.
             ConfigurationError: The app's credentials are wrong.
             TikTokUnavailableError: No proof either way.
         """
@@ -127,8 +127,8 @@ class OAuthClient:
 
         Args:
             code: As decoded from the callback's query (``*`` and ``!`` in it).
-            redirect_uri: The one that was sent to the authorize page, to the letter.
-            code_verifier: What the code challenge was made from.
+            redirect_uri: Exactly the one that was sent to the authorize page.
+            code_verifier: The value that the code challenge was made from.
 
         Raises:
             NeedsConsentError: The code is expired, used, or none of ours.
@@ -147,9 +147,9 @@ class OAuthClient:
     def revoke(self, access_token: str) -> None:
         """End the whole grant that a living access token belongs to.
 
-        Success is an empty object; one that says nothing but a ``log_id``, or "ok", counts too. A
-        failure can come with status 200, and a token that has ended is refused like one that never
-        was, so refresh it before.
+        Success is an empty object; one with only a ``log_id``, or "ok", counts too. A failure can
+        come with status 200, and an expired token is refused like an unknown one, so refresh it
+        first.
 
         Raises:
             NeedsConsentError: ``invalid_grant``: TikTok knows no such living token.
@@ -163,10 +163,10 @@ class OAuthClient:
     def check_app(self) -> None:
         """Ask for a client token, which proves key and secret without touching any store.
 
-        Passing trouble is tried once more: a whole night hangs on this call.
+        Passing trouble is retried once, because a whole night depends on this call.
 
-        An app that may not have one (TikTok documents them for other products) still shows by the
-        kind of refusal that TikTok knows it.
+        If TikTok gives the app no client token (it documents them for other products), the kind of
+        refusal still shows that it knows the app.
 
         Raises:
             ConfigurationError: The app's credentials are wrong.
@@ -202,7 +202,7 @@ def _once_more() -> Retrying:
 
 
 def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentError:
-    """The death of a grant whose last refresh, begun then, got an answer that nobody stored."""
+    """The error for a dead grant whose last refresh, begun at that time, lost its answer."""
     begun = begun_at.astimezone(timezone.utc)
     message = (
         f"The answer to a token refresh of {begun:%Y-%m-%d %H:%M} UTC was lost (the connection"
@@ -254,7 +254,7 @@ def _text(value: Any) -> str | None:
 
 
 def _seconds(value: Any) -> int | None:
-    """A life that a token can have; anything else says nothing about when it ends."""
+    """A plausible lifetime of a token; with any other value its end is unknown."""
     try:
         seconds = int(float(value))
     except (TypeError, ValueError, OverflowError):

@@ -26,7 +26,7 @@ class TimeLeft:
         clock: Seconds that never jump, for tests.
 
     Attributes:
-        doing: What the store's try is at, to complete "while …".
+        doing: What the store's try is doing, to complete "while …".
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class TimeLeft:
         self._limit = limit
         self._clock = clock
         self._end = math.inf if limit is None else clock() + limit.total_seconds()
-        self.doing = "waiting for a valid token"  # what every job begins with
+        self.doing = "waiting for a valid token"  # the first step of every job
 
     @classmethod
     def of_task(cls, timeout: timedelta | None) -> TimeLeft:
-        """The time of a store whose task is cut off after ``timeout``."""
+        """The time of a store whose task is ended after ``timeout``."""
         return cls(None if timeout is None else timeout - min(LONGEST_REFRESH, timeout / 4))
 
     def seconds(self) -> float:
@@ -50,7 +50,7 @@ class TimeLeft:
         """Note what comes next and how long it takes at least.
 
         Args:
-            seconds: At least so long; 0 = not known.
+            seconds: How long it takes at least; 0 = not known.
             doing: Completes "while …".
 
         Raises:
@@ -66,7 +66,7 @@ class TimeLeft:
         needed = f" ({seconds:.0f} s more were needed)" if seconds >= 1 else ""
         message = (
             f"The store was not done within the {limit:.3g} minutes that one try may take; time ran"
-            f" out while {self.doing}{needed}. What was written stays, and the next try goes on; if"
+            f" out while {self.doing}{needed}. What was written stays; the next try continues. If"
             ' every try ends like this, see "Slow sync" in docs/operations.md.'
         )
         return OutOfTimeError(message, retry_after_s=seconds)

@@ -114,7 +114,7 @@ def refusal_error(
         return None
     message = (
         f"TikTok refused the grant of store {store_code} (invalid_grant). The TikTok app it belongs"
-        f" to is not known, but of {others + use.of_this} stores whose app is known, {others} belong"
+        f" to is not known, but of {others + use.of_this} stores with a known app, {others} belong"
         " to another app than the one that is configured, so the refusal is not believed and the"
         f" store was not marked. {NEXT_STEP}"
     )

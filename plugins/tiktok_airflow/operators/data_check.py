@@ -15,10 +15,10 @@ if TYPE_CHECKING:  # heavy; preloaded in workers, not paid at parse
 
 
 class DataCheckOperator(SQLCheckOperator):
-    """Runs one check; what it finds is a warning and never fails the run.
+    """Runs one check; a finding is a warning and never fails the run.
 
     Green: nothing found. Skipped (pink): stores found, or nothing to check. Red: the check itself
-    could not run. The summary tells all of it.
+    could not run. The summary reports all of it.
 
     :param check: File in ``include/tiktok_sync/sync/data_checks``, without ``.sql``; also the
         task's id.

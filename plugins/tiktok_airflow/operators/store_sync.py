@@ -24,13 +24,13 @@ STORES_LABEL = "{{ task.store_label }}"
 
 
 class StoreSyncOperator(BaseOperator):
-    """Does the job that is named like its Dag for each of its stores.
+    """Does the job named after its Dag for each of its stores.
 
-    Nothing of it is a template: Airflow would send the rendered fields to the API server, one call
-    more for each task, to show there what the task's name in the UI says already.
+    It has no template fields: Airflow would send the rendered fields to the API server, one more
+    call per task, to show what the task's name in the UI says already.
 
-    :param store_codes: The stores; expanded from those that ``list_stores`` puts together.
-    :param execution_timeout: For each store: the task has so long for each of them.
+    :param store_codes: The stores; expanded from the lists of ``list_stores``.
+    :param execution_timeout: For each store: the task has this much time for each of them.
     """
 
     template_fields: Sequence[str] = ()
@@ -86,11 +86,11 @@ class StoreSyncOperator(BaseOperator):
             context["ti"].rendered_map_index = self.store_label
 
     def on_kill(self) -> None:
-        """Record the stores that are not done, without interrupting what is under way.
+        """Record the stores that are not done, without interrupting the work in progress.
 
         Airflow calls it after a time-out, and in the handler of a signal: somebody marked or
-        cleared the task, another worker has it, or this one is shutting down. What is under way
-        may be a token refresh, which must not be cut off.
+        cleared the task, another worker has it, or this one is shutting down. The task may be in
+        the middle of a token refresh, which must not be cut off.
         """
         if self._stop_recorder is None:
             return

@@ -1,4 +1,4 @@
-"""What does a task know of its run: its day, its stores, its key, and where results are left?"""
+"""What does a task know about its run: its day, its stores, its key, and where its results go?"""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from include.tiktok_sync.settings import Settings
 
 LIST_TASK = "list_stores"
 ERROR_KEY = "error"
-"""XCom under which ``list_stores`` leaves the reason of its failure for the summary."""
+"""XCom in which ``list_stores`` leaves the reason for its failure for the summary."""
 
 CHECKS_GROUP = "data_checks"
 """Task group of the data checks; begins their tasks' ids."""
 
 OUTCOME_KEY = "data_check"
-"""XCom under which a data check leaves its result for the summary."""
+"""XCom in which a data check leaves its result for the summary."""
 
 
 def listed_stores(context: Mapping[str, Any]) -> list[str] | None:
@@ -31,7 +31,7 @@ def listed_stores(context: Mapping[str, Any]) -> list[str] | None:
 def snapshot_day(context: Mapping[str, Any], settings: Settings) -> SnapshotDay:
     """The day that the run's figures stand for.
 
-    A manual run may have no logical date; it stands for the day on which it was asked for.
+    A manual run may have no logical date; it stands for the day on which it was triggered.
     """
     dag_run = context["dag_run"]
     return SnapshotDay.of(dag_run.logical_date or dag_run.run_after, settings.timezone)

@@ -1,4 +1,4 @@
-"""What the task of the retention Dag does."""
+"""The task of the retention Dag."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 def thin_and_drop(context: Mapping[str, Any]) -> None:
-    """Apply the retention of the environment, or say what it would do (``dry_run``)."""
+    """Apply the retention settings, or report what they would delete (``dry_run``)."""
     dry_run = bool(context["params"]["dry_run"])
     settings, zone = RetentionSettings.from_env(), Settings.from_env().timezone
     with StoreDbHook.for_task(context).session() as conn, database_errors():

@@ -1,4 +1,4 @@
-"""What the tasks of the sync Dags do: Airflow's context on one side, the package on the other."""
+"""The tasks of the sync Dags: Airflow's context on one side, the package on the other."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ MIN_SUCCESS_RATE_VARIABLE = "tiktok_min_success_rate"
 
 
 def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[str]]:
-    """Codes of the stores to sync, after everything that would fail for all of them is checked.
+    """Codes of the stores to sync, after a check of everything that would fail for all of them.
 
     Args:
         context: Airflow's.
-        per_task: Stores that share a task; ``None`` = as ``STORES_PER_TASK`` says.
+        per_task: Stores that share a task; ``None`` = as set by ``STORES_PER_TASK``.
 
     Returns:
         A list for each task.
@@ -162,9 +162,9 @@ def sync_stores(
 
 
 def record_summary(context: Mapping[str, Any]) -> None:
-    """Write the run's row of ``sync_logs`` and tell of what an operator must know.
+    """Write the run's row of ``sync_logs`` and raise its alerts.
 
-    The run fails with it when too many stores failed.
+    If too many stores failed, the task fails, and the run with it.
 
     Raises:
         AirflowFailException: The stores could not be listed, or too many of them failed.

@@ -260,8 +260,8 @@ def test_alerts_that_no_channel_took_are_named(env: dict[str, str], bench: Bench
 
     found = examine(env)
 
-    assert trouble(found) == {"alerts told": "warn"}
-    assert "channel 1 (Slack)" in next(f.text for f in found if f.check == "alerts told")
+    assert trouble(found) == {"alerts sent": "warn"}
+    assert "channel 1 (Slack)" in next(f.text for f in found if f.check == "alerts sent")
 
 
 def test_parallelism_below_the_pools_is_named(env: dict[str, str]) -> None:

@@ -1,5 +1,5 @@
 -- Checks: no store's grant ends within CONSENT_WARNING_DAYS days.
--- Why: a refresh does not prolong a grant; at its end only the store's manager can give a new one.
+-- Why: a refresh does not extend a grant; at its end only the store's manager can give a new one.
 -- Finding: Grants that end soon
 -- Next step: Ask the stores' managers to connect their accounts again.
 SELECT store_code, 'ends ' || to_char(ends_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS detail

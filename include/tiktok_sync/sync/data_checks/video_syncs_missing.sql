@@ -1,4 +1,4 @@
--- Checks: the run recorded what came of every store, and a store that was read has rows of the day.
+-- Checks: the run recorded a result for every store, and a store that was read has rows for the day.
 -- A store may have no videos at all, so rows alone would not tell.
 -- Why: a killed task leaves neither figures nor a reason, and TikTok keeps no history.
 -- Finding: Videos of the day not recorded

@@ -1,4 +1,4 @@
-"""The buttons' forms: who may press, was it our page, and what is said afterwards."""
+"""The buttons' forms: who may press them, did our page send them, and which answer is shown?"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ const outside = () => {
   try {
     return window.parent !== window && window.parent.document;
   } catch {
-    return null; // a frame of another site: the headers forbid it, and nothing is to be had there
+    return null; // a frame of another site: the headers forbid it, and it has nothing to read
   }
 };
 
@@ -66,7 +66,7 @@ const refresh = async (url) => {
   if (runsOf(fresh) !== runsOf(document)) location.reload();
   for (const part of fresh.querySelectorAll("[data-part]")) {
     const old = document.querySelector(`[data-part="${part.dataset.part}"]`);
-    // Whoever is about to follow a link there must not lose it.
+    // A person about to follow a link there must not lose it.
     if (old && !old.contains(document.activeElement)) old.replaceWith(part);
   }
 };
