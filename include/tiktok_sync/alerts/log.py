@@ -23,8 +23,8 @@ AlertKind = Literal[
 ]
 
 NO_CHANNEL = (
-    "No channel is configured: set ALERTS_URL, or the Airflow connection tiktok_alerts (README,"
-    " Alerts)."
+    "No channel is configured: set ALERTS_URL, or the Airflow connection tiktok_alerts"
+    " (docs/alerts.md)."
 )
 """``notify_error`` of an alert that had nowhere to go: there is nothing to try again."""
 
