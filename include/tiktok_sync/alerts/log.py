@@ -23,8 +23,8 @@ AlertKind = Literal[
 ]
 
 NO_CHANNEL = (
-    "No channel is configured: set ALERTS_URL, or the Airflow connection tiktok_alerts (README,"
-    " Alerts)."
+    "No channel is configured: set ALERTS_URL, or the Airflow connection tiktok_alerts"
+    " (docs/alerts.md)."
 )
 """``notify_error`` of an alert raised without a channel: it is not sent later."""
 

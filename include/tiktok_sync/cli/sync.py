@@ -60,7 +60,7 @@ def sync_store(
                 )
                 raise ConfigurationError(message)
             check_app_of_grants(conn, tiktok.fingerprint, [store_code])
-            repository.ensure_partitions(day.date)
+            repository.prepare_day(day)
             run = StoreRun(jobs[job], f"cli__{uuid4()}", store_code, day, stores_in_run=1)
             outcome = run_store(
                 run,

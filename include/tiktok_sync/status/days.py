@@ -7,56 +7,29 @@ from datetime import date
 
 from psycopg.rows import class_row
 
-from include.tiktok_sync.jobs import VIDEO_JOB
 from include.tiktok_sync.store_db.database import Connection
 
 DAYS = 30
 """Looked at, before today."""
 
-# A store without videos has no row to show for its day, so the videos' days are read from the log:
-# store by store from the index (OFFSET 0 keeps the planner to that), however long the log is.
-# A store counts from the day after it was first connected, as in the view sync_freshness: a store
-# that was never connected misses no day.
+# store_days() decides what a store lacks, and from which day on (docs/data-dictionary.md).
 _DAYS = """
-WITH connected AS (
-    SELECT s.store_code, (greatest(s.created_at, t.created_at) AT TIME ZONE %(zone)s)::date AS since
-    FROM stores AS s JOIN store_tokens AS t USING (store_code)
-    WHERE s.is_active
-), days AS (
+SELECT day, count(store_code) AS stores,
+    count(*) FILTER (WHERE profile = 'in_time') AS profiles,
+    count(*) FILTER (WHERE profile = 'late') AS profiles_late,
+    count(*) FILTER (WHERE videos = 'in_time') AS videos,
+    count(*) FILTER (WHERE videos = 'late') AS videos_late
+FROM (
     SELECT %(today)s::date - ago AS day FROM generate_series(1, %(days)s) AS ago
-), expected AS (
-    SELECT days.day, count(s.store_code) AS stores
-    FROM days LEFT JOIN connected AS s ON s.since < days.day
-    GROUP BY days.day
-), profiles AS (
-    SELECT u.snapshot_date AS day, count(*) FILTER (WHERE NOT u.is_late) AS in_time,
-        count(*) FILTER (WHERE u.is_late) AS late
-    FROM user_daily_stats AS u JOIN connected AS s USING (store_code)
-    WHERE u.snapshot_date BETWEEN %(today)s::date - %(days)s AND %(today)s::date - 1
-        AND s.since < u.snapshot_date
-    GROUP BY u.snapshot_date
-), read AS (
-    SELECT s.store_code, l.snapshot_date AS day,
-        bool_or(NOT coalesce((l.details ->> 'late')::boolean, false)) AS in_time
-    FROM connected AS s
-    CROSS JOIN LATERAL (
-        SELECT o.snapshot_date, o.details FROM sync_logs AS o
-        WHERE o.store_code = s.store_code AND o.job_name = %(video_job)s AND o.status = 'success'
-            AND o.run_time >= (%(today)s::date - %(days)s - 2)::timestamptz
-            AND o.snapshot_date BETWEEN %(today)s::date - %(days)s AND %(today)s::date - 1
-        OFFSET 0
-    ) AS l
-    WHERE s.since < l.snapshot_date
-    GROUP BY s.store_code, l.snapshot_date
-), videos AS (
-    SELECT day, count(*) FILTER (WHERE in_time) AS in_time,
-        count(*) FILTER (WHERE NOT in_time) AS late
-    FROM read GROUP BY day
-)
-SELECT e.day, e.stores, coalesce(p.in_time, 0) AS profiles, coalesce(p.late, 0) AS profiles_late,
-    coalesce(v.in_time, 0) AS videos, coalesce(v.late, 0) AS videos_late
-FROM expected AS e LEFT JOIN profiles AS p USING (day) LEFT JOIN videos AS v USING (day)
-ORDER BY e.day DESC
+) AS days
+LEFT JOIN (
+    SELECT * FROM store_days(
+        ARRAY(SELECT store_code FROM stores WHERE is_active),
+        %(today)s::date - %(days)s, %(today)s::date - 1, %(zone)s)
+    WHERE is_expected
+) AS found USING (day)
+GROUP BY day
+ORDER BY day DESC
 """
 
 
@@ -104,11 +77,6 @@ def days(conn: Connection, today: date, timezone: str) -> list[Day]:
         today: In the sync's time zone.
         timezone: Its name.
     """
-    values = {
-        "today": today,
-        "days": DAYS,
-        "zone": timezone,
-        "video_job": VIDEO_JOB,
-    }
+    values = {"today": today, "days": DAYS, "zone": timezone}
     with conn.cursor(row_factory=class_row(Day)) as cursor:
         return cursor.execute(_DAYS.encode(), values).fetchall()

@@ -13,6 +13,7 @@ from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.consents import Consent, consents_ending
 from include.tiktok_sync.stores.lifecycle import StoreState
+from include.tiktok_sync.stores.overview import STORES
 from include.tiktok_sync.tokens.store import why_in_state
 
 NAMED = 25
@@ -68,15 +69,14 @@ ORDER BY since, s.store_code
 LIMIT %(limit)s
 """
 
-_PAGE = """
+_PAGE = f"""
 SELECT s.*, l.job_name, l.status, l.message, l.run_time
 FROM (
-    SELECT store_code, store_name, region, store_state(is_active, removed_at, t.status) AS state,
-        t.status AS token_status, t.refresh_expires_at
-    FROM stores LEFT JOIN store_tokens AS t USING (store_code)
+    SELECT store_code, store_name, region, state, token_status, refresh_expires_at
+    FROM ({STORES}) AS listed
     WHERE (%(search)s = '' OR store_code ILIKE %(pattern)s OR store_name ILIKE %(pattern)s
             OR region ILIKE %(pattern)s)
-        AND (%(state)s = '' OR store_state(is_active, removed_at, t.status) = %(state)s)
+        AND (%(state)s = '' OR state = %(state)s)
     ORDER BY store_code
     LIMIT %(limit)s OFFSET %(offset)s
 ) AS s
@@ -87,7 +87,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS l ON true
 ORDER BY s.store_code
-"""
+"""  # noqa: S608 - a constant
 
 
 class _Counted(Protocol):

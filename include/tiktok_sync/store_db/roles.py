@@ -60,7 +60,7 @@ _OF_VIEWS = """
 SELECT DISTINCT p.oid::regprocedure::text FROM pg_proc AS p
 JOIN pg_depend AS d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
     AND d.classid = 'pg_rewrite'::regclass
-WHERE p.pronamespace = 'public'::regnamespace AND NOT p.prosecdef
+WHERE p.pronamespace = 'public'::regnamespace
 ORDER BY 1
 """
 # A reader of a view calls its functions with the reader's own rights.

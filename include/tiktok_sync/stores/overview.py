@@ -12,28 +12,33 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.lifecycle import StoreState
 from include.tiktok_sync.tokens.store import why_in_state
 
-_OVERVIEW = """
-SELECT store_code, store_name, region, state, reason, consent_ends_at, last_success_at, scope
-FROM (
-    SELECT s.store_code, s.store_name, s.region,
-        store_state(s.is_active, s.removed_at, t.status) AS state,
-        CASE
-            WHEN s.removed_at IS NOT NULL AND t.status <> 'needs_consent'
-                THEN 'Its grant is not revoked yet: run stores disconnect again'
-            WHEN s.removed_at IS NOT NULL THEN 'Left on ' || s.removed_at::date
-            WHEN NOT s.is_active THEN s.paused_reason
-            WHEN t.store_code IS NULL THEN 'Never connected'
-            ELSE t.status_reason
-        END AS reason, t.scope,
-        CASE WHEN t.status <> 'needs_consent' THEN t.refresh_expires_at END AS consent_ends_at,
-        (SELECT l.run_time FROM sync_logs AS l
-            WHERE l.store_code = s.store_code AND l.status = 'success'
-            ORDER BY l.run_time DESC LIMIT 1) AS last_success_at
-    FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
-) AS overview
+STORES = """
+SELECT s.store_code, s.store_name, s.region,
+    store_state(s.is_active, s.removed_at, t.status) AS state,
+    CASE
+        WHEN s.removed_at IS NOT NULL AND t.status <> 'needs_consent'
+            THEN 'Its grant is not revoked yet: run stores disconnect again'
+        WHEN s.removed_at IS NOT NULL THEN 'Left on ' || (
+            SELECT (s.removed_at AT TIME ZONE timezone)::date FROM sync_calendar)
+        WHEN NOT s.is_active THEN s.paused_reason
+        WHEN t.store_code IS NULL THEN 'Never connected'
+        ELSE t.status_reason
+    END AS reason,
+    t.status AS token_status, t.scope, t.refresh_expires_at
+FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
+"""
+"""Every store with its state and why; the status page's list reads it too."""
+
+_OVERVIEW = f"""
+SELECT store_code, store_name, region, state, reason, scope,
+    CASE WHEN token_status <> 'needs_consent' THEN refresh_expires_at END AS consent_ends_at,
+    (SELECT l.run_time FROM sync_logs AS l
+        WHERE l.store_code = listed.store_code AND l.status = 'success'
+        ORDER BY l.run_time DESC LIMIT 1) AS last_success_at
+FROM ({STORES}) AS listed
 WHERE %(state)s::text IS NULL OR state = %(state)s
 ORDER BY store_code
-"""
+"""  # noqa: S608 - a constant of this file
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class StoreLine:
 def overview(conn: Connection, state: StoreState | None = None) -> list[StoreLine]:
     """Every store, or those in one state, by code."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(_OVERVIEW, {"state": state}).fetchall()
+        rows = cursor.execute(_OVERVIEW.encode(), {"state": state}).fetchall()
     return [_line(**row) for row in rows]
 
 

@@ -23,6 +23,14 @@ from include.tiktok_sync.sync.listing_progress import (
 )
 from include.tiktok_sync.tiktok.models import UserProfile, Video
 
+# One statement: a run begins with as few as it can. Nothing is written while the zone stays.
+_PREPARE_DAY = """
+WITH calendar AS (
+    UPDATE sync_calendar SET timezone = %(zone)s WHERE timezone <> %(zone)s
+)
+SELECT ensure_video_daily_stats_partitions(%(day)s)
+"""
+
 _UPSERT_USER = """
 INSERT INTO user_daily_stats AS old (
     store_code, snapshot_date, follower_count, following_count, likes_count, video_count,
@@ -130,6 +138,11 @@ class StoreRepository:
     def ensure_partitions(self, first_day: date) -> None:
         """Create the monthly partition of ``first_day`` and those of the following months."""
         self.conn.execute("SELECT ensure_video_daily_stats_partitions(%s)", [first_day])
+
+    def prepare_day(self, day: SnapshotDay) -> None:
+        """As :meth:`ensure_partitions`; the database learns in which zone days are counted."""
+        values = {"zone": str(day.timezone), "day": day.date}
+        self.conn.execute(_PREPARE_DAY, values)
 
     def save_user(
         self, store_code: str, day: SnapshotDay, profile: UserProfile, observed_at: datetime
@@ -248,6 +261,9 @@ class DryRunRepository(StoreRepository):
     dry_run = True
 
     def ensure_partitions(self, first_day: date) -> None:
+        """Nothing."""
+
+    def prepare_day(self, day: SnapshotDay) -> None:
         """Nothing."""
 
     def save_user(

@@ -13,11 +13,11 @@ from typing import Any
 
 import requests
 from requests import exceptions
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
 from include.tiktok_sync.errors import TikTokUnavailableError, bounded_wait
+from include.tiktok_sync.tiktok.bounded_headers import BoundedHeadersAdapter
 from include.tiktok_sync.tiktok.meanings import meaning_of_exception
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -97,7 +97,7 @@ class HttpTransport:
         self._timeouts = timeouts or Timeouts()
         self._patience_s = self._timeouts.read_s
         self._session = requests.Session()
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1)
+        adapter = BoundedHeadersAdapter(pool_connections=1, pool_maxsize=1)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
 

@@ -91,7 +91,7 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
                 app = TikTokHook().app()
                 _check_app(conn, app.fingerprint, codes)
                 app.check()
-                repository.ensure_partitions(day.date)
+                repository.prepare_day(day)
     except SyncError as error:
         context["ti"].xcom_push(ERROR_KEY, str(error))
         raise error.with_traceback(None) from None  # the message says it all

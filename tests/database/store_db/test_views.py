@@ -6,10 +6,13 @@ import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from include.tiktok_sync.days import SnapshotDay
 from include.tiktok_sync.jobs import RunKey
+from include.tiktok_sync.status.days import days
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.sync_log import SyncLog
@@ -307,6 +310,52 @@ def test_freshness_counts_the_days_that_are_missing(conn: Connection) -> None:
     assert found["S3"]["user_days_missing_30d"] == 4  # not the days before it was put in
     waiting = found["S4"]
     assert (waiting["user_days_missing_30d"], waiting["video_days_missing_30d"]) == (0, 0)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+def test_a_day_is_missing_by_the_syncs_calendar_wherever_it_is_asked(
+    conn: Connection, zone: str
+) -> None:
+    # Of these two zones and this session's, no two have the same day for more than some hours.
+    far = "Etc/GMT+12" if zone == "Pacific/Kiritimati" else "Pacific/Kiritimati"
+    now = datetime.now(ZoneInfo(zone))
+    today, yesterday = now.date(), now.date() - timedelta(days=1)
+    StoreRepository(conn).prepare_day(SnapshotDay(today, ZoneInfo(zone)))
+    insert_grants(conn, "S1", "S2", "S3")
+    midnight = datetime(yesterday.year, yesterday.month, yesterday.day, tzinfo=now.tzinfo)
+    for code, late in (("S1", False), ("S2", True)):
+        user_row(conn, code, yesterday, 5, late=late)
+    # Connected in the first minute of yesterday: yesterday is not expected, by this calendar.
+    conn.execute("UPDATE stores SET created_at = %s WHERE store_code = 'S3'", [midnight])
+    conn.execute("SELECT set_config('timezone', %s, false)", [far])
+
+    found = {
+        line["store_code"]: line["user_days_missing_30d"]
+        for line in rows(conn, "SELECT * FROM sync_freshness")
+    }
+
+    assert found == {"S1": 29, "S2": 30, "S3": 0}
+    # The status page asks the same rule; a late figure has a column of its own there.
+    newest, before, *_ = days(conn, today, zone)
+    assert (newest.day, newest.stores, newest.profiles, newest.profiles_late) == (
+        *(yesterday, 2, 1, 1),
+    )
+    assert (before.profiles_missing, before.stores) == (2, 2)
+
+
+def test_a_listing_that_broke_off_leaves_its_day_missing(conn: Connection) -> None:
+    today = _today(conn)
+    StoreRepository(conn).ensure_partitions(today - timedelta(days=40))
+    insert_grants(conn, "S1")
+    one, two = today - timedelta(days=1), today - timedelta(days=2)
+    video_rows(conn, "1", [(one, 5, False), (two, 5, False)])  # nothing is logged of the second
+    run = RunKey("sync_video_daily", "run", one)
+    SyncLog(conn).record(run, "S1", "failed", "m", duration_ms=1, details={})
+
+    found = row(conn, "SELECT * FROM sync_freshness WHERE store_code = 'S1'")
+
+    assert found["video_days_missing_30d"] == 29
+    assert [day.videos for day in days(conn, today, "UTC")][:3] == [0, 1, 0]
 
 
 def test_a_store_without_videos_misses_no_day_that_was_synced(conn: Connection) -> None:

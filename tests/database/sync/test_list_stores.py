@@ -98,6 +98,16 @@ def test_an_edge_that_refuses_the_check_of_the_app_is_tried_again(bench: Bench) 
         _list()
 
 
+def test_a_run_leaves_its_time_zone_in_the_database(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.import_stores("S001")
+    assert bench.row("SELECT timezone FROM sync_calendar") == {"timezone": "UTC"}
+    monkeypatch.setenv("SYNC_TIMEZONE", "Asia/Tokyo")
+    assert _list() == [["S001"]]
+    assert bench.row("SELECT timezone FROM sync_calendar") == {"timezone": "Asia/Tokyo"}
+
+
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
 def test_a_day_to_come_is_refused_before_any_store_is_tried(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, zone: str

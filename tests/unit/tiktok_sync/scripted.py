@@ -38,7 +38,8 @@ def refusal(status: int, code: str, **headers: str) -> Reply:
 class Reply:
     """What to answer: `body` is sent as JSON, or as it is when it is bytes.
 
-    With `drop_s`, it comes byte by byte, each so many seconds after the one before.
+    With `drop_s`, it comes byte by byte, each so many seconds after the one before; with
+    `header_drop_s`, the header does.
     """
 
     status: int
@@ -47,6 +48,7 @@ class Reply:
     claimed_length: int | None = None
     delay: float = 0.0
     drop_s: float = 0.0
+    header_drop_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            _headers_buffer: list[bytes]
 
             def answer(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
@@ -87,14 +90,22 @@ class ScriptedServer:
                     self.send_header(name, value)
                 size = len(data) if reply.claimed_length is None else reply.claimed_length
                 self.send_header("Content-Length", str(size))
+                self.drop_s = reply.header_drop_s
                 self.end_headers()
-                for drop in (bytes([byte]) for byte in data) if reply.drop_s else (data,):
-                    outer.released.wait(reply.drop_s)
-                    self.wfile.write(drop)
-                    outer.drops += 1
+                self.write(data, reply.drop_s)
                 self.close_connection = size != len(data)
 
-            do_GET = do_POST = answer  # noqa: N815 - the names that http.server calls
+            def flush_headers(self) -> None:
+                self.write(b"".join(self._headers_buffer), self.drop_s)
+                self._headers_buffer = []
+
+            def write(self, data: bytes, drop_s: float) -> None:
+                for drop in (bytes([byte]) for byte in data) if drop_s else (data,):
+                    outer.released.wait(drop_s)
+                    self.wfile.write(drop)
+                    outer.drops += 1
+
+            do_GET = do_POST = do_CONNECT = answer  # noqa: N815 - the names that http.server calls
 
             def log_message(self, *_: Any) -> None:
                 pass

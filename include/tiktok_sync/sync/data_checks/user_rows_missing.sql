@@ -3,10 +3,8 @@
 -- Why: TikTok keeps no history; once the day is over, its figures can only be guessed.
 -- Finding: No profile figures of the day
 -- Next step: Clear the failed tasks before the day is over, and connect skipped stores again.
-SELECT run.store_code, NULL AS detail
-FROM unnest(%(stores)s::text[]) AS run (store_code)
-WHERE NOT EXISTS (
-    SELECT FROM user_daily_stats AS u
-    WHERE u.store_code = run.store_code AND u.snapshot_date = %(day)s
-) AND EXISTS (SELECT FROM store_tokens AS t WHERE t.store_code = run.store_code)
-ORDER BY run.store_code
+SELECT store_code, NULL AS detail
+-- The zone does not matter: a store that is in a run should have its row on its first day too.
+FROM store_days(%(stores)s, %(day)s, %(day)s, 'UTC')
+WHERE profile IS NULL
+ORDER BY store_code

@@ -203,6 +203,34 @@ def test_patience_grows_with_the_attempt_is_remembered_and_has_an_end(
         http.close()
 
 
+@pytest.mark.parametrize("name", ["X-Long", "\r\n".join(f"X-{n}: 1" for n in range(40))])
+def test_a_header_in_drops_ends_too(server: ScriptedServer, name: str) -> None:
+    server.replies = [Reply(200, {}, {name: "x" * 200}, header_drop_s=0.05), Reply(200, {"a": 1})]
+    http = HttpTransport(server.url, Timeouts(connect_s=60, read_s=0.5))
+    try:
+        with pytest.raises(NoAnswerInTimeError, match="stayed silent"):
+            http.send("GET", "/")
+        assert server.drops < 100
+        assert http.send("GET", "/").body == {"a": 1}  # by a new connection
+    finally:
+        http.close()
+
+
+def test_a_proxys_header_in_drops_ends_too(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", server.url)
+    server.replies = [Reply(200, {}, {"X-Long": "x" * 200}, header_drop_s=0.05)]
+    http = HttpTransport("https://tiktok.invalid", Timeouts(connect_s=0.5, read_s=0.5))
+    try:
+        with pytest.raises(TikTokUnavailableError):
+            http.send("GET", "/")
+    finally:
+        http.close()
+    assert [call.method for call in server.seen] == ["CONNECT"]
+    assert server.drops < 100
+
+
 def test_an_answer_in_drops_ends_too(server: ScriptedServer) -> None:
     # Each drop comes within the time of a read; all of them together do not.
     server.replies = [Reply(200, b'{"a": "%s"}' % (b"x" * 200), drop_s=0.1)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0014b"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 
 _VIEWS = {
     "VIEW living_grants": (
