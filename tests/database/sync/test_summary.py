@@ -128,12 +128,12 @@ def test_warnings_are_told_and_do_not_judge_the_run(
         {"check": f"c{number}", "found": 1, "examples": ["S001"], "message": "Look."}
         for number in range(checks)
     ]
-    told = summarize(SyncLog(conn), RUN, codes, min_success_rate=0.5, warnings=warnings)
-    untold = summarize(SyncLog(conn), RUN, codes, min_success_rate=0.5)
-    assert (told.message, told.details["warnings"]) == (message, warnings)
-    assert told.status == untold.status
-    assert untold.details["warnings"] == []
-    assert "warning" not in untold.message
+    warned = summarize(SyncLog(conn), RUN, codes, min_success_rate=0.5, warnings=warnings)
+    plain = summarize(SyncLog(conn), RUN, codes, min_success_rate=0.5)
+    assert (warned.message, warned.details["warnings"]) == (message, warnings)
+    assert warned.status == plain.status
+    assert plain.details["warnings"] == []
+    assert "warning" not in plain.message
 
 
 def test_other_runs_and_other_stores_do_not_count(conn: Connection) -> None:
