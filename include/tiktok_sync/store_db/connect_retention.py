@@ -1,7 +1,8 @@
 """How long is it kept what the connect app wrote down? Old attempts, links and webhook events go.
 
-Gone after ``RETENTION_CONNECT_DAYS``: attempts that are decided, events of TikTok, links that no
-longer open anything. Kept whatever their age, because something still needs them:
+Gone after ``RETENTION_CONNECT_DAYS``: attempts that are decided, events of TikTok, hashes of erased
+accounts, links that no longer open anything. Kept whatever their age, because something still needs
+them:
 
 * attempts on a link that is still open, and attempts under way (the connect app ends those);
 * the newest attempt that connected a store: it says which account the store had
@@ -10,7 +11,8 @@ longer open anything. Kept whatever their age, because something still needs the
 
 TikTok repeats an event for 72 hours until it is answered ("Webhooks overview"), and the app refuses
 a signature older than 73 (:data:`include.connect.webhook.TOLERANCE`): no event comes again after
-that, so its row has done what it is for. ``store_audit`` and ``alerts`` have no such rule.
+that, so its row has done what it is for, and so has the hash of an erased account, which lets the
+late ones be dropped. ``store_audit`` and ``alerts`` have no such rule.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ _RULES: tuple[tuple[str, str, str, LiteralString], ...] = (
     ("connect_attempts", "attempt_id", "a", _DECIDED),
     ("connect_links", "link_hash", "l", _OVER),
     ("webhook_events", "event_hash", "e", "e.received_at < %(before)s"),
+    ("erased_accounts", "account_hash", "x", "x.erased_at < %(before)s"),
 )
 
 
