@@ -11,7 +11,7 @@ from importlib import import_module
 from alembic import op
 
 revision = "0019"
-down_revision = "0013"
+down_revision = "0016"
 
 _TABLES = """
 CREATE TABLE erasure_key (
@@ -49,7 +49,8 @@ _COMMENTS = {
         "Accounts of erased stores, so that a late notice of TikTok about one leaves no row"
     ),
     "COLUMN erased_accounts.account_hash": (
-        "Keyed SHA-256 of the open_id; the only trace of the account that is kept"
+        "Keyed SHA-256 of the open_id; the only trace of the account that is kept."
+        " Personal: record."
     ),
     "COLUMN erased_accounts.erased_at": "When its store was erased",
     "FUNCTION erased_account_hash": "The hash of an account in erased_accounts",

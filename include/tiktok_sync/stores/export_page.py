@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.store_db.personal_data import PersonalKind, personal_columns
+from include.tiktok_sync.store_db.personal_data import PersonalKind, personal_columns, unmarked
 from include.tiktok_sync.store_db.store_tables import KEPT, StoreTable
 
 PAGE = "index.html"
@@ -52,7 +52,7 @@ WHERE relnamespace = 'public'::regnamespace
 """
 _COLUMN_COMMENTS = """
 SELECT c.relname::text, a.attname::text, a.atttypid = 'bytea'::regtype,
-    regexp_replace(coalesce(col_description(c.oid, a.attnum), ''), '\\.? Personal: \\w+\\.$', '')
+    coalesce(col_description(c.oid, a.attnum), '')
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
 WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
@@ -125,7 +125,8 @@ def write_page(
     kinds = {(found.table, found.column): _KINDS[found.kind] for found in personal_columns(conn)}
     columns: dict[str, list[Column]] = {}
     withheld: list[Column] = []
-    for table, name, is_secret, meaning in conn.execute(_COLUMN_COMMENTS).fetchall():
+    for table, name, is_secret, comment in conn.execute(_COLUMN_COMMENTS).fetchall():
+        meaning = unmarked(comment)
         if is_secret and counts.get(table):
             withheld.append(Column(f"{table}.{name}", meaning, None))
         elif not is_secret:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from include.tiktok_sync.errors import ConfigurationError
-from include.tiktok_sync.store_db.personal_data import personal_columns
+from include.tiktok_sync.store_db.personal_data import personal_columns, unmarked
 from include.tiktok_sync.stores import leaving
 from include.tiktok_sync.stores.export import export_to_folder
 from include.tiktok_sync.stores.lifecycle import Lifecycle
@@ -71,8 +70,7 @@ def test_the_page_names_every_table_explains_what_is_personal_and_shows_no_secre
     marked = [found for found in personal_columns(bench.conn) if found.table in held]
     assert marked
     for found in marked:
-        meaning = re.sub(r"\.? Personal: \w+\.$", "", comments[found.table, found.column])
-        assert " ".join(meaning.split()) in said, found
+        assert " ".join(unmarked(comments[found.table, found.column]).split()) in said, found
     assert "Personal: " not in said
     # Tokens are named as withheld, and never shown, not even as ciphertext.
     assert "store_tokens.refresh_token" in said

@@ -14,8 +14,8 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.store_db.personal_data import PersonalKind, personal_columns
 from include.tiktok_sync.stores.erasure.redaction import Redactor
 
-_IDS = ("videos", "video_id")
-"""In a link to a video its id stands beside the account's name."""
+_ALSO = frozenset({("stores", "store_name"), ("videos", "video_id")})
+"""Not personal by themselves, but people write a store's name, and links to videos hold an id."""
 
 _ACTOR = "actor"
 """Who did something is an operator, and stays; the connect app writes no account there."""
@@ -39,7 +39,7 @@ def _texts(conn: Connection, code: str) -> Iterator[str]:
         for column in personal_columns(conn)
         if column.kind is not PersonalKind.RECORD
     }
-    for table, column in sorted(wanted | {_IDS}):
+    for table, column in sorted(wanted | _ALSO):
         if table not in tables or column not in tables[table].columns:
             continue
         query = sql.SQL("SELECT DISTINCT to_jsonb({0}) FROM {1} WHERE store_code = %s").format(
