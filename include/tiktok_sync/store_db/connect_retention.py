@@ -1,7 +1,7 @@
 """How long are the connect app's records kept? Old attempts, links and webhook events are deleted.
 
-Deleted after ``RETENTION_CONNECT_DAYS``: ended attempts, events of TikTok, hashes of erased accounts, links
-that no longer open anything. Kept at any age, because something still needs them:
+Deleted after ``RETENTION_CONNECT_DAYS``: ended attempts, events of TikTok, hashes of erased
+accounts, links that no longer open anything. Kept at any age, because something still needs them:
 
 * attempts on a link that is still open, and attempts in progress (the connect app ends those);
 * the newest attempt that connected a store: it shows which account the store had
