@@ -24,7 +24,7 @@ from include.tiktok_sync.cli.common import (
 )
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.doctor.airflow_dags import DagsPaused, pause_dags
-from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.errors import ConfigurationError, SyncError
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.lifecycle import GRANT_STATES, Lifecycle
@@ -89,12 +89,11 @@ def incident(
                 _show([*lines, *_reachable(found), *_to_tell(found)], found, as_json=as_json)
                 return
             lifecycle = Lifecycle(conn, actor_of(as_name))
-            for code in active:
-                lifecycle.pause(code, f"{_REASON} on {utc_now():%Y-%m-%d %H:%M} UTC")
+            not_paused = list(_pause(lifecycle, active))
             revoked, problem = _revoke(conn, settings, lifecycle.actor, grants)
             ours = [row[0] for row in conn.execute(_PAUSED, [f"{_REASON} on %"])]
     lines = [
-        *_done(dags, active, revoked, problem, lifecycle.actor),
+        *_done(dags, active, revoked, [*not_paused, *problem], lifecycle.actor),
         *_reachable(found),
         *_to_tell(found),
         *_way_back(ours),
@@ -102,21 +101,30 @@ def incident(
     _show(lines, found, as_json=as_json, revoked=revoked, dags=dags)
     written = _write(to or Path(f"incident-{utc_now():%Y%m%d-%H%M%S}.txt"), lines)
     failed = [one for one in revoked if not one.ok]
-    if dags.problem or problem or failed or not written:
+    if dags.problem or not_paused or problem or failed or not written:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _pause(lifecycle: Lifecycle, codes: Sequence[str]) -> Iterator[str]:
+    """What failed: a store that somebody removed meanwhile does not keep the others in."""
+    for code in codes:
+        try:
+            lifecycle.pause(code, f"{_REASON} on {utc_now():%Y-%m-%d %H:%M} UTC")
+        except SyncError as error:
+            yield f"{code} NOT PAUSED: {error}"
 
 
 def _revoke(
     conn: Connection, settings: Settings, actor: str, grants: int
-) -> tuple[list[Revocation], str | None]:
+) -> tuple[list[Revocation], list[str]]:
     """Whatever is wrong with the settings: the stores are paused, and the report is needed."""
     if not grants:
-        return [], None
+        return [], []
     try:
         tiktok = TikTokApp.from_settings(settings)
-        return revoke_all(conn, settings, tiktok, actor, "Revoked in an incident"), None
+        return revoke_all(conn, settings, tiktok, actor, "Revoked in an incident"), []
     except ConfigurationError as error:
-        return [], f"{grants} grants are not revoked: {error}"
+        return [], [f"{grants} grants are not revoked: {error}"]
 
 
 def _planned(dags: DagsPaused, active: Sequence[str], grants: int) -> Iterator[str]:
@@ -130,7 +138,7 @@ def _done(
     dags: DagsPaused,
     paused: Sequence[str],
     revoked: Sequence[Revocation],
-    problem: str | None,
+    problems: Sequence[str],
     actor: str,
 ) -> Iterator[str]:
     failed = [one for one in revoked if not one.ok]
@@ -142,11 +150,11 @@ def _done(
         yield f"  {dags.problem}"
     yield f"  Stores paused now: {', '.join(paused) or 'none (they were paused before)'}"
     yield f"  Grants that work no longer: {len(revoked) - len(failed)}; not revoked: {len(failed)}"
-    if problem:
+    for problem in problems:
         yield f"  {problem}"
     for one in failed:
         yield f"  {one.store_code} NOT REVOKED: {one.message}"
-    if failed or problem:
+    if failed or problems:
         yield f"  Run incident --yes again for these. {NEXT_STEP}"
     yield "  Tasks that were running end by themselves: their stores' tokens no longer work."
 
