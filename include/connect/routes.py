@@ -266,12 +266,12 @@ class _ManagerRoutes:
 
 def _how_it_ended(attempt: Attempt) -> tuple[str, HTTPStatus] | None:
     """The text for an attempt that did not connect; ``None`` = it is waiting for an answer."""
+    if attempt.outcome in (None, "expired") and attempt.link_state in _ENDED:
+        return attempt.link_state, HTTPStatus.GONE
     if attempt.outcome == "expired" or not (attempt.outcome or attempt.is_waiting):
         return "attempt_expired", HTTPStatus.GONE
     if attempt.outcome is not None:
         return attempt.outcome, HTTPStatus.OK
-    if attempt.link_state in _ENDED:
-        return attempt.link_state, HTTPStatus.GONE
     return None
 
 
