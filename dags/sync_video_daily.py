@@ -49,6 +49,7 @@ with SyncDag(
             "videos_lost": "did a store lose more than half of its videos?",
             "video_counts_negative": "is a count below zero?",
             "video_rows_late": "was a row observed after its day?",
+            "video_figures_differ": "do `video/list` and `video/query` say the same?",
         },
     ),
 ):
@@ -68,7 +69,11 @@ with SyncDag(
     (
         stores
         >> data_checks(
-            "video_syncs_missing", "videos_lost", "video_counts_negative", "video_rows_late"
+            "video_syncs_missing",
+            "videos_lost",
+            "video_counts_negative",
+            "video_rows_late",
+            "video_figures_differ",
         )
         >> summary
     )
