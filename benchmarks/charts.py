@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from benchmarks.figures import WORKLOADS, by_workload, label_of, per_store_ms, points_of
+from benchmarks.figures import by_workload, label_of, per_store_ms, points_of
 from benchmarks.meter import PARTS
 
 _STYLE: Any = {
@@ -45,9 +45,8 @@ def compare_chart(results: Mapping[str, Any]) -> str:
     """How many times the floor each variant took, one line each, by workload."""
     with mpl.rc_context(_STYLE):
         rows = [(name, one) for name, one in by_workload(results) if not one["problem"]]
-        figure = Figure(
-            figsize=(8, 0.9 + 0.34 * (len(rows) + len(WORKLOADS))), layout="constrained"
-        )
+        titles = len({name for name, _ in rows})
+        figure = Figure(figsize=(8, 0.9 + 0.34 * (len(rows) + titles)), layout="constrained")
         axes = figure.subplots()
         labels, places, at = [], [], 0.0
         group = ""
