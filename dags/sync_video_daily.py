@@ -1,8 +1,8 @@
 """### Videos of every store and their counters, once a night
 
-Lists each active store's public videos and writes them to `videos`, and one row per video and day
-(views, likes, comments, shares) to `video_daily_stats`. A video that TikTok no longer shows gets
-`removed_at`. TikTok keeps no history: a day that is missed is lost.
+Reads each active store's public videos (new ones by `video/list`, known ones also by `video/query`)
+and writes them to `videos`, and one row per video and day (views, likes, comments, shares) to
+`video_daily_stats`. A video that TikTok no longer shows gets `removed_at`. TikTok keeps no history: a day that is missed is lost.
 """
 
 from __future__ import annotations

@@ -26,6 +26,15 @@ COMPARED_WITHIN, FEW_STORES = 10, 10
 costs a call: each store makes it on one of so many nights, and always while few stores wait."""
 
 
+_REASONS = {
+    "weekly": "its turn this week",
+    "count_unknown": "the profile's number of videos is unknown",
+    "count_higher": "the profile counts more videos",
+    "not_shown": "video/query left out known videos",
+}
+"""Why a listing went on to the end though it need not have, for the store's message."""
+
+
 def sync_videos(
     run: StoreRun, *, client: TikTokClient, repository: StoreRepository
 ) -> StoreOutcome:
@@ -102,6 +111,7 @@ class _StoreVideos:
         return StoreOutcome(
             message=f"{len(readings.seen)} videos on {ends.pages} pages"
             + (f" and {ends.queried} queries" if ends.queried else "")
+            + (f" (listed to the end: {_REASONS[self.why]})" if self.why in _REASONS else "")
             + (f", {removed} gone" if removed else "")
             + (f", {unlisted} more on the profile's count" if unlisted else ""),
             details={
