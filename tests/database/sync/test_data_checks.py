@@ -50,7 +50,7 @@ def save_videos(
 def test_every_check_passes_on_an_ordinary_day(
     conn: Connection, repository: StoreRepository
 ) -> None:
-    assert len(CHECKS) == 8
+    assert len(CHECKS) == 9
     for code in STORES:
         repository.save_user(code, DAY, UserProfile(follower_count=0), NOON)
         save_videos(repository, code, 10)
