@@ -155,7 +155,8 @@ def page() -> None:
         raise BenchError(message)
     compared = results.read(results.COMPARE)
     grown = results.read(results.GROWTH) if results.GROWTH.exists() else None
-    for name, text in pages(compared, grown).items():
+    limited_ones = results.read(results.LIMITED) if results.LIMITED.exists() else None
+    for name, text in pages(compared, grown, limited_ones).items():
         (DOCS / name).write_text(text, encoding="utf-8")
         say(f"Wrote docs/{name}")
     tuning.PAGE.write_text(
