@@ -13,8 +13,9 @@ import typer
 from benchmarks import compare as comparison
 from benchmarks import growth as growing
 from benchmarks.errors import BenchError
-from benchmarks.measure import variants
+from benchmarks.measure import slots, variants
 from benchmarks.report import results, tuning
+from benchmarks.workload import JOBS
 from include.local.console import say
 from include.local.errors import LocalStackError
 from include.local.settings import DEFAULT_STORES
@@ -104,6 +105,22 @@ def growth(
     sizes = _sizes(stores)
     file = output or (results.GROWTH if sizes == growing.SIZES else results.PARTIAL)
     growing.show(_kept(growing.grow(sizes, timeout * 60), file))
+
+
+@app.command(name="slots")
+@_explained
+def slot_gaps(
+    *,
+    stores: Annotated[int, typer.Option(min=1, help="Stores to sync.")] = DEFAULT_STORES,
+    jobs: Annotated[str, typer.Option(help="user, video, or user,video: both at once.")] = "user",
+    timeout: Annotated[int, typer.Option(min=1, help="Minutes after which it is given up.")] = 30,
+) -> None:
+    """Split the time between two stores in a slot by who spends it (about 3 minutes)."""
+    names = jobs.split(",")
+    if not set(names) <= set(JOBS):
+        message = f"--jobs is a list of {' and '.join(JOBS)}, not {jobs}."
+        raise BenchError(message)
+    slots.show(slots.measure([JOBS[name] for name in names], stores, timeout * 60))
 
 
 @app.command()

@@ -36,6 +36,7 @@ TUNED = (
     "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW",
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL",
+    "AIRFLOW__API__WORKERS",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL",
 )
 """What the local stack sets for speed: left out, Airflow's own defaults hold."""

@@ -36,7 +36,7 @@ _COLOURS = {
 """Okabe and Ito's, which people with any colour vision can tell apart."""
 
 _PART_COLOURS = (
-    *("#0072b2", "#56b4e9", "#009e73", "#d55e00", "#cc79a7", "#aaaaaa"),
+    *("#0072b2", "#004466", "#56b4e9", "#009e73", "#d55e00", "#cc79a7", "#aaaaaa"),
     *("#f0e442", "#e69f00", "#555555", "#000000"),
 )
 

@@ -15,6 +15,7 @@ from benchmarks.measure.variants import VARIANTS
 from benchmarks.report.charts import compare_chart, cpu_chart, growth_chart
 from benchmarks.report.figures import busy, by_workload, label_of, per_store_ms, points_of
 from benchmarks.workload import JOBS, floor_seconds
+from include.local.processes.programs import API_SERVER, EXECUTION_API
 from include.local.run.progress import clock
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL
 from include.tiktok_sync.sync.store_batch import MOST_TASKS
@@ -22,7 +23,8 @@ from include.tiktok_sync.sync.store_batch import MOST_TASKS
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEMPLATE = "performance.md.j2"
 
-_AIRFLOW = ("api-server", "scheduler", WORKERS, TASKS, "dag-processor", "triggerer")
+_API = (API_SERVER, EXECUTION_API)
+_AIRFLOW = (*_API, "scheduler", WORKERS, TASKS, "dag-processor", "triggerer")
 
 
 def pages(
@@ -141,9 +143,8 @@ def _share(one: Mapping[str, Any], *parts: str) -> str:
 
 
 def _api_tasks_per_second(one: Mapping[str, Any] | None) -> str:
-    if one is None or not one["cpu_s"].get("api-server"):
-        return "?"
-    return f"{one['task_tries'] / one['cpu_s']['api-server']:.0f}"
+    seconds = sum(one["cpu_s"].get(part, 0.0) for part in _API) if one else 0.0
+    return f"{one['task_tries'] / seconds:.0f}" if one and seconds else "?"
 
 
 def _growth(growth: Mapping[str, Any]) -> dict[str, Any]:

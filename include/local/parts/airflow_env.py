@@ -56,7 +56,7 @@ def airflow_env(workspace: Workspace, settings: LocalSettings) -> dict[str, str]
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": slots,
         "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": slots,
         "AIRFLOW__CORE__FERNET_KEY": settings.env["AIRFLOW_FERNET_KEY"],
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.execution_url}/",
         _USERS: f"{ADMIN}:admin",  # or as the environment says, for a look at other roles
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(workspace.password_file),
         "AIRFLOW__API__HOST": HOST,
