@@ -7,7 +7,7 @@ hash of the text, so that no change can go unnoticed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,12 +25,12 @@ _DATA = {
         "Its username, profile text and link, and whether it is verified",
     ),
     "user.info.stats": (
-        "counts of followers, likes and videos",
+        "numbers of followers, likes and videos",
         "How many followers, likes and videos it has, and how many accounts it follows",
     ),
     "video.list": (
-        "public videos",
-        "Its public videos: text, cover picture, links, length, time and figures of each",
+        "public videos with their figures",
+        "Its public videos: title, description, cover, links, length, time and figures of each",
     ),
 }
 """Scope -> the data that it gives, in short and in full; in the order in which they are listed."""
@@ -53,7 +53,7 @@ class Notice:
         title: Its heading.
         short: Question and answer, for the page itself.
         sections: The whole text.
-        policy_url: The retailer's own policy; empty = none. It stands in the text too.
+        policy_url: The retailer's own policy; empty = none.
     """
 
     title: str
@@ -68,6 +68,8 @@ class Notice:
         for section in self.sections:
             lines += ["", section.title, *filter(None, [section.intro])]
             lines += [f"- {line}" for line in section.lines]
+        if self.policy_url:
+            lines += ["", f"Our privacy policy: {self.policy_url}"]
         return "\n".join(lines) + "\n"
 
     @cached_property
@@ -106,7 +108,7 @@ class _Words:
     def short(self) -> Iterator[tuple[str, str]]:
         data = [short for short, _ in self._data()]
         yield "Who asks", _sentence(self._who)
-        yield "Which data", _sentence(f"The account's {_listed(data)}")
+        yield "Which data", _sentence(f"Of the account: {'; '.join(data)}")
         yield "What for", _sentence(self._purpose)
         yield "How long", self._short_time()
         yield "Who sees it", _sentence(self._recipients)
@@ -152,8 +154,6 @@ class _Words:
                 _sentence(f"Ask {self._contact}"),
             ),
         )
-        if settings.policy_url:
-            yield Section("More", (f"Our privacy policy: {settings.policy_url}",))
 
     def _data(self) -> list[tuple[str, str]]:
         return [texts for scope, texts in _DATA.items() if scope in self._settings.scopes]
@@ -162,13 +162,13 @@ class _Words:
         settings = self._settings
         said = []
         if settings.identity_days:
-            said.append(f"Names of past days for {_days(settings.identity_days)}.")
+            said.append(f"Names of past days: {_days(settings.identity_days)}.")
+        ends = f"{_days(settings.left_days)} after the access ends"
         said.append(
-            f"Names, texts and links until {_days(settings.left_days)} after the access ends."
-            if settings.left_days
-            else "Names, texts and links until you ask for their deletion."
+            "All names, texts and links: until"
+            f" {ends if settings.left_days else 'you ask for their deletion'}."
         )
-        return " ".join([*said, "Figures longer."])
+        return " ".join([*said, "Figures: longer."])
 
     def _times(self) -> Iterator[str]:
         settings = self._settings
@@ -217,11 +217,6 @@ class _Words:
 
 def _days(number: int) -> str:
     return "1 day" if number == 1 else f"{number} days"
-
-
-def _listed(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _sentence(text: str) -> str:
