@@ -148,7 +148,10 @@ def test_an_import_of_other_tokens_forgets_the_notice_of_the_old_grant(
     bench.import_stores("S001")
     Browser(app).get(app.link("N1"))
     bench.conn.execute("UPDATE store_tokens SET notice_version = %s", [version(app)])
-    bench.conn.execute("UPDATE store_tokens SET access_expires_at = '2020-01-01'")
+    bench.import_stores("S001")  # the very same tokens
+    assert bench.row("SELECT notice_version FROM store_tokens") == {"notice_version": version(app)}
+    code = bench.sandbox.admin("POST", "/stores/S001/code", json={})["code"]
+    bench.sandbox.oauth("authorization_code", code=code, redirect_uri="x").raise_for_status()
     bench.import_stores("S001")
     stored = bench.row("SELECT notice_version FROM store_tokens")
     assert stored == {"notice_version": None}
