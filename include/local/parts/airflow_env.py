@@ -13,6 +13,17 @@ from include.tiktok_sync.doctor.airflow_client import ADMIN
 _USERS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
 
 _HEADROOM = 14  # list, summary and callback slots beside both pools; 30 + 20 + 14 = 64
+RETENTION_VARIABLES = (
+    "RETENTION_DAILY_DAYS",
+    "RETENTION_WEEKLY_DAYS",
+    "RETENTION_CONNECT_DAYS",
+    "RETENTION_IDENTITY_DAYS",
+    "RETENTION_REMOVED_TEXT_DAYS",
+    "RETENTION_LEFT_DAYS",
+    "RETENTION_APPLY",
+)
+"""How long things are kept: the Dag does it, and the connect app's privacy notice says it."""
+
 _PRODUCT_VARIABLES = (
     "SYNC_TIMEZONE",
     "SLA_MINUTES",
@@ -23,10 +34,7 @@ _PRODUCT_VARIABLES = (
     "VIDEO_SYNC_CONCURRENCY",
     "DB_POOL_SIZE",
     "DB_POOL_MIN",
-    "RETENTION_DAILY_DAYS",
-    "RETENTION_WEEKLY_DAYS",
-    "RETENTION_CONNECT_DAYS",
-    "RETENTION_APPLY",
+    *RETENTION_VARIABLES,
 )
 
 
