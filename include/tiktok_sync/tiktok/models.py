@@ -272,7 +272,9 @@ def _text(source: Mapping[str, Any], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise _wrong(name, value, "text")
+        # Without the value, unlike a figure's: it would name the account, or a video, in a log.
+        message = f"`{name}` should be text and is {type(value).__name__}."
+        raise DataError(message)
     return clean_text(value)
 
 

@@ -140,7 +140,7 @@ def test_notices_come_to_a_database_with_rows_and_go_again(
     """Also the rights of a role that could call the functions before."""
     with psycopg.connect(empty_db_url, autocommit=True) as conn:
         conn.execute(_BEFORE)
-        command.upgrade(config, "0016")
+        command.upgrade(config, "0017")
         functions = (
             "SELECT oid::regprocedure::text AS name, prosrc, prosecdef, proconfig::text,"
             " obj_description(oid, 'pg_proc') AS comment FROM pg_proc"
@@ -151,7 +151,7 @@ def test_notices_come_to_a_database_with_rows_and_go_again(
         kept = rows(conn, attempts)
 
         for _ in range(2):
-            command.upgrade(config, "0017")
+            command.upgrade(config, "0018")
             assert rows(conn, attempts) == kept
             assert {one["notice"] for one in rows(conn, "SELECT * FROM grant_notices")} == {"none"}
             with psycopg.connect(app_role, autocommit=True) as app:
@@ -159,7 +159,7 @@ def test_notices_come_to_a_database_with_rows_and_go_again(
                 begun = "SELECT connect_begin('open', 'state', 'browser', interval '1 hour')"
                 app.execute(begun)  # as an app that is not restarted yet calls it
             conn.execute("DELETE FROM connect_attempts WHERE browser_hash = 'browser'")
-            command.downgrade(config, "0016")
+            command.downgrade(config, "0017")
             assert [one["name"] for one in rows(conn, functions)] == [one["name"] for one in before]
             with psycopg.connect(app_role, autocommit=True) as app:
                 check_rights(app)
