@@ -95,6 +95,7 @@ class _StoreVideos:
             ends.list_to_end()
         ends.refuse_problems()
         ends.query_rest()
+        ends.settle_unproven()
         ends.refuse_problems()
         self._look_behind_edges()
         if ends.coverage.is_whole() and self.why is None:
@@ -161,11 +162,8 @@ class _StoreVideos:
             return "count_unknown"
         ends.query_rest()
         ends.refuse_problems()
-        times = ends.unproven()
-        if len(times) <= ends.pages_left():
-            for posted in times:
-                if posted in ends.unproven():
-                    ends.list_around(posted)
+        if len(ends.unproven()) <= ends.pages_left():
+            ends.settle_unproven()
         if ends.unproven():
             return "not_shown"
         if self._is_count_news():
