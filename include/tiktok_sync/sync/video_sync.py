@@ -141,6 +141,8 @@ class _StoreVideos:
             return "few_known"
         if USER_FIELD_SCOPES["video_count"] not in self._client.tokens.scopes:
             return "count_unknown"
+        if self._last is None:
+            return "first_listing"
         return "weekly" if self._is_due(LISTED_WITHIN) else None
 
     def _is_due(self, nights: int) -> bool:
