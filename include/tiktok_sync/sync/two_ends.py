@@ -51,6 +51,7 @@ class TwoEnds:
         self._started_at = at.started_at
         self.edges, self.pages, self.queried = list(at.edges), at.pages, at.queried
         self._ended = at.ended
+        self._reads_both = bool(at.queried or at.not_shown)
         self.coverage = Coverage(at.edges, ended=at.ended)
         self.known = KnownVideos(
             repository.known_videos(run.store_code), self.readings.seen, at.not_shown
@@ -83,13 +84,14 @@ class TwoEnds:
         """
         while not self._ended:
             chunk = self._next_query()
-            if not chunk and self._has_queried() and self._cursor is not None:
+            if not chunk and self._reads_both and self._cursor is not None:
                 return
             if chunk:
                 answer = self._client.list_or_query(
                     self._cursor, chunk, reserve=reserve if self.pages else 0
                 )
                 if isinstance(answer, QueriedVideos):
+                    self._reads_both = True
                     self._save_query(chunk, answer)
                     continue
                 self._listed_already = answer
@@ -107,9 +109,12 @@ class TwoEnds:
         if chunk := self.readings.last_page[-PAGE_SIZE:]:
             self._save_query(chunk, self._client.query_videos(chunk))
 
-    def list_around(self, posted: datetime) -> None:
-        """List the page on which a video of that second must stand."""
-        self.list_from(milliseconds(posted) + SECOND_MS)
+    def settle_unproven(self) -> None:
+        """List the pages on which videos must stand that a query did not show."""
+        for posted in self.unproven():
+            # One page may settle several.
+            if posted in self.unproven():
+                self.list_from(milliseconds(posted) + SECOND_MS)
 
     def list_from(self, cursor: int) -> None:
         """List one page out of turn."""
@@ -133,15 +138,16 @@ class TwoEnds:
     def gone(self) -> list[str]:
         """Known videos that a query did not show, nor the page on which they would stand."""
         whole = self.coverage.is_whole()
-        return [
-            one
-            for one in self.known.lost()
-            if whole or ((posted := self.known.posted(one)) and self.coverage.covers(posted))
-        ]
+        gone = []
+        for one in self.known.lost():
+            posted = self.known.posted(one)
+            if whole if posted is None else self.coverage.covers(posted):
+                gone.append(one)
+        return gone
 
     def forget(self) -> None:
         """All is read, or must be read afresh; a listing of one page left no position."""
-        if self.edges or self._has_queried():
+        if self._keeps_position():
             self._repository.forget_listing(self._run.store_code)
 
     def refuse_problems(self) -> None:
@@ -166,8 +172,9 @@ class TwoEnds:
         page, self._listed_already = self._listed_already, None
         return page or self._client.list_videos(cursor)
 
-    def _has_queried(self) -> bool:
-        return bool(self.queried or self.known.not_shown)
+    def _keeps_position(self) -> bool:
+        # A listing of one page is repeated.
+        return bool(self.edges) or self._reads_both
 
     def _next_query(self) -> list[str]:
         below = self.known.below(self._cursor)
@@ -187,8 +194,8 @@ class TwoEnds:
         elif not page.has_more:
             self.coverage.add(self._cursor, None)
             self._ended = True
-        # A listing of one page leaves no position; a page that leads nowhere is asked for again.
-        is_kept = following is not None or (self._ended and bool(self.edges or self._has_queried()))
+        # A page that leads nowhere is asked for again.
+        is_kept = following is not None or (self._ended and self._keeps_position())
         self.readings.listed(page.videos, page.observed_at, self._progress() if is_kept else None)
 
     def _save_query(self, asked: list[str], answer: QueriedVideos) -> None:
@@ -198,7 +205,7 @@ class TwoEnds:
         self.known.not_shown += [one for one in unread if one not in shown]
         self.queried += bool(shown)
         self.readings.queried(
-            answer.videos, answer.observed_at, self._progress() if self._has_queried() else None
+            answer.videos, answer.observed_at, self._progress() if self._keeps_position() else None
         )
 
     def _note(self, answer: VideoPage | QueriedVideos) -> None:

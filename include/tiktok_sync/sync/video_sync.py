@@ -95,6 +95,7 @@ class _StoreVideos:
             ends.list_to_end()
         ends.refuse_problems()
         ends.query_rest()
+        ends.settle_unproven()
         ends.refuse_problems()
         self._look_behind_edges()
         if ends.coverage.is_whole() and self.why is None:
@@ -140,6 +141,8 @@ class _StoreVideos:
             return "few_known"
         if USER_FIELD_SCOPES["video_count"] not in self._client.tokens.scopes:
             return "count_unknown"
+        if self._last is None:
+            return "first_listing"
         return "weekly" if self._is_due(LISTED_WITHIN) else None
 
     def _is_due(self, nights: int) -> bool:
@@ -161,11 +164,8 @@ class _StoreVideos:
             return "count_unknown"
         ends.query_rest()
         ends.refuse_problems()
-        times = ends.unproven()
-        if len(times) <= ends.pages_left():
-            for posted in times:
-                if posted in ends.unproven():
-                    ends.list_around(posted)
+        if len(ends.unproven()) <= ends.pages_left():
+            ends.settle_unproven()
         if ends.unproven():
             return "not_shown"
         if self._is_count_news():

@@ -211,6 +211,28 @@ def test_late_rows_are_flagged_with_their_number(
     assert "S3 (2 videos)" in videos.message
 
 
+def test_figures_that_differ_are_named_with_both_readings(conn: Connection) -> None:
+    log = SyncLog(conn)
+    same = {"compared": 7, "differ": 0}
+    one = {
+        "video_id": "77",
+        "order": "video/list, then video/query",
+        "first": {"view_count": 100},
+        "second": {"view_count": 50},
+    }
+    other = same | {"differ": 1, "differences": [one]}
+    for code, details in (("S1", same), ("S2", other)):
+        log.record(VIDEO_RUN, code, "success", "m", duration_ms=1, details=details)
+
+    found = run(conn, "video_figures_differ", key=VIDEO_RUN)
+
+    assert found.examples == ["S2"]
+    assert (
+        'S2 (1 of 7 videos, 77 (video/list, then video/query): {"view_count": 100},'
+        ' then {"view_count": 50})'
+    ) in found.message
+
+
 def test_many_stores_are_counted_and_the_first_ones_named(conn: Connection) -> None:
     stores = tuple(f"S{number:03d}" for number in range(300))
 
