@@ -132,7 +132,7 @@ class BenchStack(Stack):
             LocalStackError: The sandbox does not answer.
         """
         with psycopg.connect(self.settings.store_db_url, autocommit=True) as conn:
-            tables = _ROWS if keep_profiles else (*_ROWS, _PROFILES)
+            tables: tuple[str, ...] = _ROWS if keep_profiles else (*_ROWS, _PROFILES)
             tables = _DAYS if keep_videos else tables
             conn.execute(f"TRUNCATE {', '.join((*tables, *_PLACES))}")
             conn.execute("ANALYZE")
