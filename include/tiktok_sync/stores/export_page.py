@@ -52,7 +52,7 @@ SELECT c.relname::text, a.attname::text, a.atttypid = 'bytea'::regtype,
     coalesce(col_description(c.oid, a.attnum), '')
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
 WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum
+ORDER BY c.relname, a.attnum
 """
 _FACTS = """
 SELECT s.store_name, s.region, s.created_at, s.removed_at,

@@ -122,12 +122,10 @@ def write_everywhere(airflow: Airflow, name: str) -> None:
             [f"see {name}"],
         )
         assert conn.execute("UPDATE xcom SET value = %s", [Jsonb(f"about {name}.")]).rowcount
-        conn.execute(
-            "INSERT INTO rendered_task_instance_fields (dag_id, task_id, run_id, map_index,"
-            " rendered_fields) SELECT dag_id, task_id, run_id, map_index, %s FROM task_instance"
-            " WHERE task_id = 'record_summary' LIMIT 1",
-            [Jsonb({"a": [name]})],
+        fields = conn.execute(
+            "UPDATE rendered_task_instance_fields SET rendered_fields = %s", [Jsonb({"a": [name]})]
         )
+        assert fields.rowcount
         conn.execute(
             "INSERT INTO log (dttm, dag_id, event, extra) VALUES (now(), %s, 'trigger', %s),"
             " (now(), 'of_others', 'trigger', %s)",

@@ -119,8 +119,8 @@ def test_of_a_table_with_many_rows_the_newest_stand_on_the_page(
     assert rows["user_daily_stats"] == 300
     assert "The 200 newest of 300 rows; all are in user_daily_stats.csv." in said
     assert "2025-10-27" in said
-    assert "2025-04-10" in said
-    assert "2025-04-09" not in said
+    assert "2025-04-11" in said
+    assert "2025-04-10" not in said
     assert "300 days" in said
 
 
