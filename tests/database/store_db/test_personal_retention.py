@@ -330,7 +330,7 @@ def test_a_year_with_the_clocks_running_changes_no_figure(conn: Connection, seed
             age: None if due or (age > 90 and age != current) else name
             for age, name in was[code].items()
         }
-        for video in rows(conn, "SELECT video_id, title FROM videos WHERE store_code = %s", code):
-            gone = removed[video["video_id"]]
+        for seen in rows(conn, "SELECT video_id, title FROM videos WHERE store_code = %s", code):
+            gone = removed[seen["video_id"]]
             cleared = due or (gone is not None and gone >= 30)
-            assert video["title"] == (None if cleared else "Anna sings")
+            assert seen["title"] == (None if cleared else "Anna sings")
