@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -52,10 +53,10 @@ def _night(
     lanes = ScriptedLanes(script, killed_at)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app_module, "PostgresRateLimiter", lambda *_, **__: lanes)
-        for _ in range(len(killed_at)):
-            with pytest.raises(KilledError):
-                bench.sync(VIDEO_JOB, code)
-        outcome = bench.sync(VIDEO_JOB, code)
+        outcome = None
+        while outcome is None:  # a short night ends before the last kill
+            with suppress(KilledError):
+                outcome = bench.sync(VIDEO_JOB, code)
     assert not lanes.pauses or rules
     return witness, dict(outcome.details)
 
