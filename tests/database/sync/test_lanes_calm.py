@@ -54,12 +54,8 @@ def _night(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app_module, "PostgresRateLimiter", lambda *_, **__: lanes)
         outcome = None
-<<<<<<< HEAD
         while outcome is None:
             # A short store is done before some of the calls.
-=======
-        while outcome is None:  # a short night ends before the last kill
->>>>>>> lanes14
             with suppress(KilledError):
                 outcome = bench.sync(VIDEO_JOB, code)
     assert not lanes.pauses or rules
