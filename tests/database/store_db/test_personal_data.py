@@ -105,10 +105,14 @@ NOT_PERSONAL = {
     "job_name": "a Dag",
     "kind": "one word of a list",
     "link_hash": "hash of a random token",
+    "notice": "one word of a list",
+    "notice_version": "hash of a text of the retailer",
     "notify_error": "what a channel answered, cut and without its address",
     "outcome": "one word of a list",
     "refresh_run": "a run of a Dag",
     "refresh_token": "random, and encrypted",
+    "privacy_notices.text": "the retailer's own",
+    "privacy_notices.version": "hash of that text",
     "region": "the retailer's own",
     "run_id": "a run of a Dag",
     "scope": "TikTok's permissions",
@@ -123,7 +127,7 @@ NOT_PERSONAL = {
     "token_status_reason": "see status_reason",
     "video_id": "the key of the figures: without it none could be kept",
 }
-"""Columns that can hold text and are not personal -> why."""
+"""Columns that can hold text and are not personal, of any table or of one -> why."""
 
 
 def unmarked_columns(conn: Connection) -> list[str]:
@@ -140,7 +144,10 @@ def unmarked_columns(conn: Connection) -> list[str]:
         name
         for column in columns
         if (name := f"{column['t']}.{column['c']}") not in found
-        and (BY_NATURE.search(column["c"]) or (column["text"] and column["c"] not in NOT_PERSONAL))
+        and (
+            BY_NATURE.search(column["c"])
+            or (column["text"] and not NOT_PERSONAL.keys() & {column["c"], name})
+        )
     ]
 
 
