@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +13,7 @@ from benchmarks import growth as growing
 from benchmarks.errors import BenchError
 from benchmarks.measure import variants
 from benchmarks.report import results, tuning
-from include.local.console import say
-from include.local.errors import LocalStackError
+from include.local.console import explained, say
 from include.local.settings import DEFAULT_STORES
 
 app = typer.Typer(
@@ -24,20 +22,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a rich traceback prints local variables: secrets
 )
-
-
-def _explained(command: Callable[..., None]) -> Callable[..., None]:
-    """Print an expected failure as its message alone, and exit 1."""
-
-    @wraps(command)
-    def run(*args: object, **kwargs: object) -> None:
-        try:
-            command(*args, **kwargs)
-        except (BenchError, LocalStackError) as error:
-            say(f"Error: {error}")
-            raise typer.Exit(1) from None
-
-    return run
 
 
 def _kept(states: Iterable[dict[str, Any]], file: Path) -> dict[str, Any]:
@@ -51,7 +35,7 @@ def _kept(states: Iterable[dict[str, Any]], file: Path) -> dict[str, Any]:
 
 
 @app.command()
-@_explained
+@explained
 def compare(
     *,
     stores: Annotated[int, typer.Option(min=1, help="Stores to sync.")] = DEFAULT_STORES,
@@ -79,7 +63,7 @@ def compare(
 
 
 @app.command()
-@_explained
+@explained
 def growth(
     *,
     stores: Annotated[str, typer.Option(help="Numbers of stores.")] = ",".join(
@@ -102,7 +86,7 @@ def growth(
 
 
 @app.command()
-@_explained
+@explained
 def page() -> None:
     """Write docs/performance.md, its charts and the table of docs/tuning.md from stored figures."""
     # matplotlib takes a second to import, and only this needs it.
