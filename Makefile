@@ -19,7 +19,7 @@ TEST_DAEMONS := pgbouncer:pgbouncer prometheus:prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help sync up down status db-url stores-import stores-link doctor dictionary meanings dags-doc \
-  metrics-doc lifecycle rooms-doc pictures test test-days lint audit bench bench-growth chaos compose-test \
+  metrics-doc lifecycle rooms-doc pictures test test-days lint audit bench bench-growth bench-limited chaos compose-test \
   constraints test-tools
 
 help: ## List the targets
@@ -119,13 +119,16 @@ $(AUDIT)/.installed: requirements-audit.txt | $(RUN)
 	  --no-deps -r requirements-audit.txt >&2
 	@touch $@
 
-bench: $(INSTALLED) ## Compare the sync with other ways to do it; write docs/performance.md (40 min)
+bench: $(INSTALLED) ## Compare the sync with other ways to do it; write docs/performance.md (1 h)
 	$(RUN) -m benchmarks compare
 	$(RUN) -m benchmarks page
 
 bench-growth: $(INSTALLED) ## Measure 300 to 10,000 stores; write docs/performance.md (40 min)
 	$(RUN) -m benchmarks growth
 	$(RUN) -m benchmarks page
+
+bench-limited: $(INSTALLED) ## Measure 1,000 and 3,000 stores with 600 calls a minute, both lanes and one (90 min)
+	$(RUN) -m benchmarks limited $(ARGS)
 
 chaos: $(INSTALLED) ## Kill every kind of process during syncs and show the recovery (20 min)
 	$(RUN) -m pytest tests/chaos -s

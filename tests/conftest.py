@@ -79,6 +79,7 @@ _TOGETHER = {
     "tests/e2e/": "tests/e2e",
     # They share a database that `airflow db migrate` takes long to make: `metadata_template`.
     "tests/database/airflow/test_dag_versions.py": "metadata_template",
+    "tests/database/airflow/test_erasure.py": "metadata_template",
     "tests/database/airflow/test_history.py": "metadata_template",
     "tests/database/store_db/test_hooks.py": "metadata_template",
     "tests/database/sync/test_data_checks_dag.py": "metadata_template",

@@ -10,7 +10,13 @@ from pathlib import Path
 import psutil
 from typing_extensions import Self
 
-from include.local.processes.programs import CONNECT, POSTGRES, SANDBOX
+from include.local.processes.programs import (
+    API_SERVER,
+    CONNECT,
+    EXECUTION_API,
+    POSTGRES,
+    SANDBOX,
+)
 from include.local.processes.supervisor import LOG_BACKUPS
 from include.local.stack import Stack
 
@@ -20,7 +26,7 @@ PLAIN = "the program"
 """The program that syncs without Airflow."""
 
 PARTS = (
-    *("api-server", "scheduler", WORKERS, TASKS, "dag-processor", "triggerer"),
+    *(API_SERVER, EXECUTION_API, "scheduler", WORKERS, TASKS, "dag-processor", "triggerer"),
     *(PLAIN, POSTGRES, SANDBOX, CONNECT),
 )
 """In the order in which they are shown."""
@@ -136,16 +142,16 @@ def _pss(process: psutil.Process) -> int:
 
 
 class ExecutionCalls:
-    """Counts the requests that tasks send to the API server, from now on.
+    """Counts the requests that tasks send to the Execution API, from now on.
 
-    The access log is the API server's own; supervisord renames it when it is full.
+    The access log is its own; supervisord renames it when it is full.
 
     Args:
-        stack: Whose API server.
+        stack: Whose Execution API.
     """
 
     def __init__(self, stack: Stack) -> None:
-        self._log = stack.workspace.log_file("api-server")
+        self._log = stack.workspace.log_file(EXECUTION_API)
         stat = self._log.stat()
         self._inode, self._offset = stat.st_ino, stat.st_size
 

@@ -43,6 +43,7 @@ CHECKS = {
         "videos_lost",
         "video_counts_negative",
         "video_rows_late",
+        "video_figures_differ",
     },
 }
 """Sync Dag -> the data checks after its stores."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,11 +27,15 @@ from include.tiktok_sync.cli.common import (
     require_known,
     store_database,
 )
-from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableError
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db import audit, store_tables
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import leaving
+from include.tiktok_sync.stores.erasure.airflow_history import VARIABLE as AIRFLOW_DATABASE
+from include.tiktok_sync.stores.erasure.airflow_history import History, hide_in_history
+from include.tiktok_sync.stores.erasure.backups import Backups, backups_with, was_erased
+from include.tiktok_sync.stores.erasure.personal_texts import redactor_for
 from include.tiktok_sync.stores.export import Format, export_as_stream, export_to_folder
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from include.tiktok_sync.tokens.sealed_rows import check_keys
@@ -47,7 +54,14 @@ def register(app: typer.Typer) -> None:
 def export(
     code: CodeArgument,
     *,
-    kind: Annotated[Format, typer.Option("--format", help="jsonl is JSON lines.")] = "csv",
+    kind: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="page: index.html for the person whose account it is, and CSV files; csv: these"
+            " alone; jsonl: JSON lines.",
+        ),
+    ] = "page",
     to: Annotated[
         str | None,
         typer.Option(
@@ -59,7 +73,11 @@ def export(
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
-    """Write everything known about a store to files, without its tokens."""
+    """Write everything known about a store to files, without its tokens.
+
+    The page answers "what do you hold of me?": every table with rows of the store, what its columns
+    mean and which are personal. For a store that was erased it says what is left.
+    """
     target = to or f"{code}-export"
     with errors_for_people():
         to_one_file = target == "-" or target.endswith(".jsonl")
@@ -67,7 +85,8 @@ def export(
             message = f"CSV needs a folder, one file for each table; {target} is one file."
             raise ConfigurationError(message)
         with store_database(Settings.from_env()) as conn:
-            require_known(conn, [code])
+            if not was_erased(conn, code):
+                require_known(conn, [code])
             if to_one_file:
                 rows = _export_to_file(conn, code, target)
             else:
@@ -126,16 +145,30 @@ def erase(
     code: CodeArgument,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Erase nothing; count the rows of each table.")
+        bool, typer.Option("--dry-run", help="Erase nothing; count what would be.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    skip_airflow: Annotated[
+        bool,
+        typer.Option(
+            "--skip-airflow",
+            help="Leave Airflow's history alone: only where its database is gone for good.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
     """Erase a store that has left, with all its rows, permanently.
 
-    The audit records who did it and when, with the number of rows. Export the store first if its
-    figures may still be needed.
+    Also hides its account's ids, names, titles and links in rows that stay (audit, summaries and
+    alerts of whole runs) and in Airflow's history: its database
+    (AIRFLOW__DATABASE__SQL_ALCHEMY_CONN) and log files (AIRFLOW__LOGGING__BASE_LOG_FOLDER), as far
+    as they can be reached from here. Says what could not be searched, and which backups still hold
+    the store and until when.
+
+    The audit records who did it and when, with the number of rows; a keyed hash of the account
+    lets late events from TikTok be dropped. Export the store first if its figures may still be
+    needed.
     """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         lifecycle = Lifecycle(conn, actor_of(as_name))
@@ -143,17 +176,69 @@ def erase(
         counts = {
             table.name: store_tables.count(conn, table, code) for table in store_tables.tables(conn)
         }
+        backups = backups_with(conn, code, os.environ)
         if dry_run:
-            _print_rows(counts, as_json=as_json)
+            history = _history(conn, code, skip=skip_airflow, dry_run=True)
+            if as_json:
+                print_json(_as_json(counts, history, backups))
+                return
+            _print_rows(counts, as_json=False)
+            _print_beyond(history, backups, dry_run=True)
             return
         leaving.check_erasable(code, lifecycle)
         if not yes:
             _print_rows(counts, as_json=False, err=True)
             _ask(code)
+        # Before its rows go: they say what to look for.
+        history = _history(conn, code, skip=skip_airflow, dry_run=False)
         deleted = leaving.erase(code, lifecycle)
-    _print_rows(deleted, as_json=as_json)
-    if not as_json:
-        typer.echo(f"{code}: erased, {sum(deleted.values())} rows")
+    if as_json:
+        print_json(_as_json(deleted, history, backups))
+        return
+    _print_rows(deleted, as_json=False)
+    typer.echo(f"{code}: erased, {sum(deleted.values())} rows")
+    _print_beyond(history, backups, dry_run=False)
+
+
+def _history(conn: Connection, code: str, *, skip: bool, dry_run: bool) -> History | None:
+    if skip:
+        return None
+    try:
+        return hide_in_history(os.environ, redactor_for(conn, code), dry_run=dry_run)
+    except DatabaseUnavailableError as error:
+        message = (
+            f"Airflow's database cannot be reached, so nothing was erased: without the store's rows"
+            f" nobody knows which names to look for there. Start it, correct {AIRFLOW_DATABASE}, or"
+            " give --skip-airflow."
+        )
+        raise DatabaseUnavailableError(message, detail=error.message) from error
+
+
+def _as_json(rows: Mapping[str, int], history: History | None, backups: Backups) -> dict[str, Any]:
+    found = asdict(history) if history else None
+    return {**rows, "beyond": {"airflow": found, "backups": asdict(backups)}}
+
+
+def _print_beyond(history: History | None, backups: Backups, *, dry_run: bool) -> None:
+    """What was done, or is left, outside of the store's own rows."""
+    if history is None:
+        typer.echo("Airflow's history: left alone (--skip-airflow).")
+    else:
+        would = "would be " if dry_run else ""
+        if history.database:
+            places = ", ".join(f"{count} in {name}" for name, count in history.values.items())
+            typer.echo(
+                f"Airflow's database: texts that name the account {would}hidden:"
+                f" {places or 'there are none'}."
+            )
+        if history.folder:
+            typer.echo(
+                f"Log files below {history.folder}: texts that name the account {would}hidden in"
+                f" {history.files or 'none'} of them."
+            )
+        for what in history.unsearched:
+            typer.echo(f"Not searched: {what}")
+    typer.echo(backups.said())
 
 
 def _ask(code: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from include.tiktok_sync.doctor.finding import Finding
 from include.tiktok_sync.errors import SyncError
 from include.tiktok_sync.store_db.database import connect, database_errors
+from include.tiktok_sync.stores.erasure import airflow_history
 
-VARIABLE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+VARIABLE = airflow_history.VARIABLE
 CHECK = "Airflow's history"
 
 _NAMED = 3
@@ -25,8 +25,8 @@ ORDER BY c.relname
 
 def check(env: Mapping[str, str]) -> Iterator[Finding]:
     """Look for archive tables, which nobody reads and nothing removes; only in Postgres."""
-    url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", env.get(VARIABLE, ""))
-    if not url.startswith("postgresql://"):
+    url = airflow_history.database_url(env)
+    if url is None:
         return
     try:
         with (

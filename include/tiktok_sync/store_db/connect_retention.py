@@ -1,7 +1,7 @@
 """How long are the connect app's records kept? Old attempts, links and webhook events are deleted.
 
-Deleted after ``RETENTION_CONNECT_DAYS``: ended attempts, events of TikTok, links that no longer
-open anything. Kept at any age, because something still needs them:
+Deleted after ``RETENTION_CONNECT_DAYS``: ended attempts, events of TikTok, hashes of erased
+accounts, links that no longer open anything. Kept at any age, because something still needs them:
 
 * attempts on a link that is still open, and attempts in progress (the connect app ends those);
 * the newest attempt that connected a store: it shows which account the store had
@@ -10,7 +10,8 @@ open anything. Kept at any age, because something still needs them:
 
 TikTok repeats an event for 72 hours until it is answered ("Webhooks overview"), and the app refuses
 a signature older than 73 (:data:`include.connect.webhook.TOLERANCE`): no event comes again after
-that, so its row is no longer needed. ``store_audit`` and ``alerts`` are kept without a limit.
+that, so its row is no longer needed, nor is the hash of an erased account, by which late events
+are dropped. ``store_audit`` and ``alerts`` are kept without a limit.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ _RULES: tuple[tuple[str, str, str, LiteralString], ...] = (
     ("connect_attempts", "attempt_id", "a", _DECIDED),
     ("connect_links", "link_hash", "l", _OVER),
     ("webhook_events", "event_hash", "e", "e.received_at < %(before)s"),
+    ("erased_accounts", "account_hash", "x", "x.erased_at < %(before)s"),
 )
 
 

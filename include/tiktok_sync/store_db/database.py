@@ -16,6 +16,9 @@ PREPARE_AFTER = 1
 """A statement's second execution on a connection is prepared (psycopg's own figure is 5, which a
 store of seven pages hardly reaches; docs/decisions/0009)."""
 
+_BAD_VALUE = "22"
+"""Postgres' class of errors ("data exception") whose message itself quotes the value."""
+
 
 @contextmanager
 def connect(
@@ -72,6 +75,9 @@ def unreachable(
 def database_errors() -> Iterator[None]:
     """Turn psycopg's operational errors into ours; others are bugs and pass through.
 
+    Postgres quotes rows and values in its details, a store's names and titles among them: what
+    passes through has lost them, since it ends in a log.
+
     Raises:
         DatabaseUnavailableError: The connection broke, or a lock or the server was unavailable.
     """
@@ -85,3 +91,14 @@ def database_errors() -> Iterator[None]:
         raise DatabaseUnavailableError(message, retry_after_s=60) from error
     except psycopg.OperationalError as error:
         raise unreachable(error) from error
+    except psycopg.Error as error:
+        if error.diag.message_primary:
+            error.args = (_without_values(error.diag),)
+        raise
+
+
+def _without_values(diag: psycopg.errors.Diagnostic) -> str:
+    said = diag.message_primary or ""
+    if (diag.sqlstate or "").startswith(_BAD_VALUE):
+        said = said.partition(":")[0].partition('"')[0].strip()
+    return f"{said} (details withheld: they may quote a row)" if diag.message_detail else said

@@ -16,8 +16,10 @@ from include.tiktok_sync.store_db import store_tables
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.store_db.store_tables import StoreTable
 from include.tiktok_sync.stores.csv_cells import csv_lines
+from include.tiktok_sync.stores.erasure.backups import backups_with
+from include.tiktok_sync.stores.export_page import PAGE, write_page
 
-Format = Literal["csv", "jsonl"]
+Format = Literal["page", "csv", "jsonl"]
 OnTable = Callable[[str, int], None]
 """Called with each table and its exported rows."""
 
@@ -27,15 +29,17 @@ def export_to_folder(
 ) -> dict[str, int]:
     """Write a file for each table, as of one moment; the folder appears when all is written.
 
-    CSV is for spreadsheets (:mod:`include.tiktok_sync.stores.csv_cells`): texts that begin like a
-    formula have an apostrophe in front, and NULL is an empty unquoted cell. JSON lines are for
+    A page is for the person whose account it is (:mod:`include.tiktok_sync.stores.export_page`),
+    with the CSV files of the tables that hold something. CSV is for spreadsheets
+    (:mod:`include.tiktok_sync.stores.csv_cells`): texts that begin like a formula have an
+    apostrophe in front, and NULL is an empty unquoted cell. JSON lines are for
     programs: an object each, every value as it is.
 
     Args:
         conn: Autocommit connection.
         code: Which store.
         folder: Must not exist; readable by its owner only.
-        kind: Format and file name extension.
+        kind: Format; of CSV and JSON lines also the file name extension.
         on_table: For a progress display.
 
     Returns:
@@ -52,12 +56,20 @@ def export_to_folder(
     try:
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(mode=0o700, parents=True)
+        extension = "csv" if kind == "page" else kind
         with _one_moment(conn):
-            for table in store_tables.tables(conn, with_kept=True):
-                with (half / f"{table.name}.{kind}").open("wb") as file:
-                    rows[table.name] = _COPY[kind](conn, table, code, file)
+            tables = store_tables.tables(conn, with_kept=True)
+            for table in tables:
+                path = half / f"{table.name}.{extension}"
+                with path.open("wb") as file:
+                    rows[table.name] = _COPY[extension](conn, table, code, file)
+                if kind == "page" and not rows[table.name]:
+                    path.unlink()
                 if on_table:
                     on_table(table.name, rows[table.name])
+            if kind == "page":
+                backups = backups_with(conn, code, os.environ).said()
+                write_page(conn, code, tables, rows, half / PAGE, backups=backups)
         half.rename(folder)
     except OSError as error:
         message = f"{folder} cannot be written: {error.strerror}."

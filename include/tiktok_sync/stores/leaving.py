@@ -9,10 +9,25 @@ from include.tiktok_sync.errors import DataError, NeedsConsentError, RetriableEr
 from include.tiktok_sync.store_db import audit, store_tables
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import accounts
+from include.tiktok_sync.stores.erasure.personal_texts import hide_in_kept_rows, redactor_for
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from include.tiktok_sync.tiktok.oauth import OAuthClient
 from include.tiktok_sync.tokens.source import TokenSource
 from include.tiktok_sync.tokens.store import TokenStore
+
+_ACCOUNTS = """
+SELECT open_id FROM store_tokens WHERE store_code = %(code)s
+UNION SELECT open_id FROM connect_attempts WHERE store_code = %(code)s AND open_id IS NOT NULL
+"""
+_LEAVE_TRACE = f"""
+INSERT INTO erased_accounts (account_hash)
+SELECT erased_account_hash(open_id) FROM ({_ACCOUNTS}) AS own
+ON CONFLICT (account_hash) DO UPDATE SET erased_at = now()
+"""  # noqa: S608 - our own query
+# Their account was no store's when they came, and was kept then (before migration 0010).
+_FORGET_EVENTS = f"""
+DELETE FROM webhook_events WHERE store_code IS NULL AND open_id IN ({_ACCOUNTS})
+"""  # noqa: S608 - our own query
 
 ENDED_BEFORE = "removed; TikTok had ended its grant before"
 
@@ -90,6 +105,10 @@ def erase(
 ) -> dict[str, int]:
     """Delete every row of a removed store, in one transaction; its audit rows stay.
 
+    In rows that stay (its audit, the summaries and alerts of whole runs) its account's ids, names
+    and texts are hidden. A keyed hash of its account is kept, so that a late notice of TikTok
+    leaves no row either.
+
     Args:
         code: Which store.
         lifecycle: Allows it, and says who.
@@ -107,12 +126,17 @@ def erase(
         check_erasable(code, lifecycle)
         # From here on nothing can be written for it: a row that refers to it needs this lock.
         conn.execute("SELECT FROM stores WHERE store_code = %s FOR UPDATE", [code])
+        redactor = redactor_for(conn, code)
+        conn.execute(_LEAVE_TRACE, {"code": code})
+        conn.execute(_FORGET_EVENTS, {"code": code})
         deleted = {}
         for table in store_tables.tables(conn):
             deleted[table.name] = store_tables.delete(conn, table, code)
             if on_table:
                 on_table(table.name, deleted[table.name])
-        audit.record(conn, "erase", [code], actor=lifecycle.actor, details={"rows": deleted})
+        hidden = hide_in_kept_rows(conn, code, redactor)
+        details = {"rows": deleted, **({"hidden": hidden} if hidden else {})}
+        audit.record(conn, "erase", [code], actor=lifecycle.actor, details=details)
     return deleted
 
 

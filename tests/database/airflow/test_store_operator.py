@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
+import psycopg
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
@@ -75,3 +76,25 @@ def test_a_bug_keeps_its_frames(bench: Bench, context: dict[str, Any]) -> None:
     frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
     assert {"run_store", "sync_user"} <= set(frames)
     assert context["ti"].rendered_map_index.startswith("S001 · failed: Unexpected UndefinedColumn")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        # Postgres quotes the whole row, and the value that it cannot read.
+        "ALTER TABLE user_daily_stats ADD CHECK (display_name IS NULL)",
+        "ALTER TABLE user_daily_stats ALTER COLUMN display_name TYPE bigint USING NULL",
+    ],
+)
+def test_a_bug_names_no_account_in_the_log(
+    bench: Bench, context: dict[str, Any], broken: str
+) -> None:
+    name = str(bench.truth("S001")["user"]["display_name"])
+    bench.conn.execute(broken.encode())
+    with pytest.raises(psycopg.Error) as caught:
+        execute(context, "S001")
+
+    said = "".join(traceback.format_exception(caught.value))
+    assert name not in said
+    assert "Traceback" in said
+    assert name not in context["ti"].rendered_map_index

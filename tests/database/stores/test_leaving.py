@@ -18,7 +18,7 @@ from include.tiktok_sync.errors import (
     SyncError,
     TikTokUnavailableError,
 )
-from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.jobs import USER_JOB
 from include.tiktok_sync.store_db import store_tables
 from include.tiktok_sync.stores import leaving
 from include.tiktok_sync.stores.export import Format, export_as_stream, export_to_folder
@@ -28,6 +28,7 @@ from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.tokens.source import TokenSource
 from include.tiktok_sync.tokens.store import TokenStore
 from tests.database.bench import Bench, today
+from tests.database.full_store import fill
 
 FRESH, EXPIRED = "S001", "S004"
 TABLES = {
@@ -65,37 +66,6 @@ def _revoked(bench: Bench, code: str) -> bool:
 def _audit(bench: Bench, code: str) -> list[tuple[str, str]]:
     found = bench.rows("SELECT * FROM store_audit WHERE store_code = %s ORDER BY id", code)
     return [(row["action"], row["actor"]) for row in found if row["action"] != "import"]
-
-
-def _fill(bench: Bench, code: str) -> None:
-    """At least a row of the store in every table, as syncs and alerts leave them."""
-    bench.sync(USER_JOB, code)
-    bench.sync(VIDEO_JOB, code)
-    bench.conn.execute(
-        "INSERT INTO video_listings VALUES (%s, 'r', '2026-01-01', now(), '{}', 1, now())", [code]
-    )
-    bench.conn.execute(
-        "INSERT INTO alerts (kind, job_name, run_id, store_code, message)"
-        " VALUES ('needs_consent', 'j', 'r', %s, 'm')",
-        [code],
-    )
-    bench.conn.execute("INSERT INTO backfill_readings VALUES ('j', %s, 'r')", [code])
-    link, state, event = (f"{what} of {code}".encode() for what in ("link", "state", "event"))
-    bench.conn.execute(
-        "INSERT INTO connect_links (link_hash, store_code, created_by, expires_at)"
-        " VALUES (%s, %s, 'anna', now())",
-        [link, code],
-    )
-    bench.conn.execute(
-        "INSERT INTO connect_attempts (link_hash, store_code, state_hash, browser_hash, expires_at)"
-        " VALUES (%s, %s, %s, '', now())",
-        [link, code, state],
-    )
-    bench.conn.execute(
-        "INSERT INTO webhook_events (event_hash, event, open_id, store_code, happened_at, effect)"
-        " VALUES (%s, 'e', 'o', %s, now(), 'ignored')",
-        [event, code],
-    )
 
 
 @pytest.mark.parametrize("code", [FRESH, EXPIRED])
@@ -182,7 +152,7 @@ def test_a_store_that_comes_back_is_connected_anew_and_keeps_its_past(bench: Ben
 def test_erasing_leaves_nothing_of_the_store_and_everything_of_the_others(bench: Bench) -> None:
     bench.import_stores(FRESH, EXPIRED)
     for code in (FRESH, EXPIRED):
-        _fill(bench, code)
+        fill(bench, code)
     others = {
         table: bench.rows(f"SELECT * FROM {table} WHERE store_code = %s", EXPIRED)  # noqa: S608 - names above
         for table in TABLES
@@ -214,7 +184,7 @@ def test_erasing_leaves_nothing_of_the_store_and_everything_of_the_others(bench:
 
 def test_an_erasure_that_fails_in_the_middle_erases_nothing(bench: Bench) -> None:
     bench.import_stores(FRESH)
-    _fill(bench, FRESH)
+    fill(bench, FRESH)
     _disconnect(bench, FRESH)
     before = bench.dump()
 
@@ -251,7 +221,7 @@ def test_an_export_has_every_row_of_the_store_and_no_token(
 ) -> None:
     bench.import_stores(FRESH, EXPIRED)
     for code in (FRESH, EXPIRED):
-        _fill(bench, code)
+        fill(bench, code)
     bench.conn.execute(
         "UPDATE videos SET title = E'\"quoted\", \\\\n back\\nslash 🎉', duration = NULL"
     )

@@ -196,3 +196,14 @@ def test_a_page_of_another_shape_does_not_pass_for_an_empty_one(data: dict[str, 
 def test_the_scopes_are_those_that_the_fields_need() -> None:
     assert {*USER_FIELD_SCOPES.values(), "video.list"} == KNOWN_SCOPES
     assert len(set(VIDEO_FIELDS)) == len(VIDEO_FIELDS) == 14
+
+
+@pytest.mark.parametrize("name", ["title", "video_description", "share_url", "cover_image_url"])
+def test_a_text_of_the_wrong_type_is_named_without_what_it_says(name: str) -> None:
+    """The message ends in logs, in ``sync_logs`` and in a task's name in Airflow."""
+    with pytest.raises(DataError) as caught:
+        Video.from_api({"id": "7", name: ["Anna's day off"]})
+    assert str(caught.value) == f"Video 7: `{name}` should be text and is list."
+    with pytest.raises(DataError) as caught:
+        UserProfile.from_api({"display_name": {"de": "Anna"}})
+    assert str(caught.value) == "`display_name` should be text and is dict."
