@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +15,7 @@ from benchmarks.errors import BenchError
 from benchmarks.measure import slots, variants
 from benchmarks.report import results, tuning
 from benchmarks.workload import JOBS
-from include.local.console import say
-from include.local.errors import LocalStackError
+from include.local.console import explained, say
 from include.local.settings import DEFAULT_STORES
 
 app = typer.Typer(
@@ -26,20 +24,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a rich traceback prints local variables: secrets
 )
-
-
-def _explained(command: Callable[..., None]) -> Callable[..., None]:
-    """Print an expected failure as its message alone, and exit 1."""
-
-    @wraps(command)
-    def run(*args: object, **kwargs: object) -> None:
-        try:
-            command(*args, **kwargs)
-        except (BenchError, LocalStackError) as error:
-            say(f"Error: {error}")
-            raise typer.Exit(1) from None
-
-    return run
 
 
 def _kept(states: Iterable[dict[str, Any]], file: Path) -> dict[str, Any]:
@@ -61,7 +45,7 @@ def _sizes(stores: str) -> tuple[int, ...]:
 
 
 @app.command()
-@_explained
+@explained
 def compare(
     *,
     stores: Annotated[int, typer.Option(min=1, help="Stores to sync.")] = DEFAULT_STORES,
@@ -89,7 +73,7 @@ def compare(
 
 
 @app.command()
-@_explained
+@explained
 def growth(
     *,
     stores: Annotated[str, typer.Option(help="Numbers of stores.")] = ",".join(
@@ -108,7 +92,7 @@ def growth(
 
 
 @app.command(name="slots")
-@_explained
+@explained
 def slot_gaps(
     *,
     stores: Annotated[int, typer.Option(min=1, help="Stores to sync.")] = DEFAULT_STORES,
@@ -124,7 +108,7 @@ def slot_gaps(
 
 
 @app.command()
-@_explained
+@explained
 def limited(
     *,
     stores: Annotated[str, typer.Option(help="Numbers of stores.")] = ",".join(
@@ -161,7 +145,7 @@ def limited(
 
 
 @app.command()
-@_explained
+@explained
 def page() -> None:
     """Write docs/performance.md, its charts and the table of docs/tuning.md from stored figures."""
     # matplotlib takes a second to import, and only this needs it.

@@ -11,7 +11,6 @@ import psycopg
 from rich import box
 from rich.table import Table
 
-from benchmarks.errors import BenchError
 from benchmarks.measure import machine
 from benchmarks.measure.airflow_runs import warm_up
 from benchmarks.measure.bench_stack import SetUp, bench_stack
@@ -67,7 +66,7 @@ def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> Itera
                     limit=variant.limit,
                 )
                 fill(stack, measured, variant.jobs, timeout_s, variant.extra)
-            except (BenchError, LocalStackError, psycopg.Error, psutil.Error) as error:
+            except (LocalStackError, psycopg.Error, psutil.Error) as error:
                 measured.problem = str(error)
             say(f"  {_outcome(measured)}")
             yield {
