@@ -20,8 +20,8 @@ TEST_TOOLS := chromium:chromium,fonts-liberation cc:gcc,libc6-dev
 TEST_DAEMONS := pgbouncer:pgbouncer prometheus:prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import stores-link doctor dictionary meanings dags-doc \
-  metrics-doc lifecycle rooms-doc pictures test test-days lint audit bench bench-growth bench-limited chaos compose-test \
+.PHONY: help sync up down status db-url stores-import stores-link doctor dictionary privacy meanings \
+  dags-doc metrics-doc lifecycle rooms-doc pictures test test-days lint audit bench bench-growth bench-limited chaos compose-test \
   constraints test-tools
 
 help: ## List the targets
@@ -56,6 +56,10 @@ stores-link: $(INSTALLED) ## Print a link to connect a store's account: make sto
 dictionary: $(INSTALLED) ## Regenerate docs/data-dictionary.md from the running stack
 	@$(LOCAL) run -- python -m tools.pages dictionary > docs/.data-dictionary.md
 	@mv docs/.data-dictionary.md docs/data-dictionary.md
+
+privacy: $(INSTALLED) ## Regenerate docs/privacy.md from the running stack
+	@$(LOCAL) run -- python -m tools.pages privacy > docs/.privacy.md
+	@mv docs/.privacy.md docs/privacy.md
 
 meanings: $(INSTALLED) ## Regenerate docs/meanings.md
 	@PYTHONPATH=.:plugins $(RUN) -m tools.pages meanings > docs/.meanings.md

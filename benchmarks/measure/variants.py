@@ -69,7 +69,7 @@ class Variant:
 
     @property
     def extra(self) -> dict[str, str]:
-        """Variables of whoever syncs."""
+        """Variables of the program that syncs."""
         found = {}
         if self.stores_per_task > 1:
             found["STORES_PER_TASK"] = str(self.stores_per_task)

@@ -73,7 +73,6 @@ def _policy_url(url: str) -> str:
 NoticeText = Annotated[Stripped, AfterValidator(_notice_text)]
 """What the retailer says about itself in the privacy notice."""
 
-_DAYS = "a whole number of days; 0 = forever"
 _MUST_BE_TEXT = f"a text on one line, of at most {LONGEST_NOTICE_TEXT} characters"
 
 
@@ -83,12 +82,6 @@ class PrivacySettings(RetentionSettings):
     Texts that are empty have a default, see :mod:`include.connect.notice`.
 
     Attributes:
-        identity_days: Days for which past days keep names (``RETENTION_IDENTITY_DAYS``);
-            0 = forever.
-        removed_text_days: Days for which a removed video keeps its text
-            (``RETENTION_REMOVED_TEXT_DAYS``); likewise.
-        left_days: Days after which a store that left loses its names, texts and links
-            (``RETENTION_LEFT_DAYS``); likewise.
         controller: Who is responsible, with the legal name and address (``PRIVACY_CONTROLLER``).
         purpose: What the data are used for (``PRIVACY_PURPOSE``).
         legal_basis: What allows it (``PRIVACY_LEGAL_BASIS``); empty = not mentioned.
@@ -97,9 +90,6 @@ class PrivacySettings(RetentionSettings):
         policy_url: Where the retailer's whole policy is (``PRIVACY_POLICY_URL``); empty = no link.
     """
 
-    identity_days: Annotated[WholeNumber, variable("RETENTION_IDENTITY_DAYS", _DAYS)] = 90
-    removed_text_days: Annotated[WholeNumber, variable("RETENTION_REMOVED_TEXT_DAYS", _DAYS)] = 30
-    left_days: Annotated[WholeNumber, variable("RETENTION_LEFT_DAYS", _DAYS)] = 30
     controller: Annotated[NoticeText, variable("PRIVACY_CONTROLLER", _MUST_BE_TEXT)] = ""
     purpose: Annotated[NoticeText, variable("PRIVACY_PURPOSE", _MUST_BE_TEXT)] = ""
     legal_basis: Annotated[NoticeText, variable("PRIVACY_LEGAL_BASIS", _MUST_BE_TEXT)] = ""

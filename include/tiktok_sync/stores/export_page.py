@@ -115,7 +115,7 @@ def write_page(
     *,
     backups: str,
 ) -> None:
-    """Write the page about what the CSV files beside it hold.
+    """Write the page about what the CSV files next to it hold.
 
     Args:
         conn: In the transaction that wrote the CSV files, so that both say the same.
@@ -123,7 +123,7 @@ def write_page(
         tables: All tables of stores.
         counts: Their rows of this store.
         file: Where to.
-        backups: What is said of backups.
+        backups: The paragraph about backups.
     """
     meanings: dict[str, str] = dict(conn.execute(_TABLE_COMMENTS).fetchall())
     kinds = {(found.table, found.column): _KINDS[found.kind] for found in personal_columns(conn)}

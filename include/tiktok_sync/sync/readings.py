@@ -57,13 +57,15 @@ class Readings:
         videos: Iterable[Video],
         observed_at: datetime,
         progress: ListingProgress | None = None,
+        *,
+        in_turn: bool = True,
     ) -> None:
         """Write a page of ``video/list``; what was queried before is compared and written again."""
         page = {video.video_id: video for video in videos}
         again = [video for video in page.values() if video.video_id in self._queried]
         self._compare(self._queried, again, "video/query, then video/list")
         self._write(page, {video.video_id for video in again}, observed_at, progress)
-        if page:
+        if page and in_turn:
             # Only the last page can meet the queries.
             self._listed = {video_id: _figures(video) for video_id, video in page.items()}
 

@@ -124,7 +124,7 @@ class TwoEnds:
             self.coverage.add(cursor, None)
         elif page.cursor is not None and 0 < page.cursor <= cursor:
             self.coverage.add(cursor, page.cursor)
-        self.readings.listed(page.videos, page.observed_at, None)
+        self.readings.listed(page.videos, page.observed_at, in_turn=False)
 
     def unproven(self) -> list[datetime]:
         """Moments of videos that a query did not show and no page covers, newest first."""

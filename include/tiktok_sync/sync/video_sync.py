@@ -171,7 +171,8 @@ class _StoreVideos:
         if self._is_count_news():
             return "count_higher"
         has_time = self._to_come < FEW_STORES or self._is_night(COMPARED_WITHIN)
-        if has_time and not ends.readings.compared:
+        # What an earlier try queried is not known here: it is not asked for again.
+        if has_time and not ends.readings.compared and not ends.resumed:
             ends.compare_last_page()
         return None
 

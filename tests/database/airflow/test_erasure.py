@@ -131,10 +131,14 @@ def write_everywhere(airflow: Airflow, name: str) -> None:
             " (now(), 'of_others', 'trigger', %s)",
             [USER_JOB, json.dumps({"conf": name}), "nothing of ours"],
         )
-        assert conn.execute("UPDATE asset_event SET extra = %s", [Jsonb({"by": name})]).rowcount
         conn.execute(
-            "INSERT INTO callback (id, type, fetch_method, data, created_at, state)"
-            " VALUES (gen_random_uuid(), 'triggerer', 'import_path', %s, now(), 'success')",
+            "INSERT INTO asset_event (asset_id, extra, source_dag_id, timestamp)"
+            " VALUES (1, %s, %s, now())",
+            [Jsonb({"by": name}), USER_JOB],
+        )
+        conn.execute(
+            "INSERT INTO callback (id, type, fetch_method, data, priority_weight, created_at)"
+            " VALUES (gen_random_uuid(), 'triggerer', 'import_path', %s, 1, now())",
             [json.dumps({"dag_id": USER_JOB, "text": name})],
         )
     logs = Path(airflow.env["AIRFLOW_HOME"], "logs")

@@ -43,7 +43,8 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 def fits(page: Page) -> bool:
     """Nothing is cut off or must be scrolled sideways."""
-    return page.locator("main").evaluate("() => document.documentElement.scrollWidth") <= 360
+    width = page.locator("main").evaluate("() => document.documentElement.scrollWidth")
+    return int(width) <= SMALL_PHONE["width"]
 
 
 def test_the_notice_is_read_and_its_version_is_kept_with_the_grant(
