@@ -12,6 +12,8 @@ INSTALLED := $(VENV)/.installed
 AUDIT := $(VENV)/audit
 AUDIT_TOOLS := pip-audit==2.10.1 PyYAML==6.0.3
 ARGS ?=
+# Processes that share the tests. They wait more than they compute: one more than CI has cores.
+TEST_PROCESSES ?= 3
 # Program:its Debian packages.
 TEST_TOOLS := chromium:chromium,fonts-liberation cc:gcc,libc6-dev
 # Debian starts these at once where systemd runs: there, only you install them.
@@ -88,10 +90,10 @@ pictures: test-tools $(INSTALLED) ## Take the README's pictures from the running
 
 test: lint test-tools ## Run everything CI runs: lint, types, tests on a random day (CLOCK=real: today)
 	$(RUN) -m mypy
-	$(RUN) -m tests.clock -- $(RUN) -m pytest -n 2 --no-loadscope-reorder
+	$(RUN) -m tests.clock -- $(RUN) -m pytest -n $(TEST_PROCESSES) --no-loadscope-reorder
 
 test-days: test-tools $(INSTALLED) ## Run the tests except e2e on 51 telling days (hours; CLOCK, ARGS: fewer)
-	$(RUN) -m tests.clock --all -- $(RUN) -m pytest -n 2 $(or $(ARGS),tests/database tests/dags tests/unit)
+	$(RUN) -m tests.clock --all -- $(RUN) -m pytest -n $(TEST_PROCESSES) $(or $(ARGS),tests/database tests/dags tests/unit)
 
 # What Python's registry does not have. Without root the tests that need it are skipped, and say so.
 test-tools: ## Install the Debian packages the tests need, where possible

@@ -73,8 +73,9 @@ def _isolate() -> None:
 
 _isolate()
 
-
 _TOGETHER = {
+    # It has stacks of its own.
+    "tests/e2e/test_local_stack.py": "tests/e2e/test_local_stack.py",
     # They share a stack, in their order.
     "tests/e2e/": "tests/e2e",
     # They share a database that `airflow db migrate` takes long to make: `metadata_template`.
@@ -84,7 +85,7 @@ _TOGETHER = {
     "tests/database/store_db/test_hooks.py": "metadata_template",
     "tests/database/sync/test_data_checks_dag.py": "metadata_template",
 }
-"""Tests that run in one process, by the beginning of their names: others are dealt out by file."""
+"""Tests of one process, by how their names begin (the first that fits); others go by file."""
 
 
 class StackAndFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

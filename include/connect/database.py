@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from typing_extensions import LiteralString
 
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.tokens.store import split_scope, status_for_scope
+from include.tiktok_sync.tokens.scopes import split_scope, status_for_scope
 
 LinkState = Literal["open", "used", "replaced", "expired"]
 Outcome = Literal["denied", "declined", "wrong_account", "taken", "unavailable", "failed"]

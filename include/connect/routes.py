@@ -18,7 +18,7 @@ from include.connect.database import Attempt, Link, Verdict
 from include.connect.pages import account_names, scope_lines
 from include.connect.settings import CALLBACK_PATH, PRIVACY_PATH
 from include.tiktok_sync.links.connect_links import hash_of
-from include.tiktok_sync.tokens.store import split_scope
+from include.tiktok_sync.tokens.scopes import split_scope
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from include.tiktok_sync.settings import (
 )
 from include.tiktok_sync.store_db.retention import RetentionSettings
 from include.tiktok_sync.tiktok.models import BASIC_SCOPE, KNOWN_SCOPES
-from include.tiktok_sync.tokens.store import split_scope
+from include.tiktok_sync.tokens.scopes import split_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 
 DEFAULT_AUTHORIZE_URL = "https://www.tiktok.com/v2/auth/authorize/"

@@ -22,13 +22,12 @@ def check(conn: Connection, settings: Settings) -> Iterator[Finding]:
 
 
 def _grants(conn: Connection, settings: Settings) -> Iterator[Finding]:
-    counts = conn.execute(
+    [(stores, connected, dead, partial)] = conn.execute(
         "SELECT count(*), count(t.store_code),"
         " count(*) FILTER (WHERE coalesce(t.status, 'needs_consent') = 'needs_consent'),"
         " count(*) FILTER (WHERE t.status = 'missing_scope')"
         " FROM stores LEFT JOIN store_tokens AS t USING (store_code) WHERE is_active"
-    ).fetchone()
-    stores, connected, dead, partial = counts or ()
+    ).fetchall()
     ending = len(consents_ending(conn, settings.consent_warning_days, active=True))
     if not connected:
         todo = "python -m include.tiktok_sync stores import stores.csv"

@@ -11,7 +11,7 @@ from include.tiktok_sync.jobs import VIDEO_JOB
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.consents import NoticeState
 from include.tiktok_sync.stores.lifecycle import StoreState
-from include.tiktok_sync.tokens.store import why_in_state
+from include.tiktok_sync.tokens.scopes import why_in_state
 
 FIGURE_DAYS = 180
 VIEW_DAYS = 90

@@ -19,7 +19,7 @@ from include.tiktok_sync.stores.consents import (
 )
 from include.tiktok_sync.stores.lifecycle import StoreState
 from include.tiktok_sync.stores.overview import STORES
-from include.tiktok_sync.tokens.store import why_in_state
+from include.tiktok_sync.tokens.scopes import why_in_state
 
 NAMED = 25
 """Stores that a list names; it gives the number of the rest."""

@@ -22,7 +22,7 @@ from include.tiktok_sync.stores.csv_rows import (
     read_rows,
 )
 from include.tiktok_sync.stores.token_age import StoredGrant, older_than_stored, stored_grants
-from include.tiktok_sync.tokens.store import status_for_scope
+from include.tiktok_sync.tokens.scopes import status_for_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 
 __all__ = ["COLUMNS", "GRANT_COLUMNS", "ImportReport", "RowProblem", "import_stores"]

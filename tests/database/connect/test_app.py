@@ -20,7 +20,7 @@ from include.sandbox.endpoints.pipeline import Call
 from include.sandbox.wire.envelopes import SandboxAnswer
 from include.tiktok_sync.store_db.connect_role import ensure_connect_role
 from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
-from include.tiktok_sync.tokens.store import split_scope
+from include.tiktok_sync.tokens.scopes import split_scope
 from tests.connect_server import (
     Browser,
     ConnectServer,
