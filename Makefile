@@ -12,14 +12,16 @@ INSTALLED := $(VENV)/.installed
 AUDIT := $(VENV)/audit
 AUDIT_TOOLS := pip-audit==2.10.1 PyYAML==6.0.3
 ARGS ?=
+# Processes that share the tests. They wait more than they compute: one more than CI has cores.
+TEST_PROCESSES ?= 3
 # Program:its Debian packages.
 TEST_TOOLS := chromium:chromium,fonts-liberation cc:gcc,libc6-dev
 # Debian starts these at once where systemd runs: there, only you install them.
 TEST_DAEMONS := pgbouncer:pgbouncer prometheus:prometheus
 
 .DEFAULT_GOAL := help
-.PHONY: help sync up down status db-url stores-import stores-link doctor dictionary meanings dags-doc \
-  metrics-doc lifecycle rooms-doc pictures test test-days lint audit bench bench-growth chaos compose-test \
+.PHONY: help sync up down status db-url stores-import stores-link doctor dictionary privacy meanings \
+  dags-doc metrics-doc lifecycle rooms-doc pictures test test-days lint audit bench bench-growth bench-limited chaos compose-test \
   constraints test-tools
 
 help: ## List the targets
@@ -55,6 +57,10 @@ dictionary: $(INSTALLED) ## Regenerate docs/data-dictionary.md from the running 
 	@$(LOCAL) run -- python -m tools.pages dictionary > docs/.data-dictionary.md
 	@mv docs/.data-dictionary.md docs/data-dictionary.md
 
+privacy: $(INSTALLED) ## Regenerate docs/privacy.md from the running stack
+	@$(LOCAL) run -- python -m tools.pages privacy > docs/.privacy.md
+	@mv docs/.privacy.md docs/privacy.md
+
 meanings: $(INSTALLED) ## Regenerate docs/meanings.md
 	@PYTHONPATH=.:plugins $(RUN) -m tools.pages meanings > docs/.meanings.md
 	@mv docs/.meanings.md docs/meanings.md
@@ -84,10 +90,10 @@ pictures: test-tools $(INSTALLED) ## Take the README's pictures from the running
 
 test: lint test-tools ## Run everything CI runs: lint, types, tests on a random day (CLOCK=real: today)
 	$(RUN) -m mypy
-	$(RUN) -m tests.clock -- $(RUN) -m pytest -n 2 --no-loadscope-reorder
+	$(RUN) -m tests.clock -- $(RUN) -m pytest -n $(TEST_PROCESSES) --no-loadscope-reorder
 
 test-days: test-tools $(INSTALLED) ## Run the tests except e2e on 51 telling days (hours; CLOCK, ARGS: fewer)
-	$(RUN) -m tests.clock --all -- $(RUN) -m pytest -n 2 $(or $(ARGS),tests/database tests/dags tests/unit)
+	$(RUN) -m tests.clock --all -- $(RUN) -m pytest -n $(TEST_PROCESSES) $(or $(ARGS),tests/database tests/dags tests/unit)
 
 # What Python's registry does not have. Without root the tests that need it are skipped, and say so.
 test-tools: ## Install the Debian packages the tests need, where possible
@@ -119,13 +125,16 @@ $(AUDIT)/.installed: requirements-audit.txt | $(RUN)
 	  --no-deps -r requirements-audit.txt >&2
 	@touch $@
 
-bench: $(INSTALLED) ## Compare the sync with other ways to do it; write docs/performance.md (40 min)
+bench: $(INSTALLED) ## Compare the sync with other ways to do it; write docs/performance.md (1 h)
 	$(RUN) -m benchmarks compare
 	$(RUN) -m benchmarks page
 
 bench-growth: $(INSTALLED) ## Measure 300 to 10,000 stores; write docs/performance.md (40 min)
 	$(RUN) -m benchmarks growth
 	$(RUN) -m benchmarks page
+
+bench-limited: $(INSTALLED) ## Measure 1,000 and 3,000 stores with 600 calls a minute, both lanes and one (90 min)
+	$(RUN) -m benchmarks limited $(ARGS)
 
 chaos: $(INSTALLED) ## Kill every kind of process during syncs and show the recovery (20 min)
 	$(RUN) -m pytest tests/chaos -s

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +12,10 @@ import typer
 from benchmarks import compare as comparison
 from benchmarks import growth as growing
 from benchmarks.errors import BenchError
-from benchmarks.measure import variants
+from benchmarks.measure import slots, variants
 from benchmarks.report import results, tuning
-from include.local.console import say
-from include.local.errors import LocalStackError
+from benchmarks.workload import JOBS
+from include.local.console import explained, say
 from include.local.settings import DEFAULT_STORES
 
 app = typer.Typer(
@@ -24,20 +24,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a rich traceback prints local variables: secrets
 )
-
-
-def _explained(command: Callable[..., None]) -> Callable[..., None]:
-    """Print an expected failure as its message alone, and exit 1."""
-
-    @wraps(command)
-    def run(*args: object, **kwargs: object) -> None:
-        try:
-            command(*args, **kwargs)
-        except (BenchError, LocalStackError) as error:
-            say(f"Error: {error}")
-            raise typer.Exit(1) from None
-
-    return run
 
 
 def _kept(states: Iterable[dict[str, Any]], file: Path) -> dict[str, Any]:
@@ -50,8 +36,16 @@ def _kept(states: Iterable[dict[str, Any]], file: Path) -> dict[str, Any]:
     return found
 
 
+def _sizes(stores: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in stores.split(","))
+    except ValueError:
+        message = f"--stores is a list of numbers such as 300,1000, not {stores}."
+        raise BenchError(message) from None
+
+
 @app.command()
-@_explained
+@explained
 def compare(
     *,
     stores: Annotated[int, typer.Option(min=1, help="Stores to sync.")] = DEFAULT_STORES,
@@ -65,7 +59,7 @@ def compare(
         typer.Option(help="Where the figures go; default: the results, if nothing is left out."),
     ] = None,
 ) -> None:
-    """Compare this package with the first Dag, with batches and with a loop (about 40 minutes)."""
+    """Compare this package with the first Dag, with batches and with a loop (about an hour)."""
     try:
         chosen = variants.chosen([name for name in only.split(",") if name], latency or None)
     except ValueError as error:
@@ -79,7 +73,7 @@ def compare(
 
 
 @app.command()
-@_explained
+@explained
 def growth(
     *,
     stores: Annotated[str, typer.Option(help="Numbers of stores.")] = ",".join(
@@ -92,17 +86,66 @@ def growth(
     ] = None,
 ) -> None:
     """Sync ever more stores from a TikTok that answers at once (about 40 minutes)."""
-    try:
-        sizes = tuple(int(number) for number in stores.split(","))
-    except ValueError:
-        message = f"--stores is a list of numbers such as 300,1000, not {stores}."
-        raise BenchError(message) from None
+    sizes = _sizes(stores)
     file = output or (results.GROWTH if sizes == growing.SIZES else results.PARTIAL)
     growing.show(_kept(growing.grow(sizes, timeout * 60), file))
 
 
+@app.command(name="slots")
+@explained
+def slot_gaps(
+    *,
+    stores: Annotated[int, typer.Option(min=1, help="Stores to sync.")] = DEFAULT_STORES,
+    jobs: Annotated[str, typer.Option(help="user, video, or user,video: both at once.")] = "user",
+    timeout: Annotated[int, typer.Option(min=1, help="Minutes after which it is given up.")] = 30,
+) -> None:
+    """Split the time between two stores in a slot by who spends it (about 3 minutes)."""
+    names = jobs.split(",")
+    if not set(names) <= set(JOBS):
+        message = f"--jobs is a list of {' and '.join(JOBS)}, not {jobs}."
+        raise BenchError(message)
+    slots.show(slots.measure([JOBS[name] for name in names], stores, timeout * 60))
+
+
 @app.command()
-@_explained
+@explained
+def limited(
+    *,
+    stores: Annotated[str, typer.Option(help="Numbers of stores.")] = ",".join(
+        map(str, comparison.LIMITED_SIZES)
+    ),
+    limit: Annotated[
+        int, typer.Option(min=1, help="Calls a minute and endpoint; scale it with the stores.")
+    ] = variants.LIMIT,
+    only: Annotated[str, typer.Option(help="Variants; a-known, a-known-1, b-known, c-known.")] = (
+        "a-known,a-known-1"
+    ),
+    timeout: Annotated[int, typer.Option(min=1, help="Minutes after which one is given up.")] = 60,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where the figures go; default: the results, if nothing is left out."),
+    ] = None,
+) -> None:
+    """Sync many stores of 7 pages, limit enforced and videos known, with both lanes and with one.
+
+    Takes about 90 minutes. In short: --stores 100 --limit 60 takes as long as 1,000 stores with
+    600 calls a minute, without their load; --stores 40 --limit 120 is over in minutes.
+    """
+    sizes = _sizes(stores)
+    try:
+        chosen = [replace(one, limit=limit) for one in variants.chosen(only.split(","), None)]
+    except ValueError as error:
+        raise BenchError(str(error)) from None
+    is_whole = (sizes, limit) == (comparison.LIMITED_SIZES, variants.LIMIT)
+    file = output or (results.LIMITED if is_whole else results.PARTIAL)
+    found = _kept(comparison.compare_sizes(chosen, sizes, timeout * 60), file)
+    for one in found["sizes"]:
+        say(f"{one['stores']:,} stores, {limit} calls a minute:")
+        comparison.show(one)
+
+
+@app.command()
+@explained
 def page() -> None:
     """Write docs/performance.md, its charts and the table of docs/tuning.md from stored figures."""
     # matplotlib takes a second to import, and only this needs it.
@@ -113,7 +156,8 @@ def page() -> None:
         raise BenchError(message)
     compared = results.read(results.COMPARE)
     grown = results.read(results.GROWTH) if results.GROWTH.exists() else None
-    for name, text in pages(compared, grown).items():
+    limited_ones = results.read(results.LIMITED) if results.LIMITED.exists() else None
+    for name, text in pages(compared, grown, limited_ones).items():
         (DOCS / name).write_text(text, encoding="utf-8")
         say(f"Wrote docs/{name}")
     tuning.PAGE.write_text(

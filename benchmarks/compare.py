@@ -11,17 +11,18 @@ import psycopg
 from rich import box
 from rich.table import Table
 
-from benchmarks.errors import BenchError
 from benchmarks.measure import machine
 from benchmarks.measure.airflow_runs import warm_up
 from benchmarks.measure.bench_stack import SetUp, bench_stack
-from benchmarks.measure.measurement import Measurement, fill, read_profiles
+from benchmarks.measure.measurement import Measurement, fill, live_a_night, read_profiles
 from benchmarks.measure.variants import LATENCIES, WAYS, Variant
 from benchmarks.workload import USER, barrier_floor_seconds, floor_seconds
 from include.local.console import result, say
 from include.local.errors import LocalStackError
 from include.local.run.progress import clock
 from include.local.run.seed import seed_stores
+
+LIMITED_SIZES = (1_000, 3_000)
 
 
 def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> Iterator[dict[str, Any]]:
@@ -54,11 +55,18 @@ def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> Itera
                     warm_up(stack, stores, timeout_s)
                     warm = variant.set_up
                 videos_alone = USER not in variant.jobs
-                if videos_alone:
+                if variant.limit:
+                    live_a_night(stack, timeout_s)
+                elif videos_alone:
                     read_profiles(stack, timeout_s)
-                stack.begin_anew(spread=variant.spread, keep_profiles=videos_alone)
-                fill(stack, measured, variant.jobs, timeout_s)
-            except (BenchError, LocalStackError, psycopg.Error, psutil.Error) as error:
+                stack.begin_anew(
+                    spread=variant.spread,
+                    keep_profiles=videos_alone,
+                    keep_videos=variant.limit > 0,
+                    limit=variant.limit,
+                )
+                fill(stack, measured, variant.jobs, timeout_s, variant.extra)
+            except (LocalStackError, psycopg.Error, psutil.Error) as error:
                 measured.problem = str(error)
             say(f"  {_outcome(measured)}")
             yield {
@@ -67,6 +75,18 @@ def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> Itera
                 "latency_spread": LATENCIES["lognormal"],
                 "variants": [asdict(measured) for measured in found],
             }
+
+
+def compare_sizes(
+    variants: Sequence[Variant], sizes: Sequence[int], timeout_s: float
+) -> Iterator[dict[str, Any]]:
+    """Compare for each number of stores, each on a fresh stack; as `compare`, in `sizes`."""
+    found: list[dict[str, Any]] = []
+    for size in sizes:
+        found.append({})
+        for state in compare(variants, size, timeout_s):
+            found[-1] = state
+            yield {"sizes": found}
 
 
 def blank(variant: Variant, stores: int) -> Measurement:
@@ -79,6 +99,8 @@ def blank(variant: Variant, stores: int) -> Measurement:
         stores=stores,
         stores_per_task=variant.stores_per_task,
         sample=variant.sample,
+        limit=variant.limit,
+        lanes=variant.lanes,
         floor_s=floor_seconds(variant.jobs, stores, variant.spread),
         barrier_floor_s=barrier_floor_seconds(variant.jobs, stores, variant.spread),
     )
@@ -91,6 +113,10 @@ def title(variant: Variant) -> str:
         parts.append(f"{variant.stores_per_task} stores a task")
     if variant.latency != "constant":
         parts.append(f"{variant.latency} latency")
+    if variant.limit:
+        parts.append(f"{variant.limit} calls a minute, videos known")
+    if variant.lanes == 1:
+        parts.append("one lane")
     if variant.sample:
         parts.append(f"extrapolated from {variant.sample} stores")
     return ", ".join(parts)
@@ -111,6 +137,9 @@ def show(results: dict[str, Any]) -> None:
             f"{one['memory_mb']:.0f} MB",
             f"{calls:.1f}/task" if calls else "",
         )
+        if one["limit"]:
+            refused, window = sum(one["refused"].values()), max(one["largest_window"].values())
+            table.add_row("", f"{refused} x 429, at most {window} in a minute")
         if one["problem"]:
             table.add_row("", f"failed: {one['problem']}")
     result.print(table)

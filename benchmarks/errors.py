@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from include.local.errors import LocalStackError
 
-class BenchError(Exception):
+
+class BenchError(LocalStackError):
     """A measurement cannot be made or is not valid; the message says why."""

@@ -11,7 +11,6 @@ import psycopg
 from rich import box
 from rich.table import Table
 
-from benchmarks.errors import BenchError
 from benchmarks.measure import machine
 from benchmarks.measure.airflow_runs import warm_up
 from benchmarks.measure.bench_stack import BenchStack, SetUp, bench_stack
@@ -117,7 +116,7 @@ def _point(
     listener.begin()
     try:
         fill(stack, measured, (job,), timeout_s)
-    except (BenchError, LocalStackError, psycopg.Error, psutil.Error) as error:
+    except (LocalStackError, psycopg.Error, psutil.Error) as error:
         measured.problem = str(error)
         say(f"  failed: {error}")
     point.loops = listener.times()

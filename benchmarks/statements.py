@@ -165,20 +165,27 @@ def _count(server: PostgresServer, night: Night, title: str, job: str, day: Snap
     console.print(_table(title, found, len(night.codes), prepared))
 
 
-def _prepare(server: PostgresServer, sandbox: SandboxServer) -> Night:
+def seeded_database(server: PostgresServer, sandbox: SandboxServer, settings: Settings) -> str:
+    """Make a database with all the sandbox's stores; returns its URL."""
     server.run("CREATE DATABASE {}", DATABASE)
-    server.run("CREATE EXTENSION pg_stat_statements")
     url = server.url(DATABASE)
     upgrade(url)
+    text = sandbox.admin("GET", "/stores.csv")
+    with psycopg.connect(url, autocommit=True) as conn:
+        import_stores(io.StringIO(text, newline=""), conn, TokenVault(settings.token_keys))
+    return url
+
+
+def _prepare(server: PostgresServer, sandbox: SandboxServer) -> Night:
+    server.run("CREATE EXTENSION pg_stat_statements")
     settings = Settings.from_env(
         {
             "TIKTOK_TOKEN_KEYS": Fernet.generate_key().decode(),
             "TIKTOK_RATE_LIMIT_PER_MINUTE": "1000000",  # in force, and out of the way
         }
     )
-    text = sandbox.admin("GET", "/stores.csv")
+    url = seeded_database(server, sandbox, settings)
     with psycopg.connect(url, autocommit=True) as conn:
-        import_stores(io.StringIO(text, newline=""), conn, TokenVault(settings.token_keys))
         codes = StoreRepository(conn).active_store_codes()
     app = TikTokApp(sandbox.url, sandbox.client_key, sandbox.client_secret)
     return Night(url, app, settings, codes)

@@ -1,8 +1,8 @@
 """### Videos of every store and their counters, once a night
 
-Lists each active store's public videos and writes them to `videos`, and one row per video and day
-(views, likes, comments, shares) to `video_daily_stats`. A video that TikTok no longer shows gets
-`removed_at`. TikTok keeps no history: a day that is missed is lost.
+Reads each active store's public videos (new ones by `video/list`, known ones also by `video/query`)
+and writes them to `videos`, and one row per video and day (views, likes, comments, shares) to
+`video_daily_stats`. A video that TikTok no longer shows gets `removed_at`. TikTok keeps no history: a day that is missed is lost.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ with SyncDag(
             "videos_lost": "did a store lose more than half of its videos?",
             "video_counts_negative": "is a count below zero?",
             "video_rows_late": "was a row observed after its day?",
+            "video_figures_differ": "do `video/list` and `video/query` say the same?",
         },
     ),
 ):
@@ -68,7 +69,11 @@ with SyncDag(
     (
         stores
         >> data_checks(
-            "video_syncs_missing", "videos_lost", "video_counts_negative", "video_rows_late"
+            "video_syncs_missing",
+            "videos_lost",
+            "video_counts_negative",
+            "video_rows_late",
+            "video_figures_differ",
         )
         >> summary
     )

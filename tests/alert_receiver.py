@@ -66,7 +66,8 @@ def alert_receiver() -> Iterator[Receiver]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         receiver = Receiver(server.server_address[1])
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # Else it looks only every half second whether it should stop.
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield receiver
         finally:

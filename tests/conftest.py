@@ -73,16 +73,30 @@ def _isolate() -> None:
 
 _isolate()
 
+_TOGETHER = {
+    # It has stacks of its own.
+    "tests/e2e/test_local_stack.py": "tests/e2e/test_local_stack.py",
+    # They share a stack, in their order.
+    "tests/e2e/": "tests/e2e",
+    # They share a database that `airflow db migrate` takes long to make: `metadata_template`.
+    "tests/database/airflow/test_dag_versions.py": "metadata_template",
+    "tests/database/airflow/test_erasure.py": "metadata_template",
+    "tests/database/airflow/test_history.py": "metadata_template",
+    "tests/database/store_db/test_hooks.py": "metadata_template",
+    "tests/database/sync/test_data_checks_dag.py": "metadata_template",
+}
+"""Tests of one process, by how their names begin (the first that fits); others go by file."""
+
 
 class StackAndFiles(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """The stack's tests in one of the processes that share the suite, in their order; else by file.
+    """Deals out the suite to the processes that share it: by :data:`_TOGETHER`, else by file.
 
     xdist's own groups (``loadgroup``) are lost with pytest 9, which names tests another way.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return "tests/e2e" if file.startswith("tests/e2e/") else file
+        return next((scope for name, scope in _TOGETHER.items() if file.startswith(name)), file)
 
 
 @pytest.hookimpl(optionalhook=True)

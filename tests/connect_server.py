@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,9 +22,9 @@ from include.tiktok_sync.links.connect_links import LinkMaker
 from include.tiktok_sync.store_db.connect_role import ensure_connect_role
 from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import Bench
+from tests.threaded_server import ThreadedServer
 
 RETAILER = "Nordlicht"
-_PATIENCE_SECONDS = 30.0
 
 
 @dataclass
@@ -100,22 +98,14 @@ def running_connect(bench: Bench, **env: str) -> Iterator[ConnectServer]:
         listener.listen(100)
         port = listener.getsockname()[1]
         settings = ConnectSettings.from_env({**connect_env(bench, db_url, port), **env})
-        server = make_server(settings)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not server.started:
-            if time.monotonic() > deadline or not thread.is_alive():
-                message = "the connect app did not start"
-                raise RuntimeError(message)
-            time.sleep(0.005)
+        server = ThreadedServer(make_server(settings).config, listener)
+        server.start()
         app = ConnectServer(bench, settings)
         try:
             yield app
         finally:
             app.http.close()
-            server.should_exit = True
-            thread.join(_PATIENCE_SECONDS)
+            server.stop()
 
 
 @dataclass

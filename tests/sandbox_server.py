@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import threading
 import time
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,10 @@ import requests
 from include.sandbox.app import build_app
 from include.sandbox.server import listen, make_server, url_of
 from include.sandbox.settings import SandboxSettings
+from tests.threaded_server import ThreadedServer
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator, Mapping
-
-    import uvicorn
 
     from include.sandbox.faults.switch import FaultSwitch
     from include.sandbox.state import SandboxState
@@ -56,9 +53,7 @@ class SandboxServer:
         self.client_key = self.settings.client_key
         self.client_secret = self.settings.client_secret
         self.url = ""
-        self._socket: socket.socket | None = None
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self._server: ThreadedServer | None = None
         self._http = requests.Session()
 
     def start(self) -> None:
@@ -69,30 +64,16 @@ class SandboxServer:
         except BaseException:
             listener.close()
             raise
-        server = make_server(app)
         self.sandbox, self.faults = app.state.sandbox, app.state.faults
-        self._socket, self._server, self.url = listener, server, url_of(listener)
-        self._thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        self._thread.start()
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not server.started:
-            if time.monotonic() > deadline or not self._thread.is_alive():
-                message = "the sandbox did not start"
-                raise RuntimeError(message)
-            time.sleep(0.005)
+        self._server, self.url = ThreadedServer(make_server(app).config, listener), url_of(listener)
+        self._server.start()
 
     def stop(self) -> None:
         """Stops serving and closes the state file; does nothing if it does not run."""
         self._http.close()
-        if self._server is None or self._thread is None or self._socket is None:
-            return
-        self._server.should_exit = True
-        self._thread.join(_PATIENCE_SECONDS)
-        self._socket.close()
-        if self._thread.is_alive():
-            message = "the sandbox did not stop"
-            raise RuntimeError(message)
-        self._server = self._thread = self._socket = None
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
 
     def admin(self, method: str, path: str, **kwargs: Any) -> Any:
         """Calls `/admin` and decodes the answer.

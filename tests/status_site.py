@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
 
-from include.local.ports import HOST, choose_port
+from include.local.ports import HOST
 from include.tiktok_sync.store_db.database import Connection, connect
+from tests.threaded_server import ThreadedServer
 from tiktok_airflow.status_page.access import Viewer, viewer
 from tiktok_airflow.status_page.app import build_app
 from tiktok_airflow.status_page.database import errors_of_a_page, store_db
@@ -57,17 +57,13 @@ def status_site(
 @contextmanager
 def served(site: FastAPI) -> Iterator[str]:
     """Serve it on a free loopback port; gives the URL of the page."""
-    port = choose_port(())
-    server = uvicorn.Server(uvicorn.Config(site, HOST, port, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 60
-    while not server.started:
-        assert thread.is_alive(), "uvicorn did not start"
-        assert time.monotonic() < deadline, "uvicorn did not start in time"
-        time.sleep(0.02)
-    try:
-        yield f"http://{HOST}:{port}{PREFIX}/"
-    finally:
-        server.should_exit = True
-        thread.join(30)
+    with socket.create_server((HOST, 0)) as listener:
+        config = uvicorn.Config(
+            site, log_level="warning", lifespan="off", timeout_graceful_shutdown=30
+        )
+        server = ThreadedServer(config, listener)
+        server.start()
+        try:
+            yield f"http://{HOST}:{listener.getsockname()[1]}{PREFIX}/"
+        finally:
+            server.stop()

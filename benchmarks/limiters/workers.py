@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from multiprocessing.context import ForkProcess
 from pathlib import Path
-from types import TracebackType
 
 from typing_extensions import Self
 
@@ -55,12 +54,7 @@ class Crew:
                 raise RuntimeError(message)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for process in self._processes:
             process.kill()
             process.join()

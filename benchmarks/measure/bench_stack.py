@@ -36,12 +36,15 @@ TUNED = (
     "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW",
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL",
+    "AIRFLOW__API__WORKERS",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL",
 )
 """What the local stack sets for speed: left out, Airflow's own defaults hold."""
 
 _PROFILES = "user_daily_stats"
+_DAYS = (_PROFILES, "video_daily_stats")
 _ROWS = ("videos", "video_daily_stats", "video_listings", "sync_logs")
+_PLACES = ("rate_limits", "rate_limit_grants")
 _PARSE_SECONDS = 120
 
 
@@ -114,6 +117,8 @@ class BenchStack(Stack):
         latency: Mapping[str, float] = DEFAULT_LATENCY,
         spread: float = 0.0,
         keep_profiles: bool = False,
+        keep_videos: bool = False,
+        limit: int = 0,
     ) -> None:
         """Empty tables, the sandbox's figures at nought, and its first latencies again.
 
@@ -121,17 +126,24 @@ class BenchStack(Stack):
             latency: Seconds per endpoint from now on.
             spread: ``latency_spread`` of the sandbox from now on.
             keep_profiles: Leave the rows of the user sync.
+            keep_videos: Leave all but the figures of the day: the videos are known then.
+            limit: Calls a minute and endpoint that the sandbox allows from now on, 0 = any.
 
         Raises:
             LocalStackError: The sandbox does not answer.
         """
         with psycopg.connect(self.settings.store_db_url, autocommit=True) as conn:
-            tables = _ROWS if keep_profiles else (*_ROWS, _PROFILES)
-            conn.execute(f"TRUNCATE {', '.join(tables)}")
+            tables: tuple[str, ...] = _ROWS if keep_profiles else (*_ROWS, _PROFILES)
+            tables = _DAYS if keep_videos else tables
+            conn.execute(f"TRUNCATE {', '.join((*tables, *_PLACES))}")
             conn.execute("ANALYZE")
         with psycopg.connect(self.settings.postgres_url, autocommit=True) as conn:
             conn.execute("CHECKPOINT")
-        settings = {"latency": dict(latency), "latency_spread": spread}
+        settings = {
+            "latency": dict(latency),
+            "latency_spread": spread,
+            "rate_limit_per_minute": limit,
+        }
         ask(self, "PATCH", "/settings", json=settings)
         ask(self, "DELETE", "/requests")
 

@@ -6,7 +6,6 @@ import re
 import socket
 import threading
 from dataclasses import dataclass
-from types import TracebackType
 
 from typing_extensions import Self
 
@@ -50,12 +49,7 @@ class LoopTimesListener:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
         self._socket.close()

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +18,18 @@ from benchmarks.measure.airflow_runs import run_dags, statuses
 from benchmarks.measure.bench_stack import BenchStack
 from benchmarks.measure.meter import PLAIN, ExecutionCalls, MemoryWatch, cpu_seconds
 from benchmarks.measure.variants import AIRFLOW_WAYS
-from benchmarks.workload import USER, Job
+from benchmarks.workload import USER, VIDEO, Job
 from include.local.environment import base_env
 from include.local.parts.airflow_env import product_env
 from include.local.parts.migrations import tail
 from include.local.run.sandbox_admin import ask
 from include.sandbox.settings import DEFAULT_LATENCY
 
+OTHER_LANE = "video_query"
+"""The video sync's second endpoint."""
+
 _PLAIN_LOG = "plain"
+_WINDOW_SECONDS = 61.0
 
 
 @dataclass
@@ -58,6 +64,8 @@ class Measurement:
         latency: How TikTok answered.
         stores: How many stores the time is of.
         stores_per_task: Stores in a mapped task.
+        limit: Calls a minute and endpoint, 0 = lifted.
+        lanes: 1 = the client only lists.
         sample: Stores that were really done, if the time is extrapolated.
         floor_s: Seconds if only TikTok took time.
         barrier_floor_s: The same with a barrier after each batch.
@@ -69,6 +77,8 @@ class Measurement:
         memory_samples: How often it was looked at.
         in_flight_max: Most calls at once, per endpoint.
         calls: Calls per endpoint.
+        refused: Calls per endpoint that got a 429.
+        largest_window: Most calls in any minute, per endpoint.
         execution_calls: Requests of tasks to the API server.
         task_tries: Task tries, mapped or not.
     """
@@ -90,11 +100,21 @@ class Measurement:
     memory_samples: int = 0
     in_flight_max: dict[str, int] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    largest_window: dict[str, int] = field(default_factory=dict)
     execution_calls: int = 0
     task_tries: int = 0
+    limit: int = 0
+    lanes: int = 2
 
 
-def fill(stack: BenchStack, found: Measurement, jobs: tuple[Job, ...], timeout_s: float) -> None:
+def fill(
+    stack: BenchStack,
+    found: Measurement,
+    jobs: tuple[Job, ...],
+    timeout_s: float,
+    extra: Mapping[str, str] | None = None,
+) -> None:
     """Run it and enter what it took.
 
     Args:
@@ -102,6 +122,7 @@ def fill(stack: BenchStack, found: Measurement, jobs: tuple[Job, ...], timeout_s
         found: What is known before.
         jobs: Which syncs.
         timeout_s: When to give up.
+        extra: Further variables of a program; Airflow has its own (see ``SetUp``).
 
     Raises:
         BenchError: It did not succeed for every store.
@@ -112,15 +133,18 @@ def fill(stack: BenchStack, found: Measurement, jobs: tuple[Job, ...], timeout_s
         if found.way in AIRFLOW_WAYS:
             _by_airflow(stack, found, jobs, timeout_s)
         else:
-            _plainly(stack, found, jobs, memory, timeout_s)
+            _plainly(stack, found, jobs, timeout_s, memory=memory, extra=extra)
     for part, seconds in cpu_seconds(stack).items():
         if part not in found.cpu_s:
             found.cpu_s[part] = seconds - before[part]
     found.memory_mb, found.memory_samples = memory.peak_mb, memory.samples
     figures = ask(stack, "GET", "/stats").json()["endpoints"]
-    for job in jobs:
-        found.in_flight_max[job.endpoint] = figures[job.endpoint]["in_flight_max"]
-        found.calls[job.endpoint] = figures[job.endpoint]["calls"]
+    for endpoint in [*(job.endpoint for job in jobs), *([OTHER_LANE] if VIDEO in jobs else [])]:
+        told = figures[endpoint]
+        found.in_flight_max[endpoint] = told["in_flight_max"]
+        found.calls[endpoint] = told["calls"]
+        found.refused[endpoint] = told["by_code"].get("rate_limit_exceeded", 0)
+        found.largest_window[endpoint] = told["largest_window"]
     wanted = found.sample or found.stores
     missing = [
         f"{wanted - figures.succeeded} of {wanted} stores without success in the {name} sync"
@@ -166,14 +190,33 @@ def read_profiles(stack: BenchStack, timeout_s: float) -> None:
     _program(stack, "batches", (USER,), 0, timeout_s)
 
 
+def live_a_night(stack: BenchStack, timeout_s: float) -> None:
+    """Sync everything once, unmeasured and without waiting for TikTok: the videos are known then.
+
+    The sandbox's window, too, is empty afterwards.
+
+    Raises:
+        BenchError: It failed.
+        LocalStackError: The stack fails.
+    """
+    stack.begin_anew(latency=dict.fromkeys(DEFAULT_LATENCY, 0.0))
+    begun = time.monotonic()
+    _program(stack, "batches", (USER, VIDEO), 0, timeout_s)
+    # The calls of a limited night before this one count for a minute.
+    time.sleep(max(0.0, _WINDOW_SECONDS - (time.monotonic() - begun)))
+
+
 def _plainly(
     stack: BenchStack,
     found: Measurement,
     jobs: tuple[Job, ...],
-    memory: MemoryWatch,
     timeout_s: float,
+    *,
+    memory: MemoryWatch,
+    extra: Mapping[str, str] | None,
 ) -> None:
-    told = _program(stack, found.way, jobs, found.sample or found.stores, timeout_s, memory)
+    sample = found.sample or found.stores
+    told = _program(stack, found.way, jobs, sample, timeout_s, memory=memory, extra=extra)
     found.cpu_s[PLAIN] = told["cpu_s"]
     times = found.stores / found.sample if found.sample else 1.0
     for job in jobs:
@@ -190,7 +233,9 @@ def _program(
     jobs: tuple[Job, ...],
     sample: int,
     timeout_s: float,
+    *,
     memory: MemoryWatch | None = None,
+    extra: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.contenders.plain_sync", way]
     command += [",".join(job.name for job in jobs), "--sample", str(sample)]
@@ -199,7 +244,11 @@ def _program(
         process = subprocess.Popen(  # noqa: S603 - fixed arguments
             command,
             cwd=stack.workspace.root,
-            env={**base_env(stack.workspace, os.environ), **product_env(stack.settings)},
+            env={
+                **base_env(stack.workspace, os.environ),
+                **product_env(stack.settings),
+                **(extra or {}),
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=output,

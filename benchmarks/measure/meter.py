@@ -6,12 +6,17 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 from typing_extensions import Self
 
-from include.local.processes.programs import CONNECT, POSTGRES, SANDBOX
+from include.local.processes.programs import (
+    API_SERVER,
+    CONNECT,
+    EXECUTION_API,
+    POSTGRES,
+    SANDBOX,
+)
 from include.local.processes.supervisor import LOG_BACKUPS
 from include.local.stack import Stack
 
@@ -21,7 +26,7 @@ PLAIN = "the program"
 """The program that syncs without Airflow."""
 
 PARTS = (
-    *("api-server", "scheduler", WORKERS, TASKS, "dag-processor", "triggerer"),
+    *(API_SERVER, EXECUTION_API, "scheduler", WORKERS, TASKS, "dag-processor", "triggerer"),
     *(PLAIN, POSTGRES, SANDBOX, CONNECT),
 )
 """In the order in which they are shown."""
@@ -103,12 +108,7 @@ class MemoryWatch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
 
@@ -142,16 +142,16 @@ def _pss(process: psutil.Process) -> int:
 
 
 class ExecutionCalls:
-    """Counts the requests that tasks send to the API server, from now on.
+    """Counts the requests that tasks send to the Execution API, from now on.
 
-    The access log is the API server's own; supervisord renames it when it is full.
+    The access log is its own; supervisord renames it when it is full.
 
     Args:
-        stack: Whose API server.
+        stack: Whose Execution API.
     """
 
     def __init__(self, stack: Stack) -> None:
-        self._log = stack.workspace.log_file("api-server")
+        self._log = stack.workspace.log_file(EXECUTION_API)
         stat = self._log.stat()
         self._inode, self._offset = stat.st_ino, stat.st_size
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.measure.bench_stack import OURS, SetUp
+from benchmarks.measure.bench_stack import SetUp
 from benchmarks.workload import USER, VIDEO, Job
 
 Way = Literal["package", "first", "batches", "loop"]
@@ -26,6 +26,9 @@ SPREAD = 0.8
 LATENCIES = {"constant": 0.0, "lognormal": SPREAD}
 """Name -> ``latency_spread`` of the sandbox."""
 
+LIMIT = 600
+"""Calls a minute that TikTok documents for each endpoint."""
+
 FIRST = SetUp(first=True)
 
 
@@ -40,6 +43,9 @@ class Variant:
         latency: A key of ``LATENCIES``.
         stores_per_task: Stores that share a mapped task.
         sample: Stores that are really done; the time of all is extrapolated. ``None`` = all.
+        limit: Calls a minute and endpoint, enforced on both sides; the videos are then known from
+            the night before. 0 = lifted, and nothing is known.
+        lanes: ``VIDEO_LANES``; 1 = a client that only lists.
     """
 
     key: str
@@ -48,6 +54,8 @@ class Variant:
     latency: str = "constant"
     stores_per_task: int = 1
     sample: int | None = None
+    limit: int = 0
+    lanes: int = 2
 
     @property
     def uses_airflow(self) -> bool:
@@ -57,11 +65,19 @@ class Variant:
     @property
     def set_up(self) -> SetUp:
         """Airflow's."""
-        if self.way == "first":
-            return FIRST
+        return SetUp(first=self.way == "first", extra=self.extra)
+
+    @property
+    def extra(self) -> dict[str, str]:
+        """Variables of the program that syncs."""
+        found = {}
         if self.stores_per_task > 1:
-            return SetUp(extra={"STORES_PER_TASK": str(self.stores_per_task)})
-        return OURS
+            found["STORES_PER_TASK"] = str(self.stores_per_task)
+        if self.limit:
+            found["TIKTOK_RATE_LIMIT_PER_MINUTE"] = str(self.limit)
+        if self.lanes == 1:
+            found["VIDEO_LANES"] = "1"
+        return found
 
     @property
     def spread(self) -> float:
@@ -79,16 +95,20 @@ VARIANTS = (
     Variant("c-video", "batches", (VIDEO,)),
     Variant("c-both", "batches", BOTH),
     Variant("c-both-tail", "batches", BOTH, "lognormal"),
+    Variant("c-known", "batches", BOTH, limit=LIMIT, lanes=1),
     Variant("a-user", "package", (USER,)),
     Variant("a-video", "package", (VIDEO,)),
     Variant("a-both", "package", BOTH),
     Variant("a-both-tail", "package", BOTH, "lognormal"),
     Variant("a-user-5", "package", (USER,), stores_per_task=5),
     Variant("a-video-5", "package", (VIDEO,), stores_per_task=5),
+    Variant("a-known", "package", BOTH, limit=LIMIT),
+    Variant("a-known-1", "package", BOTH, limit=LIMIT, lanes=1),
     Variant("b-user", "first", (USER,)),
     Variant("b-video", "first", (VIDEO,)),
     Variant("b-both", "first", BOTH),
     Variant("b-both-tail", "first", BOTH, "lognormal"),
+    Variant("b-known", "first", BOTH, limit=LIMIT, lanes=1),
 )
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.measure.meter import PARTS
-from benchmarks.report.figures import WORKLOADS, by_workload, label_of, per_store_ms, points_of
+from benchmarks.report.figures import by_workload, label_of, per_store_ms, points_of
 
 _STYLE: Any = {
     # Text as shapes: it looks the same everywhere, and needs no font.
@@ -36,7 +36,7 @@ _COLOURS = {
 """Okabe and Ito's, which people with any colour vision can tell apart."""
 
 _PART_COLOURS = (
-    *("#0072b2", "#56b4e9", "#009e73", "#d55e00", "#cc79a7", "#aaaaaa"),
+    *("#0072b2", "#004466", "#56b4e9", "#009e73", "#d55e00", "#cc79a7", "#aaaaaa"),
     *("#f0e442", "#e69f00", "#555555", "#000000"),
 )
 
@@ -45,9 +45,8 @@ def compare_chart(results: Mapping[str, Any]) -> str:
     """How many times the floor each variant took, one line each, by workload."""
     with mpl.rc_context(_STYLE):
         rows = [(name, one) for name, one in by_workload(results) if not one["problem"]]
-        figure = Figure(
-            figsize=(8, 0.9 + 0.34 * (len(rows) + len(WORKLOADS))), layout="constrained"
-        )
+        titles = len({name for name, _ in rows})
+        figure = Figure(figsize=(8, 0.9 + 0.34 * (len(rows) + titles)), layout="constrained")
         axes = figure.subplots()
         labels, places, at = [], [], 0.0
         group = ""

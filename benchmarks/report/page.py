@@ -15,24 +15,32 @@ from benchmarks.measure.variants import VARIANTS
 from benchmarks.report.charts import compare_chart, cpu_chart, growth_chart
 from benchmarks.report.figures import busy, by_workload, label_of, per_store_ms, points_of
 from benchmarks.workload import JOBS, floor_seconds
+from include.local.processes.programs import API_SERVER, EXECUTION_API
+from include.local.run.progress import clock
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL
 from include.tiktok_sync.sync.store_batch import MOST_TASKS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEMPLATE = "performance.md.j2"
 
-_AIRFLOW = ("api-server", "scheduler", WORKERS, TASKS, "dag-processor", "triggerer")
+_API = (API_SERVER, EXECUTION_API)
+_AIRFLOW = (*_API, "scheduler", WORKERS, TASKS, "dag-processor", "triggerer")
 
 
-def pages(compare: Mapping[str, Any], growth: Mapping[str, Any] | None) -> dict[str, str]:
+def pages(
+    compare: Mapping[str, Any],
+    growth: Mapping[str, Any] | None,
+    limited: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
     """The page and its charts: name of the file in docs/ -> text.
 
     Args:
         compare: Figures of the comparison.
         growth: Figures of the growth run, if there was one.
+        limited: Figures of many stores with the limit enforced, if they were measured.
     """
     found = {
-        "performance.md": _text(compare, growth),
+        "performance.md": _text(compare, growth, limited),
         "performance-compare.svg": compare_chart(compare),
         "performance-cpu.svg": cpu_chart(compare),
     }
@@ -41,7 +49,11 @@ def pages(compare: Mapping[str, Any], growth: Mapping[str, Any] | None) -> dict[
     return found
 
 
-def _text(compare: Mapping[str, Any], growth: Mapping[str, Any] | None) -> str:
+def _text(
+    compare: Mapping[str, Any],
+    growth: Mapping[str, Any] | None,
+    limited: Mapping[str, Any] | None,
+) -> str:
     machine = compare["machine"]
     cores = int(machine["cores"])
     environment = Environment(
@@ -85,6 +97,8 @@ def _text(compare: Mapping[str, Any], growth: Mapping[str, Any] | None) -> str:
         share=_share,
         api_tasks_per_second=_api_tasks_per_second(valid.get("a-both")),
         growth=_growth(growth) if growth else None,
+        limited=limited,
+        clock=clock,
     )
     return text.rstrip("\n") + "\n"
 
@@ -129,9 +143,8 @@ def _share(one: Mapping[str, Any], *parts: str) -> str:
 
 
 def _api_tasks_per_second(one: Mapping[str, Any] | None) -> str:
-    if one is None or not one["cpu_s"].get("api-server"):
-        return "?"
-    return f"{one['task_tries'] / one['cpu_s']['api-server']:.0f}"
+    seconds = sum(one["cpu_s"].get(part, 0.0) for part in _API) if one else 0.0
+    return f"{one['task_tries'] / seconds:.0f}" if one and seconds else "?"
 
 
 def _growth(growth: Mapping[str, Any]) -> dict[str, Any]:

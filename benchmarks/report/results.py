@@ -10,6 +10,7 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parents[1] / "results"
 COMPARE = FOLDER / "compare.json"
 GROWTH = FOLDER / "growth.json"
+LIMITED = FOLDER / "limited.json"
 PARTIAL = FOLDER / "partial.json"
 """Of a run that left something out or was broken off; not committed."""
 

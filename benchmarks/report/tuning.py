@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchError
+from benchmarks.measure.variants import LIMIT
 from benchmarks.report.figures import busy, per_store_ms
 from benchmarks.workload import USER, VIDEO, Job
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL, LOCAL_SLOTS
@@ -19,8 +20,6 @@ _BEGIN = "<!-- tuning: written by `python -m benchmarks page` -->\n"
 _END = "<!-- end of tuning -->\n"
 
 _STORES = (300, 500, 1_000, 3_000)
-_LIMIT = 600
-"""Calls a minute that TikTok documents for each endpoint."""
 _POOLS = {2: (DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL), 4: (45, 30), 8: (70, LOCAL_SLOTS - 70)}
 """Cores -> slots for users, for videos."""
 _SEVERAL = 5
@@ -86,7 +85,7 @@ def table(compare: Mapping[str, Any]) -> str:
     ]
     for stores in _STORES:
         auto = len(cut([""] * stores)[0])
-        for limit in (_LIMIT, 0):
+        for limit in (LIMIT, 0):
             cells = []
             for cores in _POOLS:
                 found = [

@@ -137,6 +137,7 @@ class CallbackHandler:
                     scope=scope,
                     wanted=self._context.settings.scopes,
                     replace=False,
+                    notice=None,
                 )
         except DatabaseUnavailableError as error:
             # A token refresh has locked the store's row. The tokens are kept; the next page asks.

@@ -68,17 +68,32 @@ class BrowserCookies:
             samesite="lax",
         )
 
-    def form_token(self, browser: str, form: str) -> str:
-        """The token our page puts into a form, so that no other site can send the form."""
-        return str(self._forms.dumps([hash_of(browser).hex(), form]))
+    def form_token(self, browser: str, form: str, notice: str | None) -> str:
+        """The token our page puts into a form, so that no other site can send the form.
+
+        Args:
+            browser: Whose form.
+            form: Its purpose.
+            notice: Version of the privacy notice that was shown with it or before; ``None`` = none.
+        """
+        return str(self._forms.dumps([hash_of(browser).hex(), form, notice]))
 
     def is_own_form(self, token: str, browser: str | None, form: str) -> bool:
         """Whether a form was made by us, for this browser and this purpose."""
+        signed = self._signed_form(token)
+        return browser is not None and signed[:2] == [hash_of(browser).hex(), form]
+
+    def notice_of_form(self, token: str) -> str | None:
+        """Which privacy notice its reader had been shown; ``None`` = none, or not our form."""
+        signed = self._signed_form(token)
+        return signed[2] if len(signed) > 2 else None  # noqa: PLR2004 - the third part of it
+
+    def _signed_form(self, token: str) -> list[str | None]:
         try:
-            signed = self._forms.loads(token, max_age=_FORM_SECONDS)
+            signed: list[str | None] = self._forms.loads(token, max_age=_FORM_SECONDS)
         except BadData:
-            return False
-        return browser is not None and signed == [hash_of(browser).hex(), form]
+            return []
+        return signed
 
     def new_state(self, store_code: str) -> str:
         """An OAuth state: signed, random, for one store."""

@@ -1,6 +1,6 @@
 """How does the connect app use the database? By function calls; it reads and writes no table.
 
-The functions (migrations 0007 to 0010) find a row only by a secret that the caller must know: the
+The functions (migrations 0007 to 0018) find a row only by a secret that the caller must know: the
 hash of a link, or an attempt together with the browser that began it.
 """
 
@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from typing_extensions import LiteralString
 
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.tokens.store import split_scope, status_for_scope
+from include.tiktok_sync.tokens.scopes import split_scope, status_for_scope
 
 LinkState = Literal["open", "used", "replaced", "expired"]
 Outcome = Literal["denied", "declined", "wrong_account", "taken", "unavailable", "failed"]
@@ -50,7 +50,8 @@ class Attempt:
     """One attempt.
 
     ``is_waiting``: its tokens wait for the manager's answer. ``is_under_way``: another request of
-    the same browser is asking TikTok for them.
+    the same browser is asking TikTok for them. ``notice_version``: the privacy notice that was
+    shown last.
     """
 
     store_code: str
@@ -67,6 +68,7 @@ class Attempt:
     verdict: Verdict
     present_username: str | None
     present_display_name: str | None
+    notice_version: str | None
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,27 @@ class ConnectDatabase:
         with self._conn.cursor(row_factory=class_row(Link)) as cursor:
             return cursor.execute("SELECT * FROM connect_link(%s)", [link_hash]).fetchone()
 
+    def keep_notice(self, version: str, text: str) -> None:
+        """Record the privacy notice that a page is about to show; it is kept once."""
+        self._conn.execute("SELECT connect_notice(%s, %s)", [version, text])
+
     def begin(
-        self, link_hash: bytes, *, state_hash: bytes, browser_hash: bytes, life: timedelta
+        self,
+        link_hash: bytes,
+        *,
+        state_hash: bytes,
+        browser_hash: bytes,
+        life: timedelta,
+        notice: str,
     ) -> UUID | None:
-        """A new attempt; ``None`` = the link is not open."""
+        """A new attempt of a browser that was shown a privacy notice; ``None`` = no open link."""
         begun: UUID | None = self._value(
-            "SELECT connect_begin(%s, %s, %s, %s)", link_hash, state_hash, browser_hash, life
+            "SELECT connect_begin(%s, %s, %s, %s, %s)",
+            link_hash,
+            state_hash,
+            browser_hash,
+            life,
+            notice,
         )
         return begun
 
@@ -150,7 +167,14 @@ class ConnectDatabase:
         )
 
     def confirm(
-        self, attempt_id: UUID, browser_hash: bytes, *, scope: str, wanted: Scopes, replace: bool
+        self,
+        attempt_id: UUID,
+        browser_hash: bytes,
+        *,
+        scope: str,
+        wanted: Scopes,
+        replace: bool,
+        notice: str | None,
     ) -> Literal["connected"] | Verdict:
         """Connect the store with the tokens that were kept; any other result says why not.
 
@@ -160,14 +184,17 @@ class ConnectDatabase:
             scope: Scopes granted, comma-separated.
             wanted: Scopes requested; the link is used up once all of them are granted.
             replace: Whether another account may be replaced.
+            notice: Version of the privacy notice on the page that was answered; ``None`` = nothing
+                was asked, so that of the attempt counts.
         """
         result: Literal["connected"] | Verdict = self._value(
-            "SELECT connect_confirm(%s, %s, %s, %s, %s)",
+            "SELECT connect_confirm(%s, %s, %s, %s, %s, %s)",
             attempt_id,
             browser_hash,
             replace,
             status_for_scope(scope),
             split_scope(scope) >= wanted,
+            notice,
         )
         return result
 

@@ -11,7 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from include.connect.settings import ConnectSettings
+from include.connect.notice import Notice
+from include.connect.settings import PRIVACY_PATH, ConnectSettings
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -151,6 +152,9 @@ class Pages:
 
     Args:
         settings: Who asks, and whom to ask.
+
+    Attributes:
+        notice: The privacy notice that they show.
     """
 
     def __init__(self, settings: ConnectSettings) -> None:
@@ -161,7 +165,13 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(retailer=settings.retailer, contact=settings.contact)
+        self.notice = Notice.of(settings)
+        self._environment.globals.update(
+            retailer=settings.retailer,
+            contact=settings.contact,
+            notice=self.notice,
+            privacy_path=PRIVACY_PATH,
+        )
         self._retailer = settings.retailer
 
     def page(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> HTMLResponse:

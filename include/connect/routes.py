@@ -1,4 +1,4 @@
-"""Routes of a store's manager: link, redirect to TikTok, callback, and the last question."""
+"""Routes of a store's manager: link, redirect to TikTok, callback, last question, privacy."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from include.connect.callback import CallbackHandler
 from include.connect.context import ConnectContext
 from include.connect.database import Attempt, Link, Verdict
 from include.connect.pages import account_names, scope_lines
-from include.connect.settings import CALLBACK_PATH
+from include.connect.settings import CALLBACK_PATH, PRIVACY_PATH
 from include.tiktok_sync.links.connect_links import hash_of
-from include.tiktok_sync.tokens.store import split_scope
+from include.tiktok_sync.tokens.scopes import split_scope
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +43,7 @@ def manager_routes(context: ConnectContext) -> APIRouter:
     router.api_route(CALLBACK_PATH, methods=READ_METHODS)(routes.callback)
     router.api_route(ATTEMPT_PATH, methods=READ_METHODS)(routes.attempt_page)
     router.post(ATTEMPT_PATH)(routes.answer)
+    router.api_route(PRIVACY_PATH, methods=READ_METHODS)(routes.privacy)
     return router
 
 
@@ -52,12 +53,16 @@ class _ManagerRoutes:
         self._callback = CallbackHandler(context)
 
     def landing(self, request: Request, token: str) -> Response:
-        """Show who asks for what. It changes nothing: mail programs open links too."""
+        """Show who asks for what. It changes nothing: mail programs open links too.
+
+        Only the text of the privacy notice is recorded, before the page shows it.
+        """
         link, refusal = self._link(token)
         if link is None:
             return refusal
         cookies = self._context.cookies
         browser = cookies.read(request) or cookies.new()
+        notice = self._notice(request)
         response = self._context.pages.page(
             "landing",
             store_name=link.store_name,
@@ -67,7 +72,7 @@ class _ManagerRoutes:
             expires_at=link.expires_at.astimezone(timezone.utc),
             leave={
                 "path": f"/c/{token}",
-                "form_token": cookies.form_token(browser, _leaving(token)),
+                "form_token": cookies.form_token(browser, _leaving(token), notice),
             },
         )
         cookies.write(response, browser)
@@ -78,12 +83,14 @@ class _ManagerRoutes:
         link, refusal = self._link(token)
         if link is None:
             return refusal
-        browser = self._context.cookies.read(request)
+        cookies = self._context.cookies
+        browser = cookies.read(request)
         if browser is None:
             return self._context.pages.message("no_cookie")
-        if not self._context.cookies.is_own_form(form_token, browser, _leaving(token)):
+        if not cookies.is_own_form(form_token, browser, _leaving(token)):
             return self._context.pages.message("bad_form")
-        return self._redirect_to_tiktok(hash_of(token), link.store_code, browser)
+        notice = cookies.notice_of_form(form_token)
+        return self._redirect_to_tiktok(hash_of(token), link.store_code, browser, notice)
 
     def callback(
         self, request: Request, state: str = "", code: str = "", error: str = ""
@@ -113,7 +120,8 @@ class _ManagerRoutes:
         path = ATTEMPT_PATH.format(attempt_id=attempt_id)
         again = None
         if attempt.link_state == "open":
-            again = {"path": path, "form_token": self._token(browser, attempt_id, "again")}
+            shown = attempt.notice_version
+            again = {"path": path, "form_token": self._token(browser, attempt_id, "again", shown)}
         if attempt.outcome in _CONNECTED:
             return self._done(attempt, again)
         if attempt.outcome == "wrong_account":
@@ -124,7 +132,7 @@ class _ManagerRoutes:
         ended = _how_it_ended(attempt)
         if ended is not None:
             return self._context.pages.message(*ended, again=again)
-        return self._question(attempt, browser, attempt_id, again)
+        return self._question(attempt, browser, attempt_id, self._notice(request))
 
     def answer(
         self,
@@ -142,12 +150,13 @@ class _ManagerRoutes:
             return _redirect(ATTEMPT_PATH.format(attempt_id=attempt_id))
         if not self._is_answer(form_token, browser, attempt_id, attempt, choice):
             return self._context.pages.message("bad_form")
+        notice = self._context.cookies.notice_of_form(form_token)
         if choice == "again":
             if attempt.link_state != "open":
                 return self._context.pages.message(attempt.link_state, HTTPStatus.GONE)
-            return self._redirect_to_tiktok(attempt.link_hash, attempt.store_code, browser)
+            return self._redirect_to_tiktok(attempt.link_hash, attempt.store_code, browser, notice)
         if attempt.outcome is None and choice == "connect":
-            self._connect(attempt, attempt_id, browser)
+            self._connect(attempt, attempt_id, browser, notice)
         elif choice == "decline":
             self._callback.decline(attempt, attempt_id, browser)
         return _redirect(ATTEMPT_PATH.format(attempt_id=attempt_id))
@@ -168,7 +177,21 @@ class _ManagerRoutes:
         forms = self._context.cookies
         return any(forms.is_own_form(token, browser, f"{attempt_id} {one}") for one in asked)
 
-    def _connect(self, attempt: Attempt, attempt_id: UUID, browser: str) -> None:
+    def privacy(self) -> Response:
+        """The privacy notice by itself, also for those who have no link any more."""
+        return self._context.pages.page("privacy")
+
+    def _notice(self, request: Request) -> str:
+        """The version of the privacy notice on the page that answers this; recorded before."""
+        notice = self._context.pages.notice
+        if request.method == "GET":
+            with self._context.database() as database:
+                database.keep_notice(notice.version, notice.text)
+        return notice.version
+
+    def _connect(
+        self, attempt: Attempt, attempt_id: UUID, browser: str, notice: str | None
+    ) -> None:
         with self._context.database() as database:
             result = database.confirm(
                 attempt_id,
@@ -176,6 +199,7 @@ class _ManagerRoutes:
                 scope=attempt.scope or "",
                 wanted=self._context.settings.scopes,
                 replace=attempt.verdict == "replaces",
+                notice=notice,
             )
             if result == "taken":
                 database.close(attempt_id, hash_of(browser), "taken")
@@ -195,7 +219,11 @@ class _ManagerRoutes:
             return None, pages.message(link.state, HTTPStatus.GONE)
         return link, Response()
 
-    def _redirect_to_tiktok(self, link_hash: bytes, store_code: str, browser: str) -> Response:
+    def _redirect_to_tiktok(
+        self, link_hash: bytes, store_code: str, browser: str, notice: str | None
+    ) -> Response:
+        if notice is None:  # an attempt from before notices were shown: the link's page has it
+            return self._context.pages.message("bad_form")
         cookies = self._context.cookies
         state = cookies.new_state(store_code)
         with self._context.database() as database:
@@ -204,6 +232,7 @@ class _ManagerRoutes:
                 state_hash=hash_of(state),
                 browser_hash=hash_of(browser),
                 life=cookies.attempt_life,
+                notice=notice,
             )
         if begun is None:
             return self._context.pages.message("replaced", HTTPStatus.GONE)
@@ -217,13 +246,15 @@ class _ManagerRoutes:
         with self._context.database() as database:
             return database.attempt(attempt_id, hash_of(browser))
 
-    def _token(self, browser: str, attempt_id: UUID, question: str) -> str:
-        return self._context.cookies.form_token(browser, f"{attempt_id} {question}")
+    def _token(self, browser: str, attempt_id: UUID, question: str, notice: str | None) -> str:
+        return self._context.cookies.form_token(browser, f"{attempt_id} {question}", notice)
 
-    def _question(
-        self, attempt: Attempt, browser: str, attempt_id: UUID, again: dict[str, str] | None
-    ) -> Response:
+    def _question(self, attempt: Attempt, browser: str, attempt_id: UUID, notice: str) -> Response:
         missing = self._context.settings.scopes - split_scope(attempt.scope or "")
+        path = ATTEMPT_PATH.format(attempt_id=attempt_id)
+        again = None
+        if missing and attempt.link_state == "open":
+            again = {"path": path, "form_token": self._token(browser, attempt_id, "again", notice)}
         return self._context.pages.page(
             "question",
             store_name=attempt.store_name,
@@ -232,9 +263,9 @@ class _ManagerRoutes:
             replaces=attempt.verdict == "replaces",
             present=account_names(attempt.present_username, attempt.present_display_name),
             missing=scope_lines(missing),
-            form_token=self._token(browser, attempt_id, attempt.verdict),
-            again=again if missing else None,
-            path=ATTEMPT_PATH.format(attempt_id=attempt_id),
+            form_token=self._token(browser, attempt_id, attempt.verdict, notice),
+            again=again,
+            path=path,
         )
 
     def _done(self, attempt: Attempt, again: dict[str, str] | None) -> Response:
@@ -266,12 +297,12 @@ class _ManagerRoutes:
 
 def _how_it_ended(attempt: Attempt) -> tuple[str, HTTPStatus] | None:
     """The text for an attempt that did not connect; ``None`` = it is waiting for an answer."""
+    if attempt.outcome in (None, "expired") and attempt.link_state in _ENDED:
+        return attempt.link_state, HTTPStatus.GONE
     if attempt.outcome == "expired" or not (attempt.outcome or attempt.is_waiting):
         return "attempt_expired", HTTPStatus.GONE
     if attempt.outcome is not None:
         return attempt.outcome, HTTPStatus.OK
-    if attempt.link_state in _ENDED:
-        return attempt.link_state, HTTPStatus.GONE
     return None
 
 

@@ -11,14 +11,14 @@ from include.tiktok_sync.links.connect_links import check_secret
 from include.tiktok_sync.settings import (
     DEFAULT_API_URL,
     BaseUrl,
-    EnvironmentSettings,
     Stripped,
     Texts,
     WholeNumber,
     variable,
 )
+from include.tiktok_sync.store_db.retention import RetentionSettings
 from include.tiktok_sync.tiktok.models import BASIC_SCOPE, KNOWN_SCOPES
-from include.tiktok_sync.tokens.store import split_scope
+from include.tiktok_sync.tokens.scopes import split_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 
 DEFAULT_AUTHORIZE_URL = "https://www.tiktok.com/v2/auth/authorize/"
@@ -27,6 +27,10 @@ DEFAULT_PORT = 8092
 CALLBACK_PATH = "/callback"
 WEBHOOK_PATH = "/webhooks/tiktok"
 HEALTH_PATH = "/health"
+PRIVACY_PATH = "/privacy"
+
+LONGEST_NOTICE_TEXT = 500
+"""Characters of one text in the privacy notice, which a manager reads on a phone."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -52,7 +56,53 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-class ConnectSettings(EnvironmentSettings):
+def _notice_text(text: str) -> str:
+    if len(text) > LONGEST_NOTICE_TEXT or not text.isprintable():
+        raise ValueError
+    return text
+
+
+def _policy_url(url: str) -> str:
+    parts = urlsplit(url)
+    is_safe = parts.scheme == "https" and parts.hostname and not parts.username
+    if url and not (is_safe and url.isprintable() and " " not in url):
+        raise ValueError
+    return url
+
+
+NoticeText = Annotated[Stripped, AfterValidator(_notice_text)]
+"""What the retailer says about itself in the privacy notice."""
+
+_MUST_BE_TEXT = f"a text on one line, of at most {LONGEST_NOTICE_TEXT} characters"
+
+
+class PrivacySettings(RetentionSettings):
+    """What the privacy notice says of the retailer, and how long it may say that data are kept.
+
+    Texts that are empty have a default, see :mod:`include.connect.notice`.
+
+    Attributes:
+        controller: Who is responsible, with the legal name and address (``PRIVACY_CONTROLLER``).
+        purpose: What the data are used for (``PRIVACY_PURPOSE``).
+        legal_basis: What allows it (``PRIVACY_LEGAL_BASIS``); empty = not mentioned.
+        recipients: Who sees the data (``PRIVACY_RECIPIENTS``).
+        privacy_contact: Whom to ask about them (``PRIVACY_CONTACT``).
+        policy_url: Where the retailer's whole policy is (``PRIVACY_POLICY_URL``); empty = no link.
+    """
+
+    controller: Annotated[NoticeText, variable("PRIVACY_CONTROLLER", _MUST_BE_TEXT)] = ""
+    purpose: Annotated[NoticeText, variable("PRIVACY_PURPOSE", _MUST_BE_TEXT)] = ""
+    legal_basis: Annotated[NoticeText, variable("PRIVACY_LEGAL_BASIS", _MUST_BE_TEXT)] = ""
+    recipients: Annotated[NoticeText, variable("PRIVACY_RECIPIENTS", _MUST_BE_TEXT)] = ""
+    privacy_contact: Annotated[NoticeText, variable("PRIVACY_CONTACT", _MUST_BE_TEXT)] = ""
+    policy_url: Annotated[
+        Stripped,
+        AfterValidator(_policy_url),
+        variable("PRIVACY_POLICY_URL", "an https:// address"),
+    ] = ""
+
+
+class ConnectSettings(PrivacySettings):
     """The settings of the connect app.
 
     Attributes:

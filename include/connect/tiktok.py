@@ -20,7 +20,7 @@ from include.tiktok_sync.errors import SyncError, TikTokUnavailableError
 from include.tiktok_sync.tiktok.http import HttpTransport, Timeouts
 from include.tiktok_sync.tiktok.models import BASIC_SCOPE, USER_FIELD_SCOPES, UserProfile
 from include.tiktok_sync.tiktok.oauth import OAuthClient, TokenGrant
-from include.tiktok_sync.tokens.store import split_scope
+from include.tiktok_sync.tokens.scopes import split_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 
 log = structlog.get_logger(__name__)

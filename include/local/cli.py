@@ -6,17 +6,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from include.local.console import result, say
+from include.local.console import explained, result, say
 from include.local.environment import base_env
-from include.local.errors import ConfigError, LocalStackError
+from include.local.errors import ConfigError
 from include.local.parts.airflow_env import command_env, product_env
 from include.local.processes.programs import programs
 from include.local.processes.supervisor import RUNNING
@@ -31,29 +29,15 @@ app = typer.Typer(
 )
 
 
-def _explained(command: Callable[..., None]) -> Callable[..., None]:
-    """Print an expected failure as its message alone, and exit 1."""
-
-    @wraps(command)
-    def run(*args: object, **kwargs: object) -> None:
-        try:
-            command(*args, **kwargs)
-        except LocalStackError as error:
-            say(f"Error: {error}")
-            raise typer.Exit(1) from None
-
-    return run
-
-
 @app.command()
-@_explained
+@explained
 def up() -> None:
     """Start what does not run yet, and wait until it is ready."""
     Stack.load().up()
 
 
 @app.command()
-@_explained
+@explained
 def down() -> None:
     """Stop everything; no process of the stack is left."""
     ended = Stack.load().down()
@@ -61,7 +45,7 @@ def down() -> None:
 
 
 @app.command()
-@_explained
+@explained
 def status() -> None:
     """Show each part; exit status 1 unless all run."""
     stack = Stack.load()
@@ -85,7 +69,7 @@ def status() -> None:
 
 
 @app.command()
-@_explained
+@explained
 def sync() -> None:
     """Start the stack, run both Dags once and show the results."""
     stack = Stack.load()
@@ -95,21 +79,21 @@ def sync() -> None:
 
 
 @app.command("db-url")
-@_explained
+@explained
 def db_url() -> None:
     """Print the libpq URL of the product's database."""
     typer.echo(Stack.load().settings.store_db_url)
 
 
 @app.command("ui-url")
-@_explained
+@explained
 def ui_url() -> None:
     """Print the address of Airflow's UI."""
     typer.echo(Stack.load().settings.airflow_url)
 
 
 @app.command("stores-import")
-@_explained
+@explained
 def stores_import(
     file: Annotated[Path, typer.Argument(help="CSV with the stores and their tokens.")],
     *,
@@ -141,7 +125,7 @@ def stores_import(
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@_explained
+@explained
 def run(
     command: Annotated[list[str], typer.Argument(help="A command and its arguments.")],
 ) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 
+import typer
 from rich.console import Console
+
+from include.local.errors import LocalStackError
 
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
 """For people who wait. Never for anything that a script reads."""
@@ -18,6 +22,20 @@ result = Console(highlight=False, soft_wrap=True)
 def say(text: str) -> None:
     """Tell something, one line."""
     progress.print(text, markup=False)
+
+
+def explained(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a command print an expected failure as its message alone, and exit 1."""
+
+    @wraps(command)
+    def run(*args: object, **kwargs: object) -> None:
+        try:
+            command(*args, **kwargs)
+        except LocalStackError as error:
+            say(f"Error: {error}")
+            raise typer.Exit(1) from None
+
+    return run
 
 
 @contextmanager

@@ -46,6 +46,7 @@ def _password() -> str:
 
 KEYS = (
     Key("AIRFLOW_PORT", "Airflow's UI and API"),
+    Key("AIRFLOW_EXECUTION_PORT", "Airflow's API for tasks"),
     Key("CONNECT_PORT", "the page on which managers connect their accounts"),
     Key("POSTGRES_PORT", "the embedded Postgres"),
     Key("SANDBOX_PORT", "the local TikTok"),

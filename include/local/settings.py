@@ -72,6 +72,7 @@ class LocalSettings(EnvironmentSettings):
     )
     faults: Annotated[Scenario | None, variable("FAULTS", f"one of: {', '.join(FAULTS)}")] = None
     airflow_port: Annotated[WholeNumber, _port("AIRFLOW_PORT")]
+    airflow_execution_port: Annotated[WholeNumber, _port("AIRFLOW_EXECUTION_PORT")]
     connect_port: Annotated[WholeNumber, _port("CONNECT_PORT")]
     postgres_port: Annotated[WholeNumber, _port("POSTGRES_PORT")]
     sandbox_port: Annotated[WholeNumber, _port("SANDBOX_PORT")]
@@ -153,6 +154,11 @@ class LocalSettings(EnvironmentSettings):
     def airflow_url(self) -> str:
         """Base URL of Airflow's UI and API."""
         return f"http://{HOST}:{self.port('AIRFLOW_PORT')}"
+
+    @property
+    def execution_url(self) -> str:
+        """Base URL of Airflow's Execution API, which tasks call."""
+        return f"http://{HOST}:{self.port('AIRFLOW_EXECUTION_PORT')}/execution"
 
     @property
     def store_db_url(self) -> str:

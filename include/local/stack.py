@@ -212,6 +212,11 @@ class Stack:
 
     def _wait_for_airflow(self, started: bool) -> None:  # noqa: FBT001 - one internal caller
         with waiting("Starting Airflow") as ready:
+            self._wait(
+                lambda: health.check_execution_api(self.settings),
+                "Airflow's API for tasks",
+                AIRFLOW,
+            )
             self._wait(lambda: health.check_airflow(self.api, self._supervisor), "Airflow", AIRFLOW)
             self._wait(
                 lambda: health.check_dags(self.api, self.workspace), "The Dags of Airflow", AIRFLOW

@@ -111,7 +111,13 @@ class TikTokApp:
         )
         time_left = time_left or TimeLeft()
         limiter = PostgresRateLimiter(conn, settings.rate_limit_per_minute, time_left=time_left)
-        return TikTokClient(http, tokens=tokens, limiter=limiter, time_left=time_left)
+        return TikTokClient(
+            http,
+            tokens=tokens,
+            limiter=limiter,
+            time_left=time_left,
+            lanes=settings.video_lanes,
+        )
 
     def check(self) -> None:
         """Prove the credentials at TikTok without touching a store.

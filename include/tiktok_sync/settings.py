@@ -153,6 +153,8 @@ class Settings(EnvironmentSettings):
             (``CONSENT_WARNING_DAYS``).
         stores_per_task: Stores that share a mapped task (``STORES_PER_TASK``); ``None`` = by their
             number.
+        video_lanes: 2 = a store's videos are read by ``video/list`` and ``video/query``, 1 = only
+            listed (``VIDEO_LANES``).
     """
 
     token_keys: Annotated[Texts, variable("TIKTOK_TOKEN_KEYS", secret=True)] = ()
@@ -180,6 +182,7 @@ class Settings(EnvironmentSettings):
         AfterValidator(lambda count: count or None),
         variable("STORES_PER_TASK", "a whole number of 0 or more"),
     ] = None
+    video_lanes: Annotated[WholeNumber, variable("VIDEO_LANES", "1 or 2", ge=1, le=2)] = 2
 
     def required(self, field: str) -> str:
         """The value of a text setting that must not be empty here.

@@ -2,9 +2,9 @@
 
 Each round syncs 40 stores with both Dags through the real scheduler. Meanwhile one process of each
 kind is killed at a random moment: a task, the LocalExecutor worker above one, the scheduler, the
-api-server, the sandbox, Postgres. Nobody helps: supervisord starts the parts again, Airflow and
-the sync do the rest. Every round has figures of its own (another day of the sandbox), every other
-one begins with empty tables, so nothing is right because it was right before.
+api-server, the API for tasks, the sandbox, Postgres. Nobody helps: supervisord starts the parts
+again, Airflow and the sync do the rest. Every round has figures of its own (another day of the
+sandbox), every other one begins with empty tables, so nothing is right because it was right before.
 
 What is left out, and why:
 

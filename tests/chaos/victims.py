@@ -17,11 +17,12 @@ import psycopg
 import requests
 
 from include.local.errors import AirflowApiError
+from include.local.processes.programs import EXECUTION_API
 from include.local.stack import Stack
 
 TASK = "task process"
 WORKER = "LocalExecutor worker"
-PARTS = ("scheduler", "api-server", "sandbox", "postgres")
+PARTS = ("scheduler", "api-server", EXECUTION_API, "sandbox", "postgres")
 KINDS = (TASK, WORKER, *PARTS)
 
 _NOTICED_SECONDS = 10.0
@@ -180,7 +181,8 @@ def _strike_part(local: Stack, kind: str, chance: random.Random) -> Strike | Non
     answers: dict[str, Callable[[], bool]] = {
         "scheduler": lambda: _beats_since(local, struck),
         "api-server": lambda: bool(local.api.heartbeats()),
-        "sandbox": lambda: _sandbox_answers(local),
+        EXECUTION_API: lambda: _answers(f"{local.settings.execution_url}/health"),
+        "sandbox": lambda: _answers(f"{local.settings.sandbox_url}/admin/health"),
         "postgres": lambda: _postgres_answers(local),
     }
     return Strike(
@@ -193,10 +195,10 @@ def _beats_since(local: Stack, moment: datetime) -> bool:
     return beat is not None and beat > moment
 
 
-def _sandbox_answers(local: Stack) -> bool:
+def _answers(url: str) -> bool:
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(f"{local.settings.sandbox_url}/admin/health", timeout=30).ok
+        return session.get(url, timeout=30).ok
 
 
 def _postgres_answers(local: Stack) -> bool:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 
 from typing_extensions import Self
 
@@ -55,12 +54,7 @@ class WorkerHost:
         assert self._relay.stdout.readline() == "ready\n"
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._relay:
             self._relay.kill()
             self._relay.communicate()

@@ -55,7 +55,7 @@ def test_both_syncs_are_nightly_and_tokens_are_fresh_before(dag: DAG) -> None:
     if dag.dag_id in SYNCS:
         assert dag.schedule == sync_dag.nightly("0 2 * * *")
     elif dag.dag_id == "apply_retention":
-        assert dag.schedule == sync_dag.nightly("0 12 * * 0")  # far from any night
+        assert dag.schedule == sync_dag.nightly("0 12 * * *")  # far from any night
     else:
         assert dag.dag_id == "refresh_tokens"
         assert dag.schedule == sync_dag.nightly("30 1 * * *")

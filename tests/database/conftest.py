@@ -17,6 +17,7 @@ from include.tiktok_sync.store_db.schema import upgrade
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tests.alert_receiver import Receiver, alert_receiver
 from tests.database.bench import Bench
+from tests.database.copies import Copies, copies_of
 from tests.database.metadata import migrated
 from tests.database.press import BASE, SECRET, Press
 from tests.database.task_bodies import connections, set_airflow_env
@@ -69,18 +70,24 @@ def metadata_template(postgres: PostgresServer) -> str:
     return migrated(postgres, "airflow_migrated")
 
 
+@pytest.fixture(scope="session")
+def _copies(postgres: PostgresServer) -> Iterator[Copies]:
+    with copies_of(postgres) as copies:
+        yield copies
+
+
 @pytest.fixture
-def new_database(postgres: PostgresServer) -> Iterator[Callable[[str], str]]:
+def new_database(postgres: PostgresServer, _copies: Copies) -> Iterator[Callable[[str], str]]:
     """Makes a database from a template and gives its URL; drops it after the test."""
     made: list[str] = []
 
     def make(template: str) -> str:
-        made.append(postgres.new_database(template))
+        made.append(_copies.take(template))
         return postgres.url(made[-1])
 
     yield make
     for name in made:
-        postgres.run("DROP DATABASE {} WITH (FORCE)", name)
+        _copies.drop(name)
 
 
 @pytest.fixture

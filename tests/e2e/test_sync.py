@@ -17,6 +17,7 @@ import pytest
 import requests
 from psycopg import sql
 
+from include.local.processes.programs import EXECUTION_API
 from include.local.stack import Stack
 from tests.e2e.conftest import STORES, RunningStack
 from tests.sandbox_server import running_sandbox
@@ -120,7 +121,8 @@ def test_a_first_sync_leaves_two_successful_summaries(synced: RunningStack) -> N
 
 
 def test_a_store_costs_the_api_server_no_superfluous_call(synced: RunningStack) -> None:
-    log = Stack.load(dict(synced.env)).workspace.log_file("api-server").read_text(encoding="utf-8")
+    file = Stack.load(dict(synced.env)).workspace.log_file(EXECUTION_API)
+    log = file.read_text(encoding="utf-8")
     calls: dict[str, list[str]] = {}
     for task, call in re.findall(r"path=/execution/task-instances/([-0-9a-f]{36})/(\S+)", log):
         calls.setdefault(task, []).append(call)

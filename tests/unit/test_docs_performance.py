@@ -14,7 +14,8 @@ PREFIX = "performance"
 def test_the_committed_page_is_the_figures_own() -> None:
     # When this fails: python -m benchmarks page, and commit the files.
     growth = results.read(results.GROWTH) if results.GROWTH.exists() else None
-    found = pages(results.read(results.COMPARE), growth)
+    limited = results.read(results.LIMITED) if results.LIMITED.exists() else None
+    found = pages(results.read(results.COMPARE), growth, limited)
     committed = {file.name: file for file in Path(DOCS).glob(f"{PREFIX}*")}
     assert committed.keys() == found.keys()
     stale = [name for name, text in found.items() if committed[name].read_text("utf-8") != text]

@@ -13,20 +13,29 @@ from include.tiktok_sync.doctor.airflow_client import ADMIN
 _USERS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
 
 _HEADROOM = 14  # list, summary and callback slots on top of both pools; 30 + 20 + 14 = 64
+RETENTION_VARIABLES = (
+    "RETENTION_DAILY_DAYS",
+    "RETENTION_WEEKLY_DAYS",
+    "RETENTION_CONNECT_DAYS",
+    "RETENTION_IDENTITY_DAYS",
+    "RETENTION_REMOVED_TEXT_DAYS",
+    "RETENTION_LEFT_DAYS",
+    "RETENTION_APPLY",
+)
+"""How long things are kept: the Dag does it, and the connect app's privacy notice says it."""
+
 _PRODUCT_VARIABLES = (
     "SYNC_TIMEZONE",
     "SLA_MINUTES",
     "MIN_SUCCESS_RATE",
     "CONSENT_WARNING_DAYS",
     "STORES_PER_TASK",
+    "VIDEO_LANES",
     "SYNC_CONCURRENCY",
     "VIDEO_SYNC_CONCURRENCY",
     "DB_POOL_SIZE",
     "DB_POOL_MIN",
-    "RETENTION_DAILY_DAYS",
-    "RETENTION_WEEKLY_DAYS",
-    "RETENTION_CONNECT_DAYS",
-    "RETENTION_APPLY",
+    *RETENTION_VARIABLES,
 )
 
 
@@ -55,7 +64,7 @@ def airflow_env(workspace: Workspace, settings: LocalSettings) -> dict[str, str]
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": slots,
         "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": slots,
         "AIRFLOW__CORE__FERNET_KEY": settings.env["AIRFLOW_FERNET_KEY"],
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.execution_url}/",
         _USERS: f"{ADMIN}:admin",  # or as the environment says, for a look at other roles
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(workspace.password_file),
         "AIRFLOW__API__HOST": HOST,

@@ -12,6 +12,7 @@ from include.local.parts.airflow_api import AirflowApi, moment_of
 from include.local.parts.migrations import tail
 from include.local.polling import wait_for
 from include.local.ports import HOST
+from include.local.processes.programs import CONNECT, EXECUTION_API, SANDBOX
 from include.local.processes.supervisor import FAILED_STATES, ProgramState, Supervisor
 from include.local.settings import LocalSettings
 from include.local.workspace import Workspace
@@ -34,13 +35,7 @@ def check_sandbox(settings: LocalSettings) -> None:
     Raises:
         NotReadyError: It does not.
     """
-    try:
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy to the loopback interface
-            session.get(f"{settings.sandbox_url}/admin/health", timeout=3).raise_for_status()
-    except requests.RequestException as error:
-        reason = f"no answer from {settings.sandbox_url}"
-        raise NotReadyError(reason, program="sandbox") from error
+    _check_answers(f"{settings.sandbox_url}/admin/health", SANDBOX)
 
 
 def check_connect(settings: LocalSettings) -> None:
@@ -49,14 +44,16 @@ def check_connect(settings: LocalSettings) -> None:
     Raises:
         NotReadyError: It does not.
     """
-    url = f"http://{HOST}:{settings.port('CONNECT_PORT')}{HEALTH_PATH}"
-    try:
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy to the loopback interface
-            session.get(url, timeout=3).raise_for_status()
-    except requests.RequestException as error:
-        reason = f"no answer from {url}"
-        raise NotReadyError(reason, program="connect") from error
+    _check_answers(f"http://{HOST}:{settings.port('CONNECT_PORT')}{HEALTH_PATH}", CONNECT)
+
+
+def check_execution_api(settings: LocalSettings) -> None:
+    """Whether the API that tasks call answers.
+
+    Raises:
+        NotReadyError: It does not.
+    """
+    _check_answers(f"{settings.execution_url}/health", EXECUTION_API)
 
 
 def check_airflow(api: AirflowApi, supervisor: Supervisor) -> None:
@@ -155,6 +152,16 @@ def start_error(workspace: Workspace, what: str, program: str, reason: str) -> S
         f"{what} is not up: {program}: {reason}.\nIts log {log} ends:\n{tail(log)}\n"
         "Correct the cause, then run the same command again."
     )
+
+
+def _check_answers(url: str, program: str) -> None:
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy to the loopback interface
+            session.get(url, timeout=3).raise_for_status()
+    except requests.RequestException as error:
+        reason = f"no answer from {url}"
+        raise NotReadyError(reason, program=program) from error
 
 
 def _check_import_error(error: dict[str, str], workspace: Workspace) -> None:

@@ -18,7 +18,12 @@ from include.sandbox.settings import AUTHORIZE_PATH
 POSTGRES = "postgres"
 SANDBOX = "sandbox"
 CONNECT = "connect"
-AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+API_SERVER = "api-server"
+EXECUTION_API = "execution-api"
+AIRFLOW = (API_SERVER, EXECUTION_API, "scheduler", "dag-processor", "triggerer")
+
+_EXECUTION_WORKERS = "2"
+"""Thirty tasks that end together queue at one process; measured in docs/decisions/0007."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,13 @@ def _connect(workspace: Workspace, settings: LocalSettings) -> Program:
                     "CONNECT_RETAILER_NAME",
                     "CONNECT_SCOPES",
                     "CONNECT_TRUSTED_PROXIES",
+                    "PRIVACY_CONTACT",
+                    "PRIVACY_CONTROLLER",
+                    "PRIVACY_LEGAL_BASIS",
+                    "PRIVACY_POLICY_URL",
+                    "PRIVACY_PURPOSE",
+                    "PRIVACY_RECIPIENTS",
+                    *airflow_env.RETENTION_VARIABLES,
                 ),
             },
             folder=str(workspace.root),
@@ -195,22 +207,34 @@ def _airflow(workspace: Workspace, settings: LocalSettings) -> list[Program]:
     # The status page makes links; without the connect app they would lead nowhere.
     link_env = airflow_env.connect_env(settings) if settings.uses_connect else {}
     extra = {
-        "api-server": {**api_secret, **link_env},
+        API_SERVER: {**api_secret, **link_env},
+        # Tasks do not wait for people in the UI, nor for the UI's middlewares.
+        EXECUTION_API: {
+            "AIRFLOW__API__PORT": str(settings.port("AIRFLOW_EXECUTION_PORT")),
+            "AIRFLOW__API__WORKERS": _EXECUTION_WORKERS,
+        },
         "scheduler": task_env,
         "dag-processor": callback_env,
     }
-    flags = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
+    commands = {
+        API_SERVER: ("api-server", "--apps", "core"),
+        EXECUTION_API: ("api-server", "--apps", "execution"),
+        "scheduler": ("scheduler", "--skip-serve-logs"),
+        "dag-processor": ("dag-processor",),
+        "triggerer": ("triggerer", "--skip-serve-logs"),
+    }
+    ports = {API_SERVER: "AIRFLOW_PORT", EXECUTION_API: "AIRFLOW_EXECUTION_PORT"}
     code = airflow_env.code_digest(workspace, "plugins", "include/tiktok_sync")
     return [
         Program(
             name=name,
             launch=Launch(
-                argv=(sys.executable, "-m", "airflow", name, *flags.get(name, ())),
+                argv=(sys.executable, "-m", "airflow", *commands[name]),
                 env={**env, **extra.get(name, {})},
                 folder=str(workspace.root),
                 code=code,
             ),
-            port_key="AIRFLOW_PORT" if name == "api-server" else None,
+            port_key=ports.get(name),
             # The scheduler ends its workers in order; a worker that is signalled too may die
             # with the lock of their queue, and the scheduler then waits until it is killed.
             stop_group=name != "scheduler",

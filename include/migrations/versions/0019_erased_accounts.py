@@ -11,7 +11,7 @@ from importlib import import_module
 from alembic import op
 
 revision = "0019"
-down_revision = "0016"
+down_revision = "0018"
 
 _TABLES = """
 CREATE TABLE erasure_key (

@@ -109,6 +109,7 @@ def video_list(sandbox: SandboxState, call: Call) -> SandboxAnswer:
     size = call.page_size = _integer(body, "max_count", DEFAULT_PAGE, 1, MAX_PAGE)
     store = sandbox.world.store_of(grant.store_code)
     videos, has_more = sandbox.world.listing(store.number).page(cursor, size)
+    call.entry.shown = len(videos)
     data = {
         "videos": video_items(sandbox, call, store, videos),
         "cursor": videos[-1].create_time * 1_000 if videos else 0,
@@ -125,6 +126,7 @@ def video_query(sandbox: SandboxState, call: Call) -> SandboxAnswer:
     store = sandbox.world.store_of(grant.store_code)
     known = sandbox.world.listing(store.number).by_id
     videos = [known[video_id] for video_id in dict.fromkeys(ids) if video_id in known]
+    call.entry.asked, call.entry.shown = len(ids), len(videos)
     data = {
         "videos": video_items(sandbox, call, store, videos),
         "cursor": 0,

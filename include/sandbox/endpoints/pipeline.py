@@ -40,7 +40,7 @@ class Call:
         query: Raw query string.
         body: Raw body.
         at: Arrival, epoch seconds.
-        entry: Its line in the request log; handlers add store, generation and cursor.
+        entry: Its line in the request log; handlers add store, generation and what was asked.
         log_id: The id its answer carries.
         page_size: `max_count` in force, once the listing has read it.
     """

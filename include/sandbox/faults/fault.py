@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DISPLAY = ("user_info", "video_list", "video_query")
 LISTING = ("video_list",)
 VIDEOS = ("video_list", "video_query")
+QUERY = ("video_query",)
+USER = ("user_info",)
 REFRESH = ("oauth_token",)
 
 
@@ -58,6 +60,7 @@ class Hit:
         store_code: Whose token it carries, None if the sandbox does not know it.
         rng: Generator of this hit; the same seed, rule and call make the same choices.
         seconds: Length of a wait, None for the fault's own.
+        by: How far a number is off, None for the fault's own.
         answer: Gives the answer as it would be without this fault. For OAuth calls that is when
             tokens are rotated; a fault that does not ask leaves the store as it was.
         page: What a listing call truly gets; None for other calls and refused ones.
@@ -69,6 +72,7 @@ class Hit:
     store_code: str | None
     rng: random.Random
     seconds: float | None
+    by: int | None
     answer: Callable[[], SandboxAnswer]
     page: Page | None
     wait: float = 0.0

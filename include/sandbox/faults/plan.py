@@ -176,7 +176,15 @@ class _Strike:
             if rng is None:
                 continue
             hit = Hit(
-                call.sandbox, call, self._store_code, rng, rule.seconds, self._true, page, wait
+                sandbox=call.sandbox,
+                call=call,
+                store_code=self._store_code,
+                rng=rng,
+                seconds=rule.seconds,
+                by=rule.by,
+                answer=self._true,
+                page=page,
+                wait=wait,
             )
             changed = FAULTS[rule.fault].act(hit)
             if changed is None:

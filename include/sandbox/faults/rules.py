@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from include.sandbox.faults import data as faults_data
+from include.sandbox.faults import disagree as faults_disagree
 from include.sandbox.faults import http as faults_http
 from include.sandbox.faults import listing as faults_listing
 from include.sandbox.faults import oauth as faults_oauth
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 FAULTS: Mapping[str, Fault] = {
     **faults_listing.FAULTS,
     **faults_data.FAULTS,
+    **faults_disagree.FAULTS,
     **faults_http.FAULTS,
     **faults_transport.FAULTS,
     **faults_oauth.FAULTS,
@@ -49,6 +51,7 @@ class Rule:
         after: How many matching calls of each store are left alone first.
         burst: How many consecutive calls of a store to an endpoint share one draw: all or none.
         seconds: Length of a wait, for faults that wait.
+        by: How far a number is off, for faults that shift one.
     """
 
     fault: str
@@ -60,6 +63,7 @@ class Rule:
     after: int = 0
     burst: int = 1
     seconds: float | None = None
+    by: int | None = None
 
     def concerns(self, endpoint: str, store_code: str | None) -> bool:
         """Whether calls of a store (None: unknown) to an endpoint can be hit."""
@@ -105,6 +109,7 @@ def parse_rule(text: object, known_store: Callable[[str], bool]) -> Rule:
         after=_count("after", values.get("after"), 0) or 0,
         burst=_count("burst", values.get("burst"), 1) or 1,
         seconds=None,
+        by=_count("by", values.get("by"), 1),
     )
     if "seconds" not in values:
         return rule

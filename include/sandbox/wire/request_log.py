@@ -24,6 +24,8 @@ class Entry:
         code: `error.code` or OAuth `error`; `ok`; `unreadable` where no client could find one,
             `no_answer` where nothing was sent.
         cursor: Cursor of the request body.
+        asked: Ids in a `video_query`, None for other calls.
+        shown: Videos in the true answer, None where there are none to show.
         token_generation: Generation of the token that was sent.
         duration_s: Seconds inside the sandbox until the answer left, latency included.
         faults: Names of the faults that struck it.
@@ -36,6 +38,8 @@ class Entry:
     status: int = 0
     code: str = "no_answer"
     cursor: int | None = None
+    asked: int | None = None
+    shown: int | None = None
     token_generation: int | None = None
     duration_s: float = 0.0
     faults: list[str] = dataclasses.field(default_factory=list)

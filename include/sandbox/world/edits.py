@@ -33,8 +33,8 @@ class VideoEdit:
         delete: Ids that vanish permanently, public or private ones.
         privatize: Public ids that vanish until they are republished.
         republish: Private ids that come back.
-        publish: How many new videos are posted: now, on the sandbox's day, newer than all others;
-            each in a second of its own, unless `same_second_ties` is on.
+        publish: How many new videos are posted: by now, on the sandbox's day, newer than all
+            others; each in a second of its own, unless `same_second_ties` is on.
     """
 
     delete: tuple[str, ...] = ()
@@ -135,6 +135,7 @@ def _moments(world: World, settings: SandboxSettings, code: str, count: int) -> 
         (video.create_time for video in world.all_videos(world.store_of(code))),
         default=0,
     )
-    first = max(now, newest + 1)
     step = 0 if settings.same_second_ties else 1
+    # The last one now: a client that counts what was posted since would count the others twice.
+    first = max(now - step * (count - 1), newest + 1)
     return tuple(first + step * index for index in range(count))

@@ -16,7 +16,7 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.consents import Consent, consents_ending
 from include.tiktok_sync.sync.data_checks.check import EXAMPLES
 from include.tiktok_sync.sync.summary import IMPLAUSIBLE_REFUSALS, RunSummary
-from include.tiktok_sync.tokens.store import why_in_state
+from include.tiktok_sync.tokens.scopes import why_in_state
 
 MISSING_CHECKS = {USER_JOB: "user_rows_missing", VIDEO_JOB: "video_syncs_missing"}
 """Dag id -> the data check that finds stores without figures. These Dags also have a deadline."""

@@ -73,10 +73,10 @@ def export(
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
-    """Write everything known of a store to files. Tokens are never among it.
+    """Write everything known about a store to files, without its tokens.
 
     The page answers "what do you hold of me?": every table with rows of the store, what its columns
-    mean and which are personal. Of a store that was erased it says what is left.
+    mean and which are personal. For a store that was erased it says what is left.
     """
     target = to or f"{code}-export"
     with errors_for_people():
@@ -166,9 +166,9 @@ def erase(
     as they can be reached from here. Says what could not be searched, and which backups still hold
     the store and until when.
 
-    The audit keeps that it was done, by whom and when, with the number of rows; a keyed hash of
-    the account lets late notices of TikTok be dropped. Export the store before, if anybody may
-    still want its figures.
+    The audit records who did it and when, with the number of rows; a keyed hash of the account
+    lets late events from TikTok be dropped. Export the store first if its figures may still be
+    needed.
     """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         lifecycle = Lifecycle(conn, actor_of(as_name))

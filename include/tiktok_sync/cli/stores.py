@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from include.tiktok_sync.cli import consents as cli_consents
 from include.tiktok_sync.cli import leaving as cli_leaving
 from include.tiktok_sync.cli.common import (
     EXIT_CODES,
@@ -31,7 +32,6 @@ from include.tiktok_sync.errors import ConfigurationError, DataError
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.stores import csv_text
 from include.tiktok_sync.stores.codes import clean_code
-from include.tiktok_sync.stores.consents import STAGES, consents_ending
 from include.tiktok_sync.stores.csv_import import ImportReport, import_stores
 from include.tiktok_sync.stores.lifecycle import Lifecycle, StoreState
 from include.tiktok_sync.stores.overview import overview
@@ -212,41 +212,6 @@ def resume(
         for_each_store(conn, codes, work, as_json=as_json)
 
 
-@app.command("calendar", epilog=EXIT_CODES)
-def calendar(
-    *,
-    days: Annotated[int, typer.Option(min=0, help="How far to look ahead.")] = STAGES[0],
-    as_json: JsonOption = False,
-) -> None:
-    """List the consents that end soon, the earliest first: 30, 14 and 3 days before, or ended.
-
-    Only the store's manager can renew a consent; a refresh does not extend it.
-    """
-    with errors_for_people(), store_database(Settings.from_env()) as conn:
-        consents = consents_ending(conn, days)
-    if as_json:
-        print_json([{**asdict(consent), "stage": consent.stage} for consent in consents])
-        return
-    if not consents:
-        typer.echo(f"No consent ends within {days} days.")
-        return
-    right = {"justify": "right"}
-    print_table(
-        {"ends": {}, "days left": right, "store": {}, "name": {}, "region": {}, "state": {}},
-        [
-            (
-                consent.ends_at,
-                "ended" if consent.stage == 0 else int(consent.days_left),
-                consent.store_code,
-                consent.store_name,
-                consent.region,
-                consent.state,
-            )
-            for consent in consents
-        ],
-    )
-
-
 def _print_report(report: ImportReport, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(report))
@@ -277,4 +242,5 @@ def _read_csv(file: str) -> StringIO:
         raise ConfigurationError(message) from None
 
 
+cli_consents.register(app)
 cli_leaving.register(app)  # last, as in the help

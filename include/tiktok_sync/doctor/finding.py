@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["ok", "warn", "fail", "skip"]
+
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -24,3 +27,8 @@ class Finding:
     status: Status
     text: str
     todo: str = ""
+
+
+def named(names: Sequence[str], separator: str = ", ") -> str:
+    """The first three of some names; an ellipsis stands for the others."""
+    return separator.join([*names[:_NAMED], *(["…"] if len(names) > _NAMED else [])])

@@ -11,7 +11,8 @@ from typing_extensions import LiteralString
 from include.tiktok_sync.alerts.log import NO_CHANNEL, TRIED_FOR
 from include.tiktok_sync.days import SnapshotDay, next_month, utc_now
 from include.tiktok_sync.doctor import backup as doctor_backup
-from include.tiktok_sync.doctor.finding import Finding, Status
+from include.tiktok_sync.doctor import grants as doctor_grants
+from include.tiktok_sync.doctor.finding import Finding, Status, named
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.settings import Settings
@@ -19,11 +20,6 @@ from include.tiktok_sync.store_db import schema
 from include.tiktok_sync.store_db.connect_role import open_to_all
 from include.tiktok_sync.store_db.connections import server_connections
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.stores import accounts
-from include.tiktok_sync.stores.consents import consents_ending
-from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
-from include.tiktok_sync.tokens.grant_app import NEXT_STEP, app_use, other_app_message
-from include.tiktok_sync.tokens.vault import TokenVault
 
 CONNECTIONS_WARN = 0.70
 CONNECTIONS_FAIL = 0.85
@@ -43,8 +39,6 @@ _AHEAD: LiteralString = (
     " (SELECT count(*) FROM sync_logs WHERE snapshot_date > %s AND status = 'success')"
 )
 
-_NAMED = 3
-
 
 def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     """What is wrong with the database that answers on ``conn``."""
@@ -59,8 +53,7 @@ def check(conn: Connection, settings: Settings, env: Mapping[str, str]) -> Itera
         return  # the tables may not be there
     yield Finding("schema", "ok", f"revision {schema.SCHEMA_REVISION}")
     yield _partitions(conn)
-    yield from _tokens(conn, settings)
-    yield _accounts(conn)
+    yield from doctor_grants.check(conn, settings)
     yield _last_night(conn)
     yield _rights(conn)
     yield from doctor_backup.check(conn, env)
@@ -128,109 +121,6 @@ def _partitions(conn: Connection) -> Finding:
     )
 
 
-def _tokens(conn: Connection, settings: Settings) -> Iterator[Finding]:
-    stores, connected, dead, partial = _row(
-        conn,
-        "SELECT count(*), count(t.store_code),"
-        " count(*) FILTER (WHERE coalesce(t.status, 'needs_consent') = 'needs_consent'),"
-        " count(*) FILTER (WHERE t.status = 'missing_scope')"
-        " FROM stores LEFT JOIN store_tokens AS t USING (store_code) WHERE is_active",
-    )
-    ending = len(consents_ending(conn, settings.consent_warning_days, active=True))
-    if not connected:
-        todo = "python -m include.tiktok_sync stores import stores.csv"
-        yield Finding("stores", "warn", "no active store has tokens", todo)
-        return
-    yield _decrypted(conn, settings)
-    yield _app(conn, settings)
-    text = f"{stores} active stores"
-    if dead or partial or ending:
-        text += (
-            f": {dead} need consent, {partial} miss a permission,"
-            f" {ending} end within {settings.consent_warning_days} days"
-        )
-        todo = "The view sync_freshness names them; connect them again."
-        yield Finding("grants", "warn", text, todo)
-    else:
-        yield Finding("grants", "ok", text)
-
-
-def _decrypted(conn: Connection, settings: Settings) -> Finding:
-    try:
-        vault = TokenVault(settings.token_keys)
-    except ConfigurationError:
-        return Finding("stored tokens", "skip", "no usable key to read them with")
-    rows = conn.execute(
-        "SELECT store_code, refresh_token FROM store_tokens ORDER BY store_code"
-    ).fetchall()
-    bad = [code for code, token in rows if not _readable(vault, code, token)]
-    if not bad:
-        return Finding("stored tokens", "ok", f"{len(rows)} read, all decrypted")
-    named = ", ".join(bad[:_NAMED]) + (", …" if len(bad) > _NAMED else "")
-    return Finding(
-        "stored tokens",
-        "fail",
-        f"{len(bad)} of {len(rows)} cannot be decrypted with TIKTOK_TOKEN_KEYS ({named})",
-        "Append the key they were encrypted with to TIKTOK_TOKEN_KEYS, after a comma; if it is"
-        " lost, connect or import these stores again.",
-    )
-
-
-def _accounts(conn: Connection) -> Finding:
-    doubles = accounts.doubles(conn)
-    if not doubles:
-        return _account_conflicts(conn)
-    named = "; ".join(" and ".join(codes) for codes in doubles[:_NAMED])
-    more = " …" if len(doubles) > _NAMED else ""
-    return Finding(
-        "accounts",
-        "fail",
-        f"{len(doubles)} TikTok accounts have more than one store ({named}{more}): each refresh"
-        " ends the other's tokens, and the videos change owner with every sync",
-        "Decide whose account it is, and take it from the other: stores disconnect CODE"
-        " --no-revoke (revoking would end both). If that one has an account of its own: stores"
-        " resume CODE --without-grant, then stores link CODE.",
-    )
-
-
-def _account_conflicts(conn: Connection) -> Finding:
-    codes = accounts.conflicts(conn)
-    if not codes:
-        return Finding("accounts", "ok", "no two stores have the same TikTok account")
-    named = ", ".join(codes[:_NAMED]) + (", …" if len(codes) > _NAMED else "")
-    return Finding(
-        "accounts",
-        "fail",
-        f"TikTok says that the tokens of {len(codes)} stores ({named}) belong to an account that"
-        " another store holds: was the open_id column of an import shifted?",
-        "Compare each store with its account. If the tokens are the right ones, disconnect one of"
-        " these stores: stores disconnect CODE --no-revoke. The others take their own accounts"
-        " with their next refresh. Then stores resume CODE --without-grant, and stores link CODE.",
-    )
-
-
-def _app(conn: Connection, settings: Settings) -> Finding:
-    check = "app of the grants"
-    if not settings.client_key:
-        return Finding(check, "skip", "TIKTOK_CLIENT_KEY is not set")
-    use = app_use(conn, fingerprint_of(settings.client_key))
-    if use.of_others:
-        status: Status = "fail" if len(use.of_others) == use.grants else "warn"
-        return Finding(check, status, other_app_message(use, next_step=False), NEXT_STEP)
-    text = f"{use.grants - use.unknown} of {use.grants} living grants were given to this app"
-    if use.unknown:
-        text += f"; of {use.unknown} it is not known before their next refresh"
-    return Finding(check, "ok", text)
-
-
-def _readable(vault: TokenVault, store_code: str, token: bytes) -> bool:
-    try:
-        vault.decrypt(token, store_code=store_code, kind="refresh")
-    except ConfigurationError:
-        return False
-    return True
-
-
 def _last_night(conn: Connection) -> Finding:
     rows = dict(
         conn.execute(
@@ -258,11 +148,11 @@ def _rights(conn: Connection) -> Finding:
     functions = open_to_all(conn)
     if not functions:
         return Finding("rights", "ok", "no function with the owner's rights is open to every login")
-    named = ", ".join(functions[:_NAMED]) + (" …" if len(functions) > _NAMED else "")
     return Finding(
         "rights",
         "fail",
-        f"every login may call {len(functions)} functions with the owner's rights: {named}",
+        f"every login may call {len(functions)} functions with the owner's rights:"
+        f" {named(functions)}",
         "A restore leaves it so. Run: python -m include.tiktok_sync db prepare",
     )
 

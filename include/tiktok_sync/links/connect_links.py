@@ -29,6 +29,13 @@ _HANDLE = re.compile(r"[a-z0-9._]{2,64}")
 _PLACEHOLDERS = ("change", "default", "example", "secret", "password")
 
 
+_END_ATTEMPTS = """
+UPDATE connect_attempts SET outcome = 'expired', finished_at = now(), access_token = NULL,
+    refresh_token = NULL, open_id = NULL, union_id = NULL, username = NULL, display_name = NULL
+WHERE store_code = %s AND finished_at IS NULL
+"""
+
+
 @dataclass(frozen=True)
 class ConnectLink:
     """A fresh link. ``url`` opens it: anyone who has it can connect the store."""
@@ -184,7 +191,13 @@ class LinkMaker:
 
 
 def revoke_links(conn: Connection, store_code: str) -> int:
-    """End a store's links that are still unused; returns how many."""
+    """End a store's links that are still unused; returns how many.
+
+    With them end the attempts that wait for TikTok or for the manager's answer: they could connect
+    nothing any more, and nothing of the account that they hold is kept.
+    """
+    # In the order in which the connect app locks them.
+    conn.execute(_END_ATTEMPTS, [store_code])
     return conn.execute(
         "UPDATE connect_links SET revoked_at = now()"
         " WHERE store_code = %s AND used_at IS NULL AND revoked_at IS NULL",

@@ -9,8 +9,9 @@ from psycopg.rows import class_row
 
 from include.tiktok_sync.jobs import VIDEO_JOB
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.stores.consents import NoticeState
 from include.tiktok_sync.stores.lifecycle import StoreState
-from include.tiktok_sync.tokens.store import why_in_state
+from include.tiktok_sync.tokens.scopes import why_in_state
 
 FIGURE_DAYS = 180
 VIEW_DAYS = 90
@@ -23,7 +24,7 @@ _STORE = """
 SELECT s.store_code, s.store_name, s.region, s.created_at,
     store_state(s.is_active, s.removed_at, t.status) AS state,
     t.status AS token_status, t.status_reason, t.status_since, t.access_expires_at,
-    t.refresh_expires_at, t.refreshed_at, t.scope,
+    t.refresh_expires_at, t.refreshed_at, t.scope, n.notice_version, n.notice,
     CASE WHEN EXISTS (SELECT FROM sync_logs AS l WHERE l.store_code = s.store_code
             AND l.job_name = %(video_job)s AND l.status = 'success')
         THEN (SELECT count(*) FROM videos AS v
@@ -32,6 +33,7 @@ SELECT s.store_code, s.store_name, s.region, s.created_at,
     (SELECT count(*) FROM videos AS v
         WHERE v.store_code = s.store_code AND v.removed_at IS NOT NULL) AS videos_removed
 FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
+LEFT JOIN grant_notices AS n USING (store_code)
 WHERE s.store_code = %(code)s
 """
 
@@ -65,6 +67,8 @@ class StorePage:
     refresh_expires_at: datetime | None
     refreshed_at: datetime | None
     scope: str | None
+    notice_version: str | None
+    notice: NoticeState | None
     videos: int | None
     videos_removed: int
 

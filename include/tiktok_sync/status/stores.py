@@ -11,10 +11,15 @@ from psycopg.rows import class_row
 
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.stores.consents import Consent, consents_ending
+from include.tiktok_sync.stores.consents import (
+    Consent,
+    ShownNotice,
+    consents_ending,
+    notices_shown,
+)
 from include.tiktok_sync.stores.lifecycle import StoreState
 from include.tiktok_sync.stores.overview import STORES
-from include.tiktok_sync.tokens.store import why_in_state
+from include.tiktok_sync.tokens.scopes import why_in_state
 
 NAMED = 25
 """Stores that a list names; it gives the number of the rest."""
@@ -185,6 +190,15 @@ def ending(conn: Connection, days: int) -> Listed[Consent]:
     """Active stores whose grant ends within the given days, the earliest first."""
     consents = consents_ending(conn, days, active=True)
     return Listed(consents[:NAMED], len(consents))
+
+
+def without_current_notice(conn: Connection) -> Listed[ShownNotice]:
+    """Living grants given without the current privacy notice; nothing before one was shown."""
+    shown = notices_shown(conn)
+    if not any(one.notice_version for one in shown):
+        return Listed([], 0)
+    unseen = [one for one in shown if one.notice != "current"]
+    return Listed(unseen[:NAMED], len(unseen))
 
 
 def store_page(

@@ -10,8 +10,8 @@ accounts, links that no longer open anything. Kept at any age, because something
 
 TikTok repeats an event for 72 hours until it is answered ("Webhooks overview"), and the app refuses
 a signature older than 73 (:data:`include.connect.webhook.TOLERANCE`): no event comes again after
-that, so its row is no longer needed, and neither is the hash of an erased account, which lets late
-events be dropped. ``store_audit`` and ``alerts`` are kept without a limit.
+that, so its row is no longer needed, nor is the hash of an erased account, by which late events
+are dropped. ``store_audit`` and ``alerts`` are kept without a limit.
 """
 
 from __future__ import annotations

@@ -37,6 +37,14 @@ DEFAULT_CONNECT_DAYS = 180
 LEAST_CONNECT_DAYS = 7
 """TikTok repeats an event for three days, and its row ensures that it counts once."""
 
+DEFAULT_IDENTITY_DAYS = 90
+DEFAULT_REMOVED_TEXT_DAYS = 30
+DEFAULT_LEFT_DAYS = 30
+"""The clocks of personal data run unless they are switched off (0)."""
+
+_MOST_DAYS = 36_500
+"""A hundred years, so that the day to count from is one."""
+
 _PARENT = "video_daily_stats"
 _LOCK_TIMEOUT = "10s"
 
@@ -45,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 def _for_ever_or(least: int) -> AfterValidator:
     def check(days: int) -> int:
-        if 0 < days < least:
+        if 0 < days < least or days > _MOST_DAYS:
             raise ValueError
         return days
 
@@ -59,32 +67,52 @@ def _yes(value: object) -> bool:
 
 
 class RetentionSettings(EnvironmentSettings):
-    """How long figures are kept.
+    """How long figures, records and personal data are kept.
 
     Attributes:
         daily_days: Days for which every day is kept; 0 = all of them, forever.
         weekly_days: Days for which one day a week is kept; 0 = forever.
         connect_days: Days for which the connect app's attempts, links and events are kept; 0 = for
             ever.
-        apply: Whether the weekly run deletes, instead of only reporting what it would delete
-            (``RETENTION_APPLY=yes``).
+        identity_days: Days for which daily profile rows name the account; 0 = forever.
+        removed_text_days: Days for which a removed video keeps its text; 0 = forever.
+        left_days: Days for which a store that left keeps its personal data; 0 = forever.
+        apply: Whether the run deletes figures and the connect app's records, instead of saying
+            what it would delete (``RETENTION_APPLY=yes``). The clocks of personal data run anyway.
     """
 
     daily_days: Annotated[
         WholeNumber,
         _for_ever_or(LEAST_DAYS),
-        variable("RETENTION_DAILY_DAYS", f"0 (forever) or at least {LEAST_DAYS} days"),
+        variable("RETENTION_DAILY_DAYS", f"0 (forever) or {LEAST_DAYS} to {_MOST_DAYS} days"),
     ] = DEFAULT_DAILY_DAYS
     weekly_days: Annotated[
         WholeNumber,
         _for_ever_or(LEAST_DAYS),
-        variable("RETENTION_WEEKLY_DAYS", f"0 (forever) or at least {LEAST_DAYS} days"),
+        variable("RETENTION_WEEKLY_DAYS", f"0 (forever) or {LEAST_DAYS} to {_MOST_DAYS} days"),
     ] = 0
     connect_days: Annotated[
         WholeNumber,
         _for_ever_or(LEAST_CONNECT_DAYS),
-        variable("RETENTION_CONNECT_DAYS", f"0 (forever) or at least {LEAST_CONNECT_DAYS} days"),
+        variable(
+            "RETENTION_CONNECT_DAYS", f"0 (forever) or {LEAST_CONNECT_DAYS} to {_MOST_DAYS} days"
+        ),
     ] = DEFAULT_CONNECT_DAYS
+    identity_days: Annotated[
+        WholeNumber,
+        _for_ever_or(1),
+        variable("RETENTION_IDENTITY_DAYS", f"0 (forever) or 1 to {_MOST_DAYS} days"),
+    ] = DEFAULT_IDENTITY_DAYS
+    removed_text_days: Annotated[
+        WholeNumber,
+        _for_ever_or(1),
+        variable("RETENTION_REMOVED_TEXT_DAYS", f"0 (forever) or 1 to {_MOST_DAYS} days"),
+    ] = DEFAULT_REMOVED_TEXT_DAYS
+    left_days: Annotated[
+        WholeNumber,
+        _for_ever_or(1),
+        variable("RETENTION_LEFT_DAYS", f"0 (forever) or 1 to {_MOST_DAYS} days"),
+    ] = DEFAULT_LEFT_DAYS
     apply: Annotated[bool, BeforeValidator(_yes), variable("RETENTION_APPLY", "yes or no")] = False
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.tokens.store import ACCOUNT_CONFLICT
+from include.tiktok_sync.tokens.scopes import ACCOUNT_CONFLICT
 
 _OTHERS = """
 SELECT wanted.store_code, (

@@ -22,7 +22,7 @@ from include.tiktok_sync.stores.csv_rows import (
     read_rows,
 )
 from include.tiktok_sync.stores.token_age import StoredGrant, older_than_stored, stored_grants
-from include.tiktok_sync.tokens.store import status_for_scope
+from include.tiktok_sync.tokens.scopes import status_for_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 
 __all__ = ["COLUMNS", "GRANT_COLUMNS", "ImportReport", "RowProblem", "import_stores"]
@@ -56,7 +56,7 @@ ON CONFLICT (store_code) DO UPDATE SET
     access_expires_at = excluded.access_expires_at, refresh_token = excluded.refresh_token,
     refresh_expires_at = excluded.refresh_expires_at, status = excluded.status,
     status_reason = NULL, connected_at = excluded.connected_at,
-    app_fingerprint = excluded.app_fingerprint,
+    app_fingerprint = excluded.app_fingerprint, notice_version = NULL,
     status_since = CASE WHEN old.status = excluded.status THEN old.status_since ELSE now() END,
     updated_at = now(), refresh_started_at = NULL,
     refresh_claim = NULL, refresh_claimed_until = NULL

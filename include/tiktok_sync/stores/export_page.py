@@ -37,9 +37,6 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Records of the syncs", ("sync_logs", "alerts", "backfill_readings")),
 )
 _OTHERS = "Other tables"
-_CONSENT = 2
-"""The group that a table about notices or consents belongs to, whoever adds it."""
-
 _KINDS = {
     PersonalKind.IDENTITY: "who the account is",
     PersonalKind.CONTENT: "content of a video",
@@ -55,7 +52,7 @@ SELECT c.relname::text, a.attname::text, a.atttypid = 'bytea'::regtype,
     coalesce(col_description(c.oid, a.attnum), '')
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
 WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum
+ORDER BY c.relname, a.attnum
 """
 _FACTS = """
 SELECT s.store_name, s.region, s.created_at, s.removed_at,
@@ -74,6 +71,13 @@ SELECT (SELECT count(*) FROM user_daily_stats WHERE store_code = %(code)s) AS da
     (SELECT max(snapshot_date) FROM user_daily_stats WHERE store_code = %(code)s) AS last_day,
     (SELECT count(*) FROM videos WHERE store_code = %(code)s) AS videos,
     (SELECT count(removed_at) FROM videos WHERE store_code = %(code)s) AS removed
+"""
+_NOTICES = """
+SELECT version, text, first_shown_at FROM privacy_notices
+WHERE version IN (
+    SELECT notice_version FROM store_tokens WHERE store_code = %(code)s
+    UNION SELECT notice_version FROM connect_attempts WHERE store_code = %(code)s)
+ORDER BY first_shown_at DESC
 """
 
 
@@ -111,7 +115,7 @@ def write_page(
     *,
     backups: str,
 ) -> None:
-    """Write the page about what the CSV files beside it hold.
+    """Write the page about what the CSV files next to it hold.
 
     Args:
         conn: In the transaction that wrote the CSV files, so that both say the same.
@@ -119,7 +123,7 @@ def write_page(
         tables: All tables of stores.
         counts: Their rows of this store.
         file: Where to.
-        backups: What is said of backups.
+        backups: The paragraph about backups.
     """
     meanings: dict[str, str] = dict(conn.execute(_TABLE_COMMENTS).fetchall())
     kinds = {(found.table, found.column): _KINDS[found.kind] for found in personal_columns(conn)}
@@ -154,6 +158,7 @@ def write_page(
         profile=_one(conn, _PROFILE, [code]),
         spans=_one(conn, _SPANS, {"code": code}),
         groups=_grouped(sections),
+        notices=_all(conn, _NOTICES, {"code": code}),
         withheld=withheld,
         backups=backups,
         most_rows=MOST_ROWS,
@@ -167,9 +172,7 @@ def _grouped(sections: Mapping[str, Section]) -> list[tuple[str, list[Section]]]
     order = [*known, *sorted(set(sections) - set(known))]
     for name in order:
         if name in sections:
-            about_consent = "notice" in name or "consent" in name
-            place = known.get(name, _CONSENT if about_consent else len(_GROUPS))
-            groups[place].append(sections[name])
+            groups[known.get(name, len(_GROUPS))].append(sections[name])
     titles = [*(title for title, _ in _GROUPS), _OTHERS]
     return [(title, found) for title, found in zip(titles, groups, strict=True) if found]
 
@@ -203,8 +206,12 @@ def _cell(value: Any) -> str:
 
 
 def _one(conn: Connection, query: str, values: Any) -> dict[str, Any]:
+    return next(iter(_all(conn, query, values)), {})
+
+
+def _all(conn: Connection, query: str, values: Any) -> list[dict[str, Any]]:
     with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query.encode(), values).fetchone() or {}
+        return cursor.execute(query.encode(), values).fetchall()
 
 
 def _environment() -> Environment:

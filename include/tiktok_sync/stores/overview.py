@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.lifecycle import StoreState
-from include.tiktok_sync.tokens.store import why_in_state
+from include.tiktok_sync.tokens.scopes import why_in_state
 
 STORES = """
 SELECT s.store_code, s.store_name, s.region,

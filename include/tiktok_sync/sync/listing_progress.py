@@ -27,11 +27,17 @@ class ListingProgress:
         started_at: When its first page was asked for; videos seen since belong to it.
         pages: Pages written.
         edges: Where each page after the first starts (Unix milliseconds); the last one is next.
+        ended: The last page is written.
+        queried: Calls of ``video/query`` for videos that were not listed yet.
+        not_shown: Ids that they asked for and TikTok did not show.
     """
 
     started_at: datetime
     pages: int = 0
     edges: list[int] = field(default_factory=list)
+    ended: bool = False
+    queried: int = 0
+    not_shown: list[str] = field(default_factory=list)
 
 
 def read_progress(conn: Connection, run: StoreRun) -> ListingProgress | None:
@@ -42,8 +48,9 @@ def read_progress(conn: Connection, run: StoreRun) -> ListingProgress | None:
     """
     with conn.cursor(row_factory=class_row(ListingProgress)) as cursor:
         return cursor.execute(
-            "SELECT started_at, pages, edges FROM video_listings WHERE store_code = %s"
-            " AND run_id = %s AND snapshot_date = %s AND updated_at > now() - %s",
+            "SELECT started_at, pages, edges, ended, queried, not_shown FROM video_listings"
+            " WHERE store_code = %s AND run_id = %s AND snapshot_date = %s"
+            " AND updated_at > now() - %s",
             [run.store_code, run.run_id, run.day.date, RESUME_WITHIN],
         ).fetchone()
 

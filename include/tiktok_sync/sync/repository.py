@@ -8,9 +8,11 @@ never replaces anything; within the day the newest observation wins.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from include.tiktok_sync.days import SnapshotDay
@@ -77,13 +79,15 @@ WITH page AS (
     WHERE excluded.last_seen_at >= old.last_seen_at
 ), progress AS (
     INSERT INTO video_listings (
-        store_code, run_id, snapshot_date, started_at, edges, pages, updated_at)
+        store_code, run_id, snapshot_date, started_at, edges, pages, ended, queried, not_shown,
+        updated_at)
     SELECT %(store_code)s, %(run_id)s, %(snapshot_date)s, %(started_at)s, %(edges)s, %(pages)s,
-        now()
+        %(ended)s, %(queried)s, %(not_shown)s, now()
     WHERE %(edges)s::bigint[] IS NOT NULL
     ON CONFLICT (store_code) DO UPDATE SET
         run_id = excluded.run_id, snapshot_date = excluded.snapshot_date,
         started_at = excluded.started_at, edges = excluded.edges, pages = excluded.pages,
+        ended = excluded.ended, queried = excluded.queried, not_shown = excluded.not_shown,
         updated_at = excluded.updated_at
 )
 INSERT INTO video_daily_stats AS old (
@@ -99,6 +103,21 @@ ON CONFLICT (video_id, snapshot_date) DO UPDATE SET
     is_late = excluded.is_late
 WHERE NOT %(late)s AND excluded.observed_at >= old.observed_at
 """
+
+
+@dataclass(frozen=True)
+class CompleteListing:
+    """A listing that went to the oldest video.
+
+    Attributes:
+        day: Its snapshot date.
+        ended_at: When it was recorded.
+        unlisted: By how many the profile counted more videos than it showed.
+    """
+
+    day: date
+    ended_at: datetime
+    unlisted: int
 
 
 class StoreRepository:
@@ -191,6 +210,9 @@ class StoreRepository:
             "started_at": progress and progress.started_at,
             "pages": progress and progress.pages,
             "edges": progress and progress.edges,
+            "ended": progress and progress.ended,
+            "queried": progress and progress.queried,
+            "not_shown": progress and progress.not_shown,
         }
         return self.conn.execute(_UPSERT_PAGE, values).rowcount
 
@@ -224,24 +246,40 @@ class StoreRepository:
         ).fetchone()
         return row[0] if row else None
 
-    def last_unlisted(self, run: StoreRun) -> int:
-        """How many more videos the profile counted than the job's last good listing had."""
+    def last_complete_listing(self, run: StoreRun) -> CompleteListing | None:
+        """The job's last good listing of the store that went to the end; ``None`` = never.
+
+        Rows without ``listed_to_end`` are of versions that always went to the end.
+        """
+        with self.conn.cursor(row_factory=class_row(CompleteListing)) as cursor:
+            return cursor.execute(
+                "SELECT snapshot_date AS day, run_time AS ended_at,"
+                " coalesce((details ->> 'unlisted')::bigint, 0) AS unlisted FROM sync_logs"
+                " WHERE store_code = %s AND job_name = %s AND status = 'success'"
+                " AND details ? 'pages' AND coalesce((details ->> 'listed_to_end')::boolean, true)"
+                " ORDER BY run_time DESC LIMIT 1",
+                [run.store_code, run.job_name],
+            ).fetchone()
+
+    def stores_to_come(self, run: StoreRun) -> int:
+        """How many other stores of the run have no result yet."""
         row = self.conn.execute(
-            "SELECT coalesce((details ->> 'unlisted')::bigint, 0) FROM sync_logs"
-            " WHERE store_code = %s AND job_name = %s AND status = 'success' AND details ? 'pages'"
-            " ORDER BY run_time DESC LIMIT 1",
-            [run.store_code, run.job_name],
+            "SELECT greatest(coalesce(%s, (SELECT count(*) FROM stores WHERE is_active)) - 1"
+            " - count(*), 0) FROM sync_logs"
+            " WHERE job_name = %s AND run_id = %s AND store_code IS NOT NULL AND store_code <> %s",
+            [run.stores_in_run, run.job_name, run.run_id, run.store_code],
         ).fetchone()
         return int(row[0]) if row else 0
 
-    def videos_not_among(self, store_code: str, seen: Collection[str]) -> list[str]:
-        """Ids of the store's known public videos that are not in ``seen``."""
-        rows = self.conn.execute(
-            "SELECT video_id FROM videos WHERE store_code = %s AND removed_at IS NULL"
-            " AND video_id <> ALL(%s) ORDER BY video_id",
-            [store_code, list(seen)],
-        ).fetchall()
-        return [row[0] for row in rows]
+    def known_videos(self, store_code: str) -> dict[str, datetime | None]:
+        """The store's videos that count as public, with the time each was posted, oldest first."""
+        return dict(
+            self.conn.execute(
+                "SELECT video_id, create_time FROM videos"
+                " WHERE store_code = %s AND removed_at IS NULL ORDER BY create_time, video_id",
+                [store_code],
+            ).fetchall()
+        )
 
     def mark_removed(self, video_ids: Sequence[str], removed_at: datetime) -> int:
         """Record that TikTok no longer shows these videos; they may come back.

@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
-from itertools import islice
+import zlib
+from datetime import timedelta
 
 from include.tiktok_sync.days import utc_now
-from include.tiktok_sync.errors import DataError, ListingError, MissingScopeError
+from include.tiktok_sync.errors import ListingError, MissingScopeError
 from include.tiktok_sync.jobs import StoreRun
-from include.tiktok_sync.sync.listing_progress import ListingProgress
-from include.tiktok_sync.sync.repository import StoreRepository
+from include.tiktok_sync.sync.coverage import SECOND_MS, milliseconds
+from include.tiktok_sync.sync.repository import CompleteListing, StoreRepository
 from include.tiktok_sync.sync.store_job import StoreOutcome
-from include.tiktok_sync.tiktok.client import PAGE_SIZE, TikTokClient
-from include.tiktok_sync.tiktok.models import (
-    VIDEO_COUNTERS,
-    VIDEO_SCOPE,
-    Video,
-    figures_missing,
-)
-from include.tiktok_sync.tiktok.paginator import SECOND_MS, all_pages
-
-PROBLEMS_NAMED = 20
-"""Unreadable videos that an error's detail names."""
+from include.tiktok_sync.sync.two_ends import TwoEnds
+from include.tiktok_sync.tiktok.client import LANES, PAGE_SIZE, TikTokClient
+from include.tiktok_sync.tiktok.models import USER_FIELD_SCOPES, VIDEO_SCOPE
 
 COUNT_IS_NEWS = timedelta(hours=12)
 """A profile's number of videos that is older says nothing about tonight's listing."""
+
+LISTED_WITHIN = 7
+"""Nights within which every store is listed to the end, each on a night of its own."""
+
+COMPARED_WITHIN, FEW_STORES = 10, 10
+"""Where the last query has room, comparing both endpoints is free. Where the ends meet exactly, it
+costs a call: each store makes it on one of so many nights, and always while few stores wait."""
+
+
+_REASONS = {
+    "weekly": "its turn this week",
+    "count_unknown": "the profile's number of videos is unknown",
+    "count_higher": "the profile counts more videos",
+    "not_shown": "video/query left out known videos",
+}
+"""Why a listing went on to the end though it need not have, for the store's message."""
 
 
 def sync_videos(
     run: StoreRun, *, client: TikTokClient, repository: StoreRepository
 ) -> StoreOutcome:
-    """List every video, write page by page, settle which ones are gone or were passed over.
+    """Read every video from both ends, write page by page, settle which ones are gone.
 
-    Memory holds one page and the ids seen. A try that is cut off goes on, when repeated in the
-    same run, behind the last page written. A video is marked removed only after a complete
-    listing, and only if ``video/query`` does not show it either; one that it does show is
-    written from that answer.
+    Memory holds a page, the ids, and the figures that were queried. A try that is cut off goes on,
+    when repeated in the same run, where both ends stood. A video is marked removed only if
+    ``video/query`` does not show it, nor the page of ``video/list`` on which it would stand; one
+    that either shows is written (docs/decisions/0022).
 
     Raises:
         MissingScopeError: ``video.list`` was not granted.
-        DataError: Some videos could not be read; every readable one that was listed is written.
+        DataError: Some videos could not be read; every readable one that was shown is written.
         ListingError: TikTok did not lead through the listing; the next try starts afresh.
         SyncError: See :mod:`include.tiktok_sync.tiktok.meanings`.
     """
@@ -50,130 +57,169 @@ def sync_videos(
             " again and allow it."
         )
         raise MissingScopeError(message)
-    listing = _Listing(run, client, repository)
+    reading = _StoreVideos(run, client, repository)
     try:
-        listing.walk()
+        reading.read()
     except ListingError:
-        listing.forget()
+        reading.ends.forget()
         raise
-    listing.refuse_problems()
-    removed = listing.settle_missing()
-    unlisted = listing.look_behind_edges()
-    listing.forget()
-    return StoreOutcome(
-        message=f"{len(listing.seen)} videos on {listing.pages} pages"
-        + (f", {removed} gone" if removed else "")
-        + (f", {unlisted} more on the profile's count" if unlisted else ""),
-        details={
-            "videos": len(listing.seen),
-            "pages": listing.pages,
-            "rows": listing.rows,
-            "removed": removed,
-            "late": listing.late,
-            **({"resumed": True} if listing.resumed else {}),
-            **({"unlisted": unlisted} if unlisted else {}),
-            **({"figures_missing": listing.blanks} if listing.blanks else {}),
-        },
-    )
+    return reading.settle()
 
 
-class _Listing:
-    """One store's listing as far as it got."""
+class _StoreVideos:
+    """What is decided for one store: which way it is read, and how far down it is listed."""
 
     def __init__(self, run: StoreRun, client: TikTokClient, repository: StoreRepository) -> None:
         self._run = run
         self._client = client
         self._repository = repository
-        self._problems: list[str] = []
-        self._edges: list[int] = []
-        self.seen: set[str] = set()
-        self.pages = self.rows = self.blanks = 0
-        self.late = self.resumed = False
+        self._count: int | None = None
+        self._to_come = 0
+        self._last_read = False
+        self._last_found: CompleteListing | None = None
+        self.ends = TwoEnds(run, client, repository)
+        self.why: str | None = None
 
-    def walk(self) -> None:
-        """Write every page, from where an earlier try stopped, if one did."""
-        before = self._repository.resumed_listing(self._run)
-        started_at = utc_now() if before is None else before.started_at
-        if before is not None:
-            self.resumed, self.pages, self._edges = True, before.pages, before.edges
-            self.seen = self._repository.videos_seen_since(self._run.store_code, started_at)
-        start = self._edges[-1] if self._edges else None
-        for page, following in all_pages(self._client.list_videos, start):
-            self.pages += 1
-            self._problems.extend(page.problems)
-            progress = None
-            if following is not None:
-                self._edges.append(following)
-                # Behind an unreadable video the position stays: a retry must see it again.
-                if not self._problems:
-                    progress = ListingProgress(started_at, self.pages, self._edges)
-            self._save(page.videos, page.observed_at, progress)
+    def read(self) -> None:
+        """Read all that is to be read; sets ``why`` if it was listed to the end."""
+        ends = self.ends
+        self.why = self._why_listed_alone()
+        if self.why is None:
+            self._to_come = self._repository.stores_to_come(self._run)
+            ends.read_until_met(self._to_come)
+            if ends.coverage.is_whole():
+                self.why = "reached" if ends.queried else "alone"
+            elif (why := self._why_to_end()) is not None:
+                self.why = why
+        if self.why is not None:
+            ends.list_to_end()
+        ends.refuse_problems()
+        ends.query_rest()
+        ends.settle_unproven()
+        ends.refuse_problems()
+        self._look_behind_edges()
+        if ends.coverage.is_whole() and self.why is None:
+            self.why = "reached"
 
-    def forget(self) -> None:
-        """The listing ended, or must start afresh; one of a single page left no position."""
-        if self._edges:
-            self._repository.forget_listing(self._run.store_code)
+    def settle(self) -> StoreOutcome:
+        """Mark what is gone, and say what was found."""
+        ends, readings = self.ends, self.ends.readings
+        gone = ends.gone()
+        removed = self._repository.mark_removed(gone, ends.observed_at) if gone else 0
+        unlisted = max(0, self._excess())
+        ends.forget()
+        whole = ends.coverage.is_whole()
+        return StoreOutcome(
+            message=f"{len(readings.seen)} videos on {ends.pages} pages"
+            + (f" and {ends.queried} queries" if ends.queried else "")
+            + (f" (listed to the end: {_REASONS[self.why]})" if self.why in _REASONS else "")
+            + (f", {removed} gone" if removed else "")
+            + (f", {unlisted} more on the profile's count" if unlisted else ""),
+            details={
+                "videos": len(readings.seen),
+                "pages": ends.pages,
+                "queried": ends.queried,
+                "listed_to_end": whole,
+                **({"why_to_end": self.why} if whole else {}),
+                "rows": readings.rows,
+                "removed": removed,
+                "late": readings.late,
+                **({"resumed": True} if ends.resumed else {}),
+                **({"unlisted": unlisted} if unlisted else {}),
+                **({"figures_missing": readings.blanks} if readings.blanks else {}),
+                **readings.details(),
+            },
+        )
 
-    def refuse_problems(self) -> None:
-        """Fail for the videos that could not be read, now that all others are written."""
-        if self._problems:
-            message = (
-                f"{len(self._problems)} of {len(self.seen) + len(self._problems)} videos could not"
-                f" be read, the others are written. First: {self._problems[0]}"
-            )
-            raise DataError(message, detail="; ".join(self._problems[:PROBLEMS_NAMED]))
+    def _why_listed_alone(self) -> str | None:
+        """Why the store is only listed; ``None`` = it may be read from both ends."""
+        if not self.ends.known:
+            return "nothing_known"
+        if self._client.lanes < LANES:
+            return "lanes_off"
+        if len(self.ends.known) <= PAGE_SIZE:
+            return "few_known"
+        if USER_FIELD_SCOPES["video_count"] not in self._client.tokens.scopes:
+            return "count_unknown"
+        if self._last is None:
+            return "first_listing"
+        return "weekly" if self._is_due(LISTED_WITHIN) else None
 
-    def settle_missing(self) -> int:
-        """Ask for the known videos that were not listed.
+    def _is_due(self, nights: int) -> bool:
+        """Whether it is the store's night of so many, or so many have passed since a listing."""
+        last, today = self._last, self._run.day.date
+        if last is None or today - last.day >= timedelta(days=nights):
+            return True
+        return last.day != today and self._is_night(nights)
 
-        Returns:
-            How many are gone; the others are written as TikTok shows them.
-        """
-        missing = iter(self._repository.videos_not_among(self._run.store_code, self.seen))
-        removed = 0
-        while chunk := list(islice(missing, PAGE_SIZE)):
-            shown, observed_at = self._client.query_videos(chunk)
-            self._save(shown, observed_at)
-            gone = [video_id for video_id in chunk if video_id not in self.seen]
-            removed += self._repository.mark_removed(gone, observed_at)
-        return removed
+    def _is_night(self, nights: int) -> bool:
+        store = zlib.crc32(self._run.store_code.encode())
+        return (self._run.day.date.toordinal() + store) % nights == 0
 
-    def look_behind_edges(self) -> int:
+    def _why_to_end(self) -> str | None:
+        """Why the listing goes on though the two ends have met."""
+        ends = self.ends
+        self._read_count()
+        if self._count is None:
+            return "count_unknown"
+        ends.query_rest()
+        ends.refuse_problems()
+        if len(ends.unproven()) <= ends.pages_left():
+            ends.settle_unproven()
+        if ends.unproven():
+            return "not_shown"
+        if self._is_count_news():
+            return "count_higher"
+        has_time = self._to_come < FEW_STORES or self._is_night(COMPARED_WITHIN)
+        # What an earlier try queried is not known here: it is not asked for again.
+        if has_time and not ends.readings.compared and not ends.resumed:
+            ends.compare_last_page()
+        return None
+
+    def _look_behind_edges(self) -> None:
         """Find videos that share their second with the last one of a page.
 
         The next page is "posted before" that second and passes them over. The profile's number of
-        videos, as the user sync left it, tells whether there can be any; if so, or if it is
-        unknown, each page edge is asked for once more from a second later. A number that stayed
-        too high last time (TikTok also counts videos that it does not list) is not looked into
-        again.
-
-        Returns:
-            By how many the profile's number still is higher.
+        videos, as the user sync left it, tells whether there can be any: then each page edge is
+        asked for once more from a second later. A number that stayed too high last time (TikTok
+        also counts videos that it does not list) is not looked into again. Without a number, the
+        edges that are newer than the last complete listing are looked at, and once in
+        ``LISTED_WITHIN`` nights all.
         """
-        if not self._edges:
-            return 0
-        since = utc_now() - COUNT_IS_NEWS
-        count = self._repository.known_video_count(self._run.store_code, since)
-        if count is None or 0 < count - len(self.seen) != self._repository.last_unlisted(self._run):
-            for edge in self._edges:
-                page = self._client.list_videos(edge + SECOND_MS)
-                self._problems.extend(page.problems)
-                self._save(page.videos, page.observed_at)
-                if count is not None and len(self.seen) >= count:
-                    break
-            self.refuse_problems()
-        return max(0, (count or 0) - len(self.seen))
+        ends = self.ends
+        if not ends.edges:
+            return
+        self._read_count()
+        if self._count is not None and not self._is_count_news():
+            return
+        edges = ends.edges
+        if self._count is None and self._last is not None and not self._is_due(LISTED_WITHIN):
+            newest = milliseconds(self._last.ended_at)
+            edges = [edge for edge in edges if edge >= newest]
+        for edge in list(edges):
+            ends.list_from(edge + SECOND_MS)
+            if self._count is not None and self._excess() <= 0:
+                break
+        ends.refuse_problems()
 
-    def _save(
-        self,
-        videos: Iterable[Video],
-        observed_at: datetime,
-        progress: ListingProgress | None = None,
-    ) -> None:
-        fresh = {video.video_id: video for video in videos if video.video_id not in self.seen}
-        self.rows += self._repository.save_videos(
-            self._run, list(fresh.values()), observed_at, progress
-        )
-        self.seen.update(fresh)
-        self.blanks += sum(figures_missing(video, VIDEO_COUNTERS) for video in fresh.values())
-        self.late = self.late or self._run.day.is_late(observed_at)
+    def _read_count(self) -> None:
+        """Look up the profile's number of videos: as late as possible, it may be on its way."""
+        if self._count is None:
+            since = utc_now() - COUNT_IS_NEWS
+            self._count = self._repository.known_video_count(self._run.store_code, since)
+
+    def _excess(self) -> int:
+        return (self._count or 0) - len(self.ends.readings.seen)
+
+    def _is_count_news(self) -> bool:
+        """Whether the profile counts more videos than were seen, and other than last time."""
+        if self._excess() <= 0:
+            return False
+        return self._excess() != (self._last.unlisted if self._last else 0)
+
+    @property
+    def _last(self) -> CompleteListing | None:
+        if not self._last_read:
+            self._last_found = self._repository.last_complete_listing(self._run)
+            self._last_read = True
+        return self._last_found

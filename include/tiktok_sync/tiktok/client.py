@@ -7,7 +7,7 @@ the query string, everything else in the JSON body.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -28,10 +28,9 @@ from include.tiktok_sync.tiktok.http import Answer, HttpTransport, NoAnswerInTim
 from include.tiktok_sync.tiktok.meanings import Action, Meaning, api_code, meaning_of_api_answer
 from include.tiktok_sync.tiktok.models import (
     VIDEO_FIELDS,
+    QueriedVideos,
     UserProfile,
-    Video,
     VideoPage,
-    parse_videos,
 )
 from include.tiktok_sync.tiktok.rate_limit import RateLimiter
 from include.tiktok_sync.tiktok.time_left import TimeLeft
@@ -40,6 +39,12 @@ PAGE_SIZE = 20
 """TikTok's maximum for ``max_count`` and for ``video_ids``."""
 
 T = TypeVar("T")
+
+LIST, QUERY = "video/list", "video/query"
+"""The two lanes: TikTok counts them separately, and both show the same videos and figures."""
+
+LANES = 2
+"""How many of them are used unless ``VIDEO_LANES`` says otherwise."""
 
 _VIDEO_PARAMS = {"fields": ",".join(VIDEO_FIELDS)}
 
@@ -78,6 +83,10 @@ class AccessTokens(Protocol):
         """Refresh now what would end within ``life``; returns when the access token ends."""
 
 
+class _TurnedAwayError(Exception):
+    """A 429 to a call that another endpoint can serve too."""
+
+
 class _BlipError(Exception):
     """An answer worth another try within seconds; carries what to raise when none helps."""
 
@@ -111,6 +120,7 @@ class TikTokClient:
         tokens: The store's access tokens.
         limiter: The limit shared by everyone.
         time_left: What this try of the store may still take.
+        lanes: 2 = videos are read by both endpoints, 1 = only listed.
 
     Attributes:
         calls: What they cost, by endpoint.
@@ -123,8 +133,10 @@ class TikTokClient:
         tokens: AccessTokens,
         limiter: RateLimiter,
         time_left: TimeLeft | None = None,
+        lanes: int = LANES,
     ) -> None:
         self._http = http
+        self.lanes = lanes
         self._time_left = time_left or TimeLeft()
         self._limiter = limiter
         self.tokens = tokens
@@ -153,21 +165,52 @@ class TikTokClient:
         Raises:
             SyncError: See :mod:`include.tiktok_sync.tiktok.meanings`.
         """
-        body: dict[str, Any] = {"max_count": PAGE_SIZE}
-        if cursor is not None:
-            body["cursor"] = cursor
-        request = self._request("POST", "video/list", _VIDEO_PARAMS, body)
+        request = self._request("POST", LIST, _VIDEO_PARAMS, _list_body(cursor))
         return self._call(request, VideoPage.from_api)
 
-    def query_videos(self, video_ids: list[str]) -> tuple[tuple[Video, ...], datetime]:
-        """Those of at most 20 ids that TikTok still shows (the others are silently absent), when.
+    def query_videos(self, video_ids: Sequence[str]) -> QueriedVideos:
+        """Those of at most 20 ids that TikTok still shows; the others are silently absent.
 
         Raises:
             SyncError: See :mod:`include.tiktok_sync.tiktok.meanings`.
         """
-        body = {"filters": {"video_ids": video_ids}}
-        request = self._request("POST", "video/query", _VIDEO_PARAMS, body)
-        return self._call(request, _read_query)
+        request = self._request("POST", QUERY, _VIDEO_PARAMS, _query_body(video_ids))
+        return self._call(request, QueriedVideos.from_api)
+
+    def list_or_query(
+        self, cursor: int | None, video_ids: Sequence[str], *, reserve: int
+    ) -> VideoPage | QueriedVideos:
+        """List a page or query some videos, whichever the rate limit lets go first.
+
+        A 429 pauses its endpoint, and the choice is made again.
+
+        Args:
+            cursor: See :meth:`list_videos`.
+            video_ids: See :meth:`query_videos`.
+            reserve: Places of ``video/list`` to be left for others.
+
+        Raises:
+            SyncError: See :mod:`include.tiktok_sync.tiktok.meanings`.
+        """
+        refused = 0
+        while True:
+            token = self._token()
+            endpoint, waited_s = self._limiter.acquire_either(LIST, QUERY, reserve=reserve)
+            self.calls[endpoint].waited_s += waited_s
+            is_list = endpoint == LIST
+            body = _list_body(cursor) if is_list else _query_body(video_ids)
+            request = _Request("POST", endpoint, _VIDEO_PARAMS, body, token, refused=refused)
+            request.has_place = request.may_turn_away = True
+            try:
+                if is_list:
+                    return self._call(request, VideoPage.from_api)
+                return self._call(request, QueriedVideos.from_api)
+            except _TurnedAwayError:
+                refused = request.refused
+
+    def _token(self) -> str:
+        self._time_left.spend(0, "waiting for a valid token")
+        return self.tokens.access_token()
 
     def _request(
         self,
@@ -176,8 +219,7 @@ class TikTokClient:
         params: Mapping[str, str],
         json_body: Mapping[str, Any] | None,
     ) -> _Request:
-        self._time_left.spend(0, "waiting for a valid token")
-        return _Request(method, endpoint, params, json_body, token=self.tokens.access_token())
+        return _Request(method, endpoint, params, json_body, token=self._token())
 
     def _call(self, request: _Request, read: Callable[[Mapping[str, Any], datetime], T]) -> T:
         retrying = Retrying(
@@ -225,12 +267,16 @@ class TikTokClient:
                 request.refused += 1
                 self.calls[request.endpoint].rate_limited += 1
                 self._limiter.pause(request.endpoint, answer.retry_after_s or PAUSE_AFTER_429_S)
+                if request.may_turn_away:
+                    raise _TurnedAwayError
             else:
                 raise _failure(meaning, answer, request.endpoint)
 
     def _send(self, request: _Request) -> Answer:
         counts = self.calls[request.endpoint]
-        counts.waited_s += self._limiter.acquire(request.endpoint)
+        if not request.has_place:
+            counts.waited_s += self._limiter.acquire(request.endpoint)
+        request.has_place = False
         self._time_left.spend(0, f"waiting for TikTok's answer to {request.endpoint}")
         counts.calls += 1
         try:
@@ -260,6 +306,16 @@ class _Request:
     token: str = field(repr=False)
     refreshed: bool = False
     refused: int = 0
+    has_place: bool = False
+    may_turn_away: bool = False
+
+
+def _list_body(cursor: int | None) -> dict[str, Any]:
+    return {"max_count": PAGE_SIZE} | ({} if cursor is None else {"cursor": cursor})
+
+
+def _query_body(video_ids: Sequence[str]) -> dict[str, Any]:
+    return {"filters": {"video_ids": list(video_ids)}}
 
 
 def _read_profile(data: Mapping[str, Any], observed_at: datetime) -> tuple[UserProfile, datetime]:
@@ -268,19 +324,6 @@ def _read_profile(data: Mapping[str, Any], observed_at: datetime) -> tuple[UserP
         message = "TikTok's answer to user/info lacks `user`."
         raise DataError(message)
     return UserProfile.from_api(user), observed_at
-
-
-def _read_query(
-    data: Mapping[str, Any], observed_at: datetime
-) -> tuple[tuple[Video, ...], datetime]:
-    items = data.get("videos")
-    if not isinstance(items, list):
-        message = "TikTok's answer to video/query lacks `videos`."
-        raise DataError(message)
-    videos, problems = parse_videos(items)
-    if problems:
-        raise DataError(problems[0])
-    return videos, observed_at
 
 
 def _said(answer: Answer) -> Mapping[str, Any]:

@@ -209,6 +209,34 @@ class VideoPage:
         return cls(videos, problems, _count(data, "cursor"), has_more, observed_at)
 
 
+@dataclass(frozen=True)
+class QueriedVideos:
+    """One answer of ``/v2/video/query/``.
+
+    Attributes:
+        videos: The readable ones of those that were asked for.
+        problems: One line for each element that could not be read.
+        observed_at: When the answer arrived.
+    """
+
+    videos: tuple[Video, ...]
+    problems: tuple[str, ...]
+    observed_at: datetime
+
+    @classmethod
+    def from_api(cls, data: Mapping[str, Any], observed_at: datetime) -> QueriedVideos:
+        """Read ``data`` of a query's answer.
+
+        Raises:
+            DataError: ``videos`` is missing or no list: that must not pass for "none is shown".
+        """
+        items = data.get("videos")
+        if not isinstance(items, list):
+            message = "TikTok's answer to video/query lacks `videos`."
+            raise DataError(message)
+        return cls(*parse_videos(items), observed_at)
+
+
 def figures_missing(item: UserProfile | Video, asked: Iterable[str]) -> int:
     """How many of the counters that were asked for TikTok left out."""
     return sum(getattr(item, name) is None for name in asked)

@@ -30,6 +30,14 @@ import structlog
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import MAX_RETRY_AFTER_S
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tiktok.rate_limit_sql import (
+    PAUSE,
+    REST_OF_PAUSE,
+    REST_OF_SHORTER_PAUSE,
+    TAKE_ANOTHER_IF_PAUSED,
+    TAKE_PLACE,
+    TAKE_PLACE_AT_EITHER,
+)
 from include.tiktok_sync.tiktok.time_left import TimeLeft
 
 log = structlog.get_logger(__name__)
@@ -48,65 +56,24 @@ MAX_PAUSE = timedelta(seconds=MAX_RETRY_AFTER_S)
 LONG_WAIT_S = 60.0
 """A wait that is longer is logged."""
 
-# One that is longer than any can be is left over from a clock that was ahead.
-_IS_PAUSED = """
-paused_until > clock_timestamp() AND paused_until <= clock_timestamp() + %(max_pause)s
-"""
-
-# The waiting is part of the grant (jitter too), so that the ring knows when the call really goes.
-_GRANT = """
-INSERT INTO rate_limit_grants AS g (endpoint, place, granted_at, wait)
-SELECT %(endpoint)s, turn.grants %% %(limit)s, clock_timestamp() + turn.wait, turn.wait
-FROM turn
-ON CONFLICT (endpoint, place) DO UPDATE SET
-    granted_at = greatest(
-        excluded.granted_at, least(g.granted_at, clock_timestamp() + g.wait) + %(window)s),
-    wait = greatest(
-        excluded.wait, least(g.granted_at - clock_timestamp(), g.wait) + %(window)s)
-RETURNING extract(epoch FROM granted_at - clock_timestamp())::float8
-"""
-
-_REST = "paused_until - clock_timestamp() + random() * %(jitter)s"
-
-_TAKE_PLACE = f"""
-WITH turn AS (
-    INSERT INTO rate_limits AS r (endpoint, grants) VALUES (%(endpoint)s, 1)
-    ON CONFLICT (endpoint) DO UPDATE SET grants = r.grants + 1
-    RETURNING grants, CASE WHEN {_IS_PAUSED} THEN {_REST} ELSE interval '0' END AS wait
-)
-{_GRANT}
-"""  # noqa: S608 - constants of this file
-
-# Nothing to update, so neither a lock nor a write, unless there is a pause.
-_TAKE_ANOTHER_IF_PAUSED = f"""
-WITH turn AS (
-    UPDATE rate_limits SET grants = grants + 1
-    WHERE endpoint = %(endpoint)s AND {_IS_PAUSED}
-    RETURNING grants, {_REST} AS wait
-)
-{_GRANT}
-"""  # noqa: S608 - constants of this file
-
-_REST_OF_PAUSE = f"""
-SELECT extract(epoch FROM {_REST})::float8
-FROM rate_limits WHERE endpoint = %(endpoint)s AND {_IS_PAUSED}
-"""  # noqa: S608 - constants of this file
-
-_PAUSE = """
-INSERT INTO rate_limits AS r (endpoint, grants, paused_until, refusals)
-VALUES (%(endpoint)s, 0, clock_timestamp() + %(pause)s, 1)
-ON CONFLICT (endpoint) DO UPDATE
-    SET paused_until = CASE WHEN r.paused_until <= clock_timestamp() + %(max_pause)s
-            THEN greatest(r.paused_until, excluded.paused_until) ELSE excluded.paused_until END,
-        refusals = r.refusals + 1
-"""
-
 
 class RateLimiter(Protocol):
     """What the client needs of a limiter."""
 
     def acquire(self, endpoint: str) -> float:
         """Wait for a place; returns the seconds waited."""
+
+    def acquire_either(self, preferred: str, other: str, *, reserve: int) -> tuple[str, float]:
+        """Wait for one place, at whichever endpoint lets the call go first.
+
+        Args:
+            preferred: Chosen while it has more than ``reserve`` open places.
+            other: Chosen when both let the call go at the same time.
+            reserve: Places of ``preferred`` to be left for others.
+
+        Returns:
+            The endpoint whose place was taken, and the seconds waited.
+        """
 
     def pause(self, endpoint: str, seconds: float) -> None:
         """TikTok answered 429: nobody calls this endpoint for so long."""
@@ -151,21 +118,42 @@ class PostgresRateLimiter:
         Raises:
             OutOfTimeError: The place opens too late for this try; it stays unused.
         """
-        waited_s, is_said = 0.0, False
-        wait_s = self._ask(_TAKE_PLACE if self._per_minute else _REST_OF_PAUSE, endpoint)
+        waited_s = 0.0
+        _, wait_s = self._ask(TAKE_PLACE if self._per_minute else REST_OF_PAUSE, endpoint=endpoint)
         while wait_s > 0:
-            self._time_left.spend(
-                wait_s, f"waiting for its turn under the rate limit of {endpoint}"
-            )
-            if wait_s > LONG_WAIT_S and not is_said:
-                self._say_why(endpoint, wait_s)
-                is_said = True
-            self._sleep(wait_s)
+            self._wait(endpoint, wait_s, is_said=waited_s > LONG_WAIT_S)
             waited_s += wait_s
-            wait_s = self._ask(
-                _TAKE_ANOTHER_IF_PAUSED if self._per_minute else _REST_OF_PAUSE, endpoint
+            _, wait_s = self._ask(
+                TAKE_ANOTHER_IF_PAUSED if self._per_minute else REST_OF_PAUSE, endpoint=endpoint
             )
         return waited_s
+
+    def acquire_either(self, preferred: str, other: str, *, reserve: int) -> tuple[str, float]:
+        """Take the next place of one of two endpoints' rings and wait until it opens.
+
+        Which one is decided, and the place taken, in one round trip: ``preferred`` while it has
+        more than ``reserve`` open places, else the one whose next place opens first, else
+        ``other``. A pause that begins during the wait leaves the place unused, and the choice is
+        made again.
+
+        Returns:
+            The endpoint whose place was taken, and the seconds waited.
+
+        Raises:
+            OutOfTimeError: The place opens too late for this try; it stays unused.
+        """
+        waited_s = 0.0
+        choose = TAKE_PLACE_AT_EITHER if self._per_minute else REST_OF_SHORTER_PAUSE
+        while True:
+            endpoint, wait_s = self._ask(
+                choose, preferred=preferred, other=other, reserve=min(reserve, self._per_minute)
+            )
+            if wait_s <= 0:
+                return endpoint, waited_s
+            self._wait(endpoint, wait_s, is_said=waited_s > LONG_WAIT_S)
+            waited_s += wait_s
+            if self._ask(REST_OF_PAUSE, endpoint=endpoint)[1] <= 0:
+                return endpoint, waited_s
 
     def pause(self, endpoint: str, seconds: float) -> None:
         """Close the endpoint for everyone for ``seconds``, and count the refusal.
@@ -173,25 +161,31 @@ class PostgresRateLimiter:
         A longer pause that is under way stays as it is; none is longer than ``MAX_PAUSE``.
         """
         pause = min(timedelta(seconds=seconds), MAX_PAUSE)
-        self._conn.execute(_PAUSE, {"endpoint": endpoint, "pause": pause, "max_pause": MAX_PAUSE})
+        self._conn.execute(PAUSE, {"endpoint": endpoint, "pause": pause, "max_pause": MAX_PAUSE})
 
-    def _ask(self, statement: str, endpoint: str) -> float:
-        """Seconds until the call may go; 0 or less = now."""
+    def _wait(self, endpoint: str, wait_s: float, *, is_said: bool) -> None:
+        self._time_left.spend(wait_s, f"waiting for its turn under the rate limit of {endpoint}")
+        if wait_s > LONG_WAIT_S and not is_said:
+            self._say_why(endpoint, wait_s)
+        self._sleep(wait_s)
+
+    def _ask(self, statement: str, **values: str | int) -> tuple[str, float]:
+        """An endpoint and the seconds until its call may go; 0 or less = now."""
         row = self._conn.execute(
             statement.encode(),
             {
-                "endpoint": endpoint,
+                **values,
                 "limit": self._per_minute,
                 "window": WINDOW + MARGIN,
                 "jitter": JITTER,
                 "max_pause": MAX_PAUSE,
             },
         ).fetchone()
-        return row[0] if row else 0.0
+        return row or (str(values.get("endpoint")), 0.0)
 
     def _say_why(self, endpoint: str, wait_s: float) -> None:
         row = self._conn.execute(
-            _REST_OF_PAUSE.encode(),
+            REST_OF_PAUSE.encode(),
             {"endpoint": endpoint, "jitter": timedelta(0), "max_pause": MAX_PAUSE},
         ).fetchone()
         reason = (

@@ -27,13 +27,8 @@ from include.tiktok_sync.store_db.audit import TIKTOK, record_grant_move
 from include.tiktok_sync.tiktok.oauth import OAuthClient, TokenGrant, answer_lost
 from include.tiktok_sync.tokens.grant_app import other_app_error, refusal_error
 from include.tiktok_sync.tokens.refusals import believe, lock_verdicts
-from include.tiktok_sync.tokens.store import (
-    CLAIM_MARGIN,
-    Claim,
-    StoredTokens,
-    TokenStore,
-    status_for_scope,
-)
+from include.tiktok_sync.tokens.scopes import status_for_scope
+from include.tiktok_sync.tokens.store import CLAIM_MARGIN, Claim, StoredTokens, TokenStore
 from include.tiktok_sync.tokens.vault import TokenVault
 
 log = structlog.get_logger(__name__)

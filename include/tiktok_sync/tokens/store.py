@@ -11,8 +11,8 @@ from psycopg.rows import class_row
 from include.tiktok_sync.errors import NeedsConsentError, StoreTokenStatus
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.tiktok.http import Timeouts
-from include.tiktok_sync.tiktok.models import BASIC_SCOPE, KNOWN_SCOPES, VIDEO_SCOPE
 from include.tiktok_sync.tiktok.oauth import longest_refresh
+from include.tiktok_sync.tokens.scopes import ACCOUNT_CONFLICT, split_scope
 
 CLAIM_MARGIN = timedelta(seconds=10)
 """How much longer a claim lasts than the longest refresh, and how much longer others wait."""
@@ -80,12 +80,6 @@ WHERE store_code = %(store_code)s AND refresh_token = %(refresh_token)s
     AND status <> 'needs_consent'
 """
 
-ACCOUNT_CONFLICT = (
-    "TikTok says that its tokens belong to another account than the one stored for it, and another"
-    " store holds that account. Run doctor, which says what to do."
-)
-"""``status_reason`` of a store whose tokens belong to an account that another store holds."""
-
 _REFUSE = """
 UPDATE store_tokens SET refresh_started_at = NULL,
     refresh_claim = NULL, refresh_claimed_until = NULL,
@@ -134,50 +128,6 @@ class Claim:
     key: UUID
     tokens: StoredTokens
     lost_at: datetime | None
-
-
-def split_scope(scope: str) -> frozenset[str]:
-    """Scopes of a list separated by commas or blanks."""
-    return frozenset(scope.replace(",", " ").split())
-
-
-def status_for_scope(scope: str) -> StoreTokenStatus:
-    """``missing_scope`` if a scope that this product reads was not granted, else ``active``."""
-    return "active" if split_scope(scope) >= KNOWN_SCOPES else "missing_scope"
-
-
-_LEFT_OUT = {
-    "user.info.profile": "user name and bio",
-    "user.info.stats": "followers and other counts",
-}
-"""Scope -> what the profile lacks without it."""
-
-
-def why_in_state(status: str | None, reason: str | None, scope: str | None) -> str | None:
-    """Why a grant is in its state, for people; if it lacks permissions, also what is synced.
-
-    Args:
-        status: As in ``store_tokens``; ``None`` = never connected.
-        reason: As in ``store_tokens``.
-        scope: As in ``store_tokens``.
-    """
-    if status is None:
-        return "The store was never connected."
-    if status != "missing_scope":
-        return reason
-    conflict = f" {reason}" if reason == ACCOUNT_CONFLICT else ""
-    granted = split_scope(scope or "")
-    if BASIC_SCOPE in granted:
-        left_out = [name for lacking, name in _LEFT_OUT.items() if lacking not in granted]
-        profile = "Its profile is synced" + (f", without {', '.join(left_out)}" if left_out else "")
-    else:
-        profile = "Its profile is not synced"
-    videos = "its videos are" + ("" if VIDEO_SCOPE in granted else " not")
-    missing = ", ".join(sorted(KNOWN_SCOPES - granted)) or "unknown"
-    return (
-        f"Not granted: {missing}. {profile}; {videos}. For the rest its manager must connect the"
-        f" account again and allow every permission.{conflict}"
-    )
 
 
 class TokenStore:

@@ -104,6 +104,7 @@ def overview(
         "unconnected": status_stores.unconnected(conn),
         "ending": status_stores.ending(conn, settings.consent_warning_days),
         "warning_days": settings.consent_warning_days,
+        "unseen": status_stores.without_current_notice(conn),
         "days": [day for day in days if not day.is_complete],
         "days_expected": sum(day.stores > 0 for day in days),
         "duration_chart": _durations(full),

@@ -122,21 +122,23 @@ def write_everywhere(airflow: Airflow, name: str) -> None:
             [f"see {name}"],
         )
         assert conn.execute("UPDATE xcom SET value = %s", [Jsonb(f"about {name}.")]).rowcount
-        conn.execute(
-            "INSERT INTO rendered_task_instance_fields (dag_id, task_id, run_id, map_index,"
-            " rendered_fields) SELECT dag_id, task_id, run_id, map_index, %s FROM task_instance"
-            " WHERE task_id = 'record_summary' LIMIT 1",
-            [Jsonb({"a": [name]})],
+        fields = conn.execute(
+            "UPDATE rendered_task_instance_fields SET rendered_fields = %s", [Jsonb({"a": [name]})]
         )
+        assert fields.rowcount
         conn.execute(
             "INSERT INTO log (dttm, dag_id, event, extra) VALUES (now(), %s, 'trigger', %s),"
             " (now(), 'of_others', 'trigger', %s)",
             [USER_JOB, json.dumps({"conf": name}), "nothing of ours"],
         )
-        assert conn.execute("UPDATE asset_event SET extra = %s", [Jsonb({"by": name})]).rowcount
         conn.execute(
-            "INSERT INTO callback (id, type, fetch_method, data, created_at, state)"
-            " VALUES (gen_random_uuid(), 'triggerer', 'import_path', %s, now(), 'success')",
+            "INSERT INTO asset_event (asset_id, extra, source_dag_id, timestamp)"
+            " VALUES (1, %s, %s, now())",
+            [Jsonb({"by": name}), USER_JOB],
+        )
+        conn.execute(
+            "INSERT INTO callback (id, type, fetch_method, data, priority_weight, created_at)"
+            " VALUES (gen_random_uuid(), 'triggerer', 'import_path', %s, 1, now())",
             [json.dumps({"dag_id": USER_JOB, "text": name})],
         )
     logs = Path(airflow.env["AIRFLOW_HOME"], "logs")

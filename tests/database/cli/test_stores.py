@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -172,6 +173,31 @@ def test_the_calendar_for_people_and_programs(cli: Run, bench: Bench) -> None:
     assert second.split()[2:5] == ["2", "S1", "Köln"]
     found = _json(cli("stores", "calendar", "--days", "1", "--json"))
     assert [(item["store_code"], item["stage"]) for item in found] == [("S2", 0)]
+
+
+def test_the_notices_and_who_was_shown_which(cli: Run, bench: Bench) -> None:
+    assert _ok(cli("stores", "notices")) == "No privacy notice was shown yet.\n"
+    bench.conn.execute("INSERT INTO stores VALUES ('S1', 'Köln'), ('S2', 'Bonn'), ('S3', 'Ulm')")
+    insert_grants(bench.conn, "S1", "S2", "S3")
+    texts = {"S1": "The old text\n", "S2": "The new text\n"}
+    versions = {}
+    for code, text in texts.items():
+        versions[code] = hashlib.sha256(text.encode()).hexdigest()[:16]
+        bench.conn.execute("SELECT connect_notice(%s, %s)", [versions[code], text])
+        bench.conn.execute(
+            "UPDATE store_tokens SET notice_version = %s WHERE store_code = %s",
+            [versions[code], code],
+        )
+    listed = _ok(cli("stores", "notices")).splitlines()
+    assert [line.split()[0] for line in listed[1:]] == [versions["S2"], versions["S1"]]
+    assert [line.split()[-2:] for line in listed[1:]] == [["yes", "1"], ["no", "1"]]
+    assert _ok(cli("stores", "notices", versions["S1"])) == texts["S1"]
+    _error(cli("stores", "notices", "unknown"), 2, "stores notices")
+    for notice, code in (("older", "S1"), ("current", "S2"), ("none", "S3")):
+        found = _json(cli("stores", "calendar", "--notice", notice, "--json"))
+        shown = [(one["store_code"], one["notice_version"]) for one in found]
+        assert shown == [(code, versions.get(code))]
+        assert code in _ok(cli("stores", "calendar", "--notice", notice))
 
 
 def test_keys_are_shown_rotated_and_checked(cli: Run, bench: Bench) -> None:

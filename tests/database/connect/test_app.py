@@ -20,7 +20,7 @@ from include.sandbox.endpoints.pipeline import Call
 from include.sandbox.wire.envelopes import SandboxAnswer
 from include.tiktok_sync.store_db.connect_role import ensure_connect_role
 from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
-from include.tiktok_sync.tokens.store import split_scope
+from include.tiktok_sync.tokens.scopes import split_scope
 from tests.connect_server import (
     Browser,
     ConnectServer,
@@ -281,4 +281,4 @@ def test_the_role_is_made_once_and_its_rights_are_brought_up_to_date(bench: Benc
         role = db_url.partition("://")[2].partition(":")[0]
         first = ensure_connect_role(bench.conn, role=role)
         assert ensure_connect_role(bench.conn, role=role) == first
-        assert len(first) == 9
+        assert len(first) == 10

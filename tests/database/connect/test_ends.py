@@ -138,6 +138,25 @@ def held(app: ConnectServer, browser: Browser, **link: str) -> str:
     return browser.get("/callback", **back).headers["Location"]
 
 
+@pytest.mark.parametrize("end", [lambda life: life.pause("N1", None), let_go_and_back])
+def test_what_an_unanswered_question_holds_goes_as_its_store_does(
+    app: ConnectServer, end: End
+) -> None:
+    browser = Browser(app)
+    page = held(app, browser)
+    assert None not in (account_of(app)["access_token"], account_of(app)["refresh_token"])
+    end(Lifecycle(app.bench.conn, "anna"))
+    assert account_of(app) == NOBODY
+    shown = browser.get(page)
+    assert (shown.status_code, "A newer link" in shown.text) == (410, True)
+
+
+def test_what_an_unanswered_question_holds_goes_with_its_link(app: ConnectServer) -> None:
+    held(app, Browser(app))
+    app.link("N1")
+    assert account_of(app) == NOBODY
+
+
 def test_a_declined_account_is_forgotten(app: ConnectServer) -> None:
     browser = Browser(app)
     page = held(app, browser)

@@ -291,7 +291,7 @@ def late_tiktok() -> Iterator[str]:
             del args
 
     with HTTPServer((HOST, 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield f"http://{HOST}:{server.server_port}"
         server.shutdown()

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from include.tiktok_sync.errors import DatabaseUnavailableError
 from include.tiktok_sync.store_db.database import PREPARE_AFTER, database_errors
+from tests.database.metadata import sqlalchemy_url
 from tests.database.task_bodies import connections
 from tiktok_airflow.hooks.store_db_hook import StoreDbHook
 
@@ -123,15 +124,10 @@ class Metadata:
         self._url = url
         self._env = {
             **os.environ,
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url.replace(
-                "postgresql://", "postgresql+psycopg2://", 1
-            ),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": sqlalchemy_url(url),
             "AIRFLOW__CORE__FERNET_KEY": "",  # values as they are, to be compared
             "PYTHONPATH": str(ROOT),
         }
-
-    def migrate(self) -> None:
-        self._run("-m", "airflow", "db", "migrate")
 
     def load(self, env: Mapping[str, str], file: Path | None = None) -> str:
         """Run the loader; gives what it said."""
@@ -169,9 +165,10 @@ class Metadata:
         return done
 
 
-def test_loading_is_idempotent_and_follows_changes(empty_db_url: str) -> None:
-    metadata = Metadata(empty_db_url)
-    metadata.migrate()
+def test_loading_is_idempotent_and_follows_changes(
+    new_database: Callable[[str], str], metadata_template: str
+) -> None:
+    metadata = Metadata(new_database(metadata_template))
 
     said = metadata.load(SECRETS)
     first = metadata.rows()

@@ -132,3 +132,39 @@ def test_moving_the_links_state_into_a_function_changes_no_answer_and_no_right(
             with psycopg.connect(app_role, autocommit=True) as app:
                 check_rights(app)
                 assert row(app, "SELECT state FROM connect_link('open')") == {"state": "open"}
+
+
+def test_notices_come_to_a_database_with_rows_and_go_again(
+    config: Config, empty_db_url: str, app_role: str
+) -> None:
+    """Also the rights of a role that could call the functions before."""
+    with psycopg.connect(empty_db_url, autocommit=True) as conn:
+        conn.execute(_BEFORE)
+        command.upgrade(config, "0017")
+        functions = (
+            "SELECT oid::regprocedure::text AS name, prosrc, prosecdef, proconfig::text,"
+            " obj_description(oid, 'pg_proc') AS comment FROM pg_proc"
+            " WHERE pronamespace = 'public'::regnamespace AND proname ~ '^connect_' ORDER BY 1"
+        )
+        before = rows(conn, functions)
+        attempts = "SELECT attempt_id, outcome FROM connect_attempts ORDER BY 1"
+        kept = rows(conn, attempts)
+
+        for _ in range(2):
+            command.upgrade(config, "0018")
+            assert rows(conn, attempts) == kept
+            assert {one["notice"] for one in rows(conn, "SELECT * FROM grant_notices")} == {"none"}
+            with psycopg.connect(app_role, autocommit=True) as app:
+                check_rights(app)
+                begun = "SELECT connect_begin('open', 'state', 'browser', interval '1 hour')"
+                app.execute(begun)  # as an app that is not restarted yet calls it
+            conn.execute("DELETE FROM connect_attempts WHERE browser_hash = 'browser'")
+            command.downgrade(config, "0017")
+            assert [one["name"] for one in rows(conn, functions)] == [one["name"] for one in before]
+            with psycopg.connect(app_role, autocommit=True) as app:
+                check_rights(app)
+        after = {one["name"]: one for one in rows(conn, functions)}
+        for one in before:
+            for part in ("prosecdef", "proconfig", "comment"):
+                assert after[one["name"]][part] == one[part]
+            assert after[one["name"]]["prosrc"].split() == one["prosrc"].split()

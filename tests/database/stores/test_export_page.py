@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -88,6 +89,23 @@ def test_a_text_of_the_account_is_no_markup(bench: Bench, tmp_path: Path) -> Non
     assert "<script>alert(1)</script>" in said
 
 
+def test_the_notice_that_was_shown_before_consent_stands_on_the_page(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.import_stores(CODE)
+    for text in ("We read figures.", "We read other figures."):
+        version = hashlib.sha256(text.encode()).hexdigest()[:16]
+        bench.conn.execute(
+            "INSERT INTO privacy_notices (version, text, current_since) VALUES (%s, %s, now())",
+            [version, text],
+        )
+    bench.conn.execute("UPDATE store_tokens SET notice_version = %s", [version])
+    said, _ = page_of(bench, tmp_path / "out")
+    assert f"Version {version}" in said
+    assert "We read other figures." in said
+    assert "We read figures." not in said
+
+
 def test_of_a_table_with_many_rows_the_newest_stand_on_the_page(
     bench: Bench, tmp_path: Path
 ) -> None:
@@ -101,8 +119,8 @@ def test_of_a_table_with_many_rows_the_newest_stand_on_the_page(
     assert rows["user_daily_stats"] == 300
     assert "The 200 newest of 300 rows; all are in user_daily_stats.csv." in said
     assert "2025-10-27" in said
-    assert "2025-04-10" in said
-    assert "2025-04-09" not in said
+    assert "2025-04-11" in said
+    assert "2025-04-10" not in said
     assert "300 days" in said
 
 

@@ -50,7 +50,7 @@ def save_videos(
 def test_every_check_passes_on_an_ordinary_day(
     conn: Connection, repository: StoreRepository
 ) -> None:
-    assert len(CHECKS) == 8
+    assert len(CHECKS) == 9
     for code in STORES:
         repository.save_user(code, DAY, UserProfile(follower_count=0), NOON)
         save_videos(repository, code, 10)
@@ -209,6 +209,28 @@ def test_late_rows_are_flagged_with_their_number(
     assert "S2 (observed 2026-03-11)" in users.message
     assert videos.examples == ["S3"]
     assert "S3 (2 videos)" in videos.message
+
+
+def test_figures_that_differ_are_named_with_both_readings(conn: Connection) -> None:
+    log = SyncLog(conn)
+    same = {"compared": 7, "differ": 0}
+    one = {
+        "video_id": "77",
+        "order": "video/list, then video/query",
+        "first": {"view_count": 100},
+        "second": {"view_count": 50},
+    }
+    other = same | {"differ": 1, "differences": [one]}
+    for code, details in (("S1", same), ("S2", other)):
+        log.record(VIDEO_RUN, code, "success", "m", duration_ms=1, details=details)
+
+    found = run(conn, "video_figures_differ", key=VIDEO_RUN)
+
+    assert found.examples == ["S2"]
+    assert (
+        'S2 (1 of 7 videos, 77 (video/list, then video/query): {"view_count": 100},'
+        ' then {"view_count": 50})'
+    ) in found.message
 
 
 def test_many_stores_are_counted_and_the_first_ones_named(conn: Connection) -> None:

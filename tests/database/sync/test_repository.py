@@ -306,16 +306,15 @@ def test_a_removed_video_comes_back_when_it_is_listed_again(repository: StoreRep
     assert (found["removed_at"], found["first_seen_at"]) == (None, NOON)
 
 
-def test_the_videos_to_ask_about_are_the_stores_own_that_were_not_listed(
+def test_the_known_videos_are_the_stores_own_that_count_as_public(
     repository: StoreRepository,
 ) -> None:
     for code, ids in (("A", "1 2 3 4"), ("B", "5")):
         videos = [replace(VIDEO, video_id=video_id) for video_id in ids.split()]
         repository.save_videos(run_of(code, DAY), videos, NOON)
     repository.mark_removed(["4"], NOON)
-    assert repository.videos_not_among("A", {"2"}) == ["1", "3"]
-    assert repository.videos_not_among("A", set()) == ["1", "2", "3"]
-    assert repository.videos_not_among("B", {"5"}) == []
+    assert repository.known_videos("A") == dict.fromkeys(["1", "2", "3"], VIDEO.create_time)
+    assert list(repository.known_videos("B")) == ["5"]
 
 
 def test_a_video_that_moves_to_another_store_moves(repository: StoreRepository) -> None:

@@ -45,6 +45,9 @@ _SLOW = {
 }
 
 
+# Where one endpoint lies, right is what it showed: `test_lane_worlds` judges by that.
+_LYING = {"query_lower", "query_older", "query_hides", "count_low"}
+
 # Faults that leave a figure out: NULL is then right beside the figure.
 _BLANKING = {"counter_absent", "counter_null"}
 
@@ -66,7 +69,7 @@ _DEADLY = {"grant_revoked", "oauth_answer_lost"}
 _TROUBLE = {"unavailable", "rate_limited", "listing"}
 
 rules = st.fixed_dictionaries(
-    {"fault": st.sampled_from(sorted(set(FAULT_TEXTS) - _SLOW))},
+    {"fault": st.sampled_from(sorted(set(FAULT_TEXTS) - _SLOW - _LYING))},
     optional={
         "rate": st.sampled_from([0.05, 0.3, 1.0]),
         "times_per_store": st.integers(1, 6),

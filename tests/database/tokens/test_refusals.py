@@ -274,7 +274,7 @@ def test_few_stores_whose_app_is_not_known_are_not_lost_among_those_of_another(
         line["message"]
         for line in expired.rows("SELECT message FROM sync_logs WHERE store_code = 'S017'")
     }
-    assert "of 16 stores whose app is known, 16 belong to another app" in message
+    assert "of 16 stores with a known app, 16 belong to another app" in message
     assert end(expired).details["failed"] == 20
     assert marked(expired) == set()
     lost = expired.row("SELECT refresh_started_at FROM store_tokens WHERE store_code = 'S020'")

@@ -16,8 +16,8 @@ from include.tiktok_sync.tiktok import oauth
 from include.tiktok_sync.tiktok.http import Timeouts
 from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
 from include.tiktok_sync.tokens import store as token_store
+from include.tiktok_sync.tokens.scopes import split_scope
 from include.tiktok_sync.tokens.source import EXPIRY_MARGIN
-from include.tiktok_sync.tokens.store import split_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 from tests.database.bench import Bench, together
 from tests.database.faults import Edit, Refuse

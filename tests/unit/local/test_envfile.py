@@ -37,7 +37,7 @@ def test_ports_differ_and_are_below_the_ephemeral_range(bench: Bench) -> None:
     values = load(bench.workspace, {})
 
     ports = [int(value) for name, value in values.items() if name.endswith("_PORT")]
-    assert len(set(ports)) == len(ports) == 5
+    assert len(set(ports)) == len(ports) == 6
     assert all(port in PORT_RANGE for port in ports)
 
 

@@ -57,6 +57,12 @@ def scheduler(probe: Probe) -> Any:
     return probe(PROBE, "scheduler")
 
 
+@pytest.fixture(scope="module")
+def listing(probe: Probe) -> Any:
+    """A command that is no part of a stack."""
+    return probe(PROBE, "dags", "list")
+
+
 def below(packages: tuple[str, ...], modules: list[str]) -> list[str]:
     return [
         name
@@ -110,16 +116,14 @@ def test_a_task_finds_everything_loaded(scheduler: Any) -> None:
     assert len(added) <= 5, added
 
 
-def test_a_task_finds_built_what_processes_build_once(scheduler: Any, probe: Probe) -> None:
+def test_a_task_finds_built_what_processes_build_once(scheduler: Any, listing: Any) -> None:
     # The listeners need every plugin scanned; a lexer is there once a Dag's template was compiled.
     assert scheduler["built"]["listeners"] == 1
     assert scheduler["built"]["template lexers"] >= 1
-    assert not any(probe(PROBE, "dags", "list")["built"].values())
+    assert not any(listing["built"].values())
 
 
-def test_other_commands_do_not_pay_for_it(probe: Probe) -> None:
-    listing = probe(PROBE, "dags", "list")
-
+def test_other_commands_do_not_pay_for_it(listing: Any) -> None:
     assert (
         below(
             (

@@ -136,6 +136,13 @@ class Limiter:
     def __init__(self) -> None:
         self.acquired: list[str] = []
         self.pauses: list[tuple[str, float]] = []
+        self.choices: list[str] = []
+
+    def acquire_either(self, preferred: str, other: str, *, reserve: int) -> tuple[str, float]:
+        assert reserve >= 0
+        endpoint = self.choices.pop(0)
+        assert endpoint in {preferred, other}
+        return endpoint, 0.25
 
     def acquire(self, endpoint: str) -> float:
         self.acquired.append(endpoint)

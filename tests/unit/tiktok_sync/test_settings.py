@@ -17,7 +17,7 @@ from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.days import SnapshotDay, next_month
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.settings import EnvironmentSettings, Settings, variable
-from include.tiktok_sync.tokens.store import split_scope, status_for_scope
+from include.tiktok_sync.tokens.scopes import split_scope, status_for_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 from tests.unit.tiktok_sync.scripted import examples
 

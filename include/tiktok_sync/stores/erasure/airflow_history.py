@@ -62,6 +62,8 @@ _ARCHIVED = r"""
 SELECT count(*) FROM pg_class
 WHERE relkind = 'r' AND relname LIKE '\_airflow\_deleted\_\_%' AND pg_table_is_visible(oid)
 """
+_CASTS: Mapping[str, sql.SQL] = {"json": sql.SQL("json"), "jsonb": sql.SQL("jsonb")}
+_TRIES = 3
 _AT_ONCE = 1_000
 
 
@@ -188,20 +190,20 @@ def _hide_in_column(
     update = sql.SQL(
         "UPDATE {table} SET {column} = %s::{type} WHERE ctid = %s::tid AND {column}::text = %s"
     ).format(
-        table=sql.Identifier(table), column=sql.Identifier(column), type=sql.SQL(_known(data_type))
+        table=sql.Identifier(table),
+        column=sql.Identifier(column),
+        type=_CASTS.get(data_type, sql.SQL("text")),
     )
     hidden = 0
-    for place, text in list(_holding(conn, table, column, ours, redactor)):
+    for _ in range(_TRIES):
+        found = list(_holding(conn, table, column, ours, redactor, data_type))
         if dry_run:
-            hidden += 1
-        else:
-            written = _hide_in_text(redactor, text, is_json=data_type in {"json", "jsonb"})
+            return len(found)
+        for place, text, written in found:
             hidden += conn.execute(update, [written, place, text]).rowcount
+        if not found:
+            break
     return hidden
-
-
-def _known(data_type: str) -> LiteralString:
-    return {"json": "json", "jsonb": "jsonb"}.get(data_type, "text")  # type: ignore[return-value] # mypy sees str
 
 
 def _holding(
@@ -210,26 +212,29 @@ def _holding(
     column: LiteralString,
     ours: LiteralString,
     redactor: Redactor,
-) -> Iterator[tuple[str, str]]:
-    """Places and texts of the rows that hold something to hide."""
+    data_type: str,
+) -> Iterator[tuple[str, str, str]]:
+    """Of the rows that hold something to hide: the place, the text, and what it becomes."""
     query = sql.SQL(
         "SELECT ctid::text, {column}::text FROM {table} WHERE {column} IS NOT NULL AND "
-    )
-    query_text = query.format(column=sql.Identifier(column), table=sql.Identifier(table))
+    ).format(column=sql.Identifier(column), table=sql.Identifier(table))
     with conn.transaction(), conn.cursor("erase") as cursor:
         cursor.itersize = _AT_ONCE
-        cursor.execute(query_text + sql.SQL(ours), {"dags": list(ALL_DAGS)})
+        cursor.execute(query + sql.SQL(ours), {"dags": list(ALL_DAGS)})
         for place, text in cursor:
-            if redactor.hide(text) is not text:
-                yield place, text
+            written = _hide_in_text(redactor, text, is_json=data_type in _CASTS)
+            if written is not text:
+                yield place, text, written
 
 
 def _hide_in_text(redactor: Redactor, text: str, *, is_json: bool) -> str:
     """Text that is JSON, as its column's type or its beginning says, stays JSON."""
-    if is_json or text.startswith(("{", "[", '"')):
-        try:
-            value: Any = json.loads(text)
-        except ValueError:
-            return redactor.hide(text)
-        return json.dumps(redactor.hide_in_json(value))
-    return redactor.hide(text)
+    hidden = redactor.hide(text)
+    if hidden is text or not (is_json or text.startswith(("{", "[", '"'))):
+        return hidden
+    try:
+        value: Any = json.loads(text)
+    except ValueError:
+        return hidden
+    without = redactor.hide_in_json(value)
+    return text if without == value else json.dumps(without)

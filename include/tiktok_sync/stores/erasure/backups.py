@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from include.tiktok_sync.store_db.database import Connection
 
@@ -92,6 +93,6 @@ def was_erased(conn: Connection, code: str) -> bool:
     return _moment(conn, _ERASED, [code]) is not None
 
 
-def _moment(conn: Connection, query: str, values: object) -> datetime | None:
-    row = conn.execute(query.encode(), values).fetchone()  # type: ignore[arg-type] # a list or dict
+def _moment(conn: Connection, query: str, values: Any) -> datetime | None:
+    row = conn.execute(query.encode(), values).fetchone()
     return row[0] if row else None

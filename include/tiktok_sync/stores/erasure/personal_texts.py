@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from psycopg import sql
@@ -109,7 +109,9 @@ def _hide_in(
         _names(table.key), _names(columns), sql.Identifier(table.name), kept
     )
     update = sql.SQL("UPDATE {} SET {} WHERE {}").format(
-        sql.Identifier(table.name), _assigned(columns, ", "), _assigned(table.key, " AND ")
+        sql.Identifier(table.name),
+        sql.SQL(", ").join(_equal(columns)),
+        sql.SQL(" AND ").join(_equal(table.key)),
     )
     rows = 0
     found = conn.execute(query, [code] if table.name == store_tables.KEPT else [])
@@ -125,10 +127,9 @@ def _hide_in(
     return rows
 
 
-def _names(names: Any) -> sql.Composed:
+def _names(names: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
-def _assigned(names: Any, between: str) -> sql.Composed:
-    pairs = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in names]
-    return sql.SQL(", " if between == ", " else " AND ").join(pairs)
+def _equal(names: Sequence[str]) -> list[sql.Composed]:
+    return [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in names]

@@ -103,15 +103,18 @@ class Redactor:
         return any(part in text for part in loose)
 
     def _length_at(self, text: str, words: str, at: int) -> int:
-        """How many characters are hidden from here on."""
+        """How many characters are hidden from here on: as many as any of them explains."""
+        longest = 0
         for form in self._by_head.get(text[at : at + _HEAD], ()):
+            if len(form) <= longest:
+                break  # the rest is no longer
             length = _common(form, text, at)
             whole = length == len(form)
-            if length < len(_least(form)):
+            if length <= longest or length < len(_least(form)):
                 continue
             if _begins(words, at, form) and (not whole or _ends(words, at + length, form)):
-                return length
-        return 0
+                longest = length
+        return longest
 
 
 def _forms(text: str) -> set[str]:

@@ -60,6 +60,17 @@ def test_several_stores_a_task_is_a_setting_of_the_package(stack: BenchStack) ->
     assert stack.wanted_programs()["scheduler"].launch.env["STORES_PER_TASK"] == "5"
 
 
+def test_an_enforced_limit_and_one_lane_are_settings_of_whoever_syncs(stack: BenchStack) -> None:
+    found = {variant.key: variant for variant in VARIANTS if variant.limit}
+    assert found.keys() == {"a-known", "a-known-1", "b-known", "c-known"}
+    limit = {"TIKTOK_RATE_LIMIT_PER_MINUTE": "600"}
+    assert found["a-known"].extra == limit
+    assert found["c-known"].extra == {**limit, "VIDEO_LANES": "1"}
+    stack.set_up = found["a-known-1"].set_up
+    env = stack.wanted_programs()["scheduler"].launch.env
+    assert env.items() >= {**limit, "VIDEO_LANES": "1"}.items()
+
+
 def test_variants_are_picked_by_name_and_latency() -> None:
     assert chosen([], None) == list(VARIANTS)
     assert [one.key for one in chosen(["c-both", "a-user"], None)] == ["c-both", "a-user"]
@@ -75,4 +86,4 @@ def test_variants_without_airflow_come_first_and_each_set_up_once() -> None:
     assert with_airflow == sorted(with_airflow)
     set_ups = [variant.set_up for variant in VARIANTS if variant.uses_airflow]
     changes = sum(one != other for one, other in pairwise(set_ups))
-    assert changes == 2
+    assert changes == 5

@@ -44,6 +44,21 @@ def growth() -> dict[str, Any]:
     return {"machine": MACHINE, "points": points}
 
 
+def test_many_stores_under_the_limit_have_a_table_of_their_own(compare: dict[str, Any]) -> None:
+    calls = {"user_info": 1_000, "video_list": 3_500, "video_query": 3_600}
+    ones = [
+        measurement(variant, calls=calls, wall_s=355.0, largest_window={"video_list": 598})
+        for variant in VARIANTS
+        if variant.key in {"a-known", "a-known-1"}
+    ]
+    limited = {"sizes": [{"stores": 1_000, "variants": ones}]}
+    text = pages(compare, None, limited)["performance.md"]
+    row = "| 1,000 | this package, one lane | 5:55 | 3,500 / 3,600 | 0 | 598 | 2,500 MB |"
+    assert row in text.splitlines()
+    assert "600 calls a minute and endpoint" in text
+    assert "## Many stores" not in pages(compare, None)["performance.md"]
+
+
 def test_every_variant_has_its_row(compare: dict[str, Any], growth: dict[str, Any]) -> None:
     text = pages(compare, growth)["performance.md"]
     rows = [line for line in text.splitlines() if line.count("|") == 10]

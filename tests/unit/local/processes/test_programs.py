@@ -108,12 +108,30 @@ def test_caps_follow_the_pools(bench: Bench) -> None:
         assert (env[name], wider[name]) == ("64", "94")
 
 
+def test_tasks_call_an_api_server_of_their_own_with_two_workers(bench: Bench) -> None:
+    settings = bench.settings()
+    found = programs(bench.workspace, settings)
+    ui, tasks = found["api-server"], found["execution-api"]
+
+    assert ui.launch.argv[-3:] == ("api-server", "--apps", "core")
+    assert ui.launch.env["AIRFLOW__API__WORKERS"] == "1"
+    assert tasks.launch.argv[-3:] == ("api-server", "--apps", "execution")
+    assert tasks.launch.env["AIRFLOW__API__WORKERS"] == "2"
+    port = settings.env["AIRFLOW_EXECUTION_PORT"]
+    assert port != settings.env["AIRFLOW_PORT"]
+    assert tasks.launch.env["AIRFLOW__API__PORT"] == port
+    for name in AIRFLOW:
+        url = found[name].launch.env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
+        assert url == f"http://127.0.0.1:{port}/execution/"
+
+
 def test_everything_listens_on_the_loopback_interface_only(bench: Bench) -> None:
     found = programs(bench.workspace, bench.settings())
 
     assert "listen_addresses=127.0.0.1" in found["postgres"].launch.argv
     assert found["sandbox"].launch.env["SANDBOX_HOST"] == "127.0.0.1"
-    assert found["api-server"].launch.env["AIRFLOW__API__HOST"] == "127.0.0.1"
+    for name in ("api-server", "execution-api"):
+        assert found[name].launch.env["AIRFLOW__API__HOST"] == "127.0.0.1"
     # Airflow's log servers know no other address than all.
     assert "--skip-serve-logs" in found["scheduler"].launch.argv
     assert "--skip-serve-logs" in found["triggerer"].launch.argv

@@ -62,6 +62,7 @@ def test_a_rule_is_shown_whole_with_its_hits(sandbox: SandboxServer) -> None:
             "after": 0,
             "burst": 1,
             "seconds": None,
+            "by": None,
             "hits": 0,
         }
     ]

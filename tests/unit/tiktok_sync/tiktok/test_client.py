@@ -27,7 +27,7 @@ from include.tiktok_sync.tiktok.client import (
     TikTokClient,
 )
 from include.tiktok_sync.tiktok.http import HttpTransport, Timeouts
-from include.tiktok_sync.tiktok.models import VIDEO_FIELDS
+from include.tiktok_sync.tiktok.models import VIDEO_FIELDS, QueriedVideos, VideoPage
 from include.tiktok_sync.tiktok.time_left import TimeLeft
 from tests.unit.tiktok_sync.scripted import Limiter, Reply, ScriptedServer, Tokens, ok, refusal
 
@@ -70,9 +70,9 @@ def test_video_query_gives_what_is_still_shown(
     server: ScriptedServer, client: TikTokClient, limiter: Limiter
 ) -> None:
     server.replies = [ok({"videos": [{"id": "2"}]})]
-    shown, observed_at = client.query_videos(["1", "2"])
-    assert [video.video_id for video in shown] == ["2"]
-    assert observed_at.utcoffset() is not None
+    answer = client.query_videos(["1", "2"])
+    assert [video.video_id for video in answer.videos] == ["2"]
+    assert answer.observed_at.utcoffset() is not None
     assert json.loads(server.seen[0].body) == {"filters": {"video_ids": ["1", "2"]}}
     assert limiter.acquired == ["video/query"]
 
@@ -156,6 +156,40 @@ def test_a_429_pauses_the_endpoint_for_everyone_and_goes_on(
     assert limiter.pauses[0][1] == pause_s
     assert (client.counts.calls, client.counts.rate_limited, waits) == (3, 2, [])
     assert client.counts.repeats == 0  # a pause is told as such
+
+
+def test_a_call_that_two_endpoints_can_serve_goes_where_it_may(
+    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+) -> None:
+    page = ok({"videos": [{"id": "1"}], "cursor": 9, "has_more": True})
+    server.replies = [page, ok({"videos": [{"id": "2"}]})]
+    limiter.choices = ["video/list", "video/query"]
+    assert isinstance(client.list_or_query(9, ["2"], reserve=3), VideoPage)
+    assert isinstance(client.list_or_query(9, ["2"], reserve=3), QueriedVideos)
+    bodies = [json.loads(seen.body) for seen in server.seen]
+    assert bodies == [{"max_count": PAGE_SIZE, "cursor": 9}, {"filters": {"video_ids": ["2"]}}]
+    assert limiter.acquired == []  # the place was taken with the choice
+    assert client.counts.waited_s == 0.5
+
+
+def test_a_429_sends_such_a_call_to_the_other_endpoint(
+    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+) -> None:
+    server.replies = [LIMITED, ok({"videos": []})]
+    limiter.choices = ["video/list", "video/query"]
+    assert isinstance(client.list_or_query(None, ["2"], reserve=0), QueriedVideos)
+    assert limiter.pauses == [("video/list", PAUSE_AFTER_429_S)]
+    assert client.calls["video/list"].rate_limited == 1
+
+
+def test_both_endpoints_that_refuse_without_end_are_given_up(
+    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+) -> None:
+    server.replies = [LIMITED] * 20
+    limiter.choices = ["video/list", "video/query"] * 10
+    with pytest.raises(RateLimitedError):
+        client.list_or_query(None, ["2"], reserve=0)
+    assert len(server.seen) == REFUSED_ATTEMPTS + 1
 
 
 def test_a_429_without_end_is_given_up(
@@ -265,7 +299,7 @@ def test_an_error_is_understood_without_data_and_without_its_envelope(
     assert (caught.value.detail or "").startswith("user/info: HTTP 400, invalid_params: why")
 
 
-@pytest.mark.parametrize("data", [{}, {"videos": None}, {"videos": [{"title": "no id"}]}])
+@pytest.mark.parametrize("data", [{}, {"videos": None}])
 def test_an_unclear_query_confirms_nothing(
     server: ScriptedServer, client: TikTokClient, data: Any
 ) -> None:

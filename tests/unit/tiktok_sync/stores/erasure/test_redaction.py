@@ -71,6 +71,12 @@ def test_a_text_that_was_cut_off_is_hidden_and_a_mere_link_beginning_is_not() ->
     assert redactor.hide(other) is other
 
 
+def test_of_two_texts_that_begin_alike_the_whole_one_is_hidden() -> None:
+    title = "New in store today and until Sunday: a jacket"
+    longer = "New in store today and until Monday evening, for everybody: shoes, hats and more"
+    assert Redactor([title, longer]).hide(f"is {title}.") == f"is {'*' * len(title)}."
+
+
 def test_json_stays_json() -> None:
     value = {"a": [f"by {NAME}", 7261234567890123456, 5, True, None, 1.5], NAME: "x"}
     found = Redactor([NAME, "7261234567890123456"]).hide_in_json(value)

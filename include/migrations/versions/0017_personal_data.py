@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 
 # Kind (store_db/personal_data.py) -> table -> columns.
 _MARKS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
