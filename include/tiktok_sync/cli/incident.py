@@ -85,8 +85,8 @@ def incident(
             active = [one.store_code for one in found.stores if one.state in GRANT_STATES]
             grants = len(living_grants(conn)) + unanswered_consents(conn)
             if not yes:
-                lines = _planned(dags, active, grants)
-                _show([*lines, *_reachable(found), *_to_tell(found)], found, as_json=as_json)
+                plan = [*_planned(dags, active, grants), *_reachable(found), *_to_tell(found)]
+                _show(plan, found, as_json=as_json)
                 return
             lifecycle = Lifecycle(conn, actor_of(as_name))
             not_paused = list(_pause(lifecycle, active))
