@@ -211,8 +211,10 @@ def test_late_rows_are_flagged_with_their_number(
     assert "S3 (2 videos)" in videos.message
 
 
-def test_figures_that_differ_are_named_with_both_readings(conn: Connection) -> None:
-    log = SyncLog(conn)
+def test_figures_that_differ_are_named_with_both_readings(
+    conn: Connection, repository: StoreRepository
+) -> None:
+    log = SyncLog(repository.conn)  # of the fixture's stores
     same = {"compared": 7, "differ": 0}
     one = {
         "video_id": "77",
