@@ -124,14 +124,14 @@ assigns() {
 }
 
 added=
-# Empty secrets first, where they stand. ANALYST_DB_PASSWORD and MONITOR_DB_PASSWORD may be empty on
-# purpose: nobody logs in with these roles then.
+# Empty secrets first, where they stand. The readers' passwords may be empty on purpose: nobody logs
+# in with these roles then.
 while IFS= read -r line || [ -n "$line" ]; do
   line=${line#"$mark"}
   read -r name state <&3
   filled=$line
   case $name in
-    - | ANALYST_DB_PASSWORD | MONITOR_DB_PASSWORD) ;;
+    - | ANALYST_DB_PASSWORD | ANALYST_NAMED_DB_PASSWORD | MONITOR_DB_PASSWORD) ;;
     *)
       # Only our own: another program may read this file too. And only if no other line says more.
       if [ "$state" = empty ] && grep -qx "$name=" "$example" && ! assigns "$name" value; then
@@ -151,7 +151,7 @@ while IFS= read -r line; do
   name=${line%%=*}
   if assigns "$name" ".*"; then continue; fi
   case $name in
-    ANALYST_DB_PASSWORD | MONITOR_DB_PASSWORD) filled=$line ;;
+    ANALYST_DB_PASSWORD | ANALYST_NAMED_DB_PASSWORD | MONITOR_DB_PASSWORD) filled=$line ;;
     *) fill "$line" ;;
   esac
   [ -z "$heading" ] || printf '\n%s\n' "$heading" >>"$new"

@@ -80,7 +80,7 @@ def test_no_secret_has_a_default() -> None:
     secret = re.compile(r"KEY|SECRET|PASSWORD")
     optional = [name for name, must in variables_of_file().items() if not must]
     # Without it the role cannot log in.
-    roles = {"ANALYST_DB_PASSWORD", "MONITOR_DB_PASSWORD"}
+    roles = {"ANALYST_DB_PASSWORD", "ANALYST_NAMED_DB_PASSWORD", "MONITOR_DB_PASSWORD"}
     assert {name for name in optional if secret.search(name)} == roles
     example = read_env(ENV_EXAMPLE.read_text(encoding="utf-8"))
     assert [name for name, value in example.items() if secret.search(name) and value] == []

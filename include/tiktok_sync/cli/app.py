@@ -9,10 +9,12 @@ import typer
 from include.tiktok_sync import __version__
 from include.tiktok_sync.cli import connect as cli_connect  # noqa: F401 - adds its commands to their groups
 from include.tiktok_sync.cli import db as cli_db
+from include.tiktok_sync.cli import incident as cli_incident
 from include.tiktok_sync.cli import operations as cli_operations
 from include.tiktok_sync.cli import stores as cli_stores
 from include.tiktok_sync.cli import sync as cli_sync
 from include.tiktok_sync.cli import tokens as cli_tokens
+from include.tiktok_sync.cli import wipe as cli_wipe
 from include.tiktok_sync.json_log import log_as_json
 
 app = typer.Typer(
@@ -27,6 +29,8 @@ app.add_typer(cli_operations.app)
 app.add_typer(cli_stores.app, name="stores")
 app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_db.app, name="db")
+cli_wipe.register(app)
+cli_incident.register(app)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

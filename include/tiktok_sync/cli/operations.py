@@ -27,8 +27,10 @@ def db_prepare() -> None:
     """Create missing roles and the database, upgrade the schema, grant the views to analysts.
 
     Needs STORE_DB_ADMIN_URL (a role that may create roles and databases), and STORE_DB_DIRECT_URL
-    or STORE_DB_URL with the sync's role and password. ANALYST_DB_PASSWORD, MONITOR_DB_PASSWORD and
-    CONNECT_DB_PASSWORD let these roles log in. Safe to repeat.
+    or STORE_DB_URL with the sync's role and password. ANALYST_DB_PASSWORD,
+    ANALYST_NAMED_DB_PASSWORD, MONITOR_DB_PASSWORD and CONNECT_DB_PASSWORD let these roles log in.
+    Only analyst_named reads names, titles and links; GRANT analyst_named TO a login lets that login
+    read them too. Safe to repeat.
     """
     with errors_for_people():
         admin_url = os.environ.get("STORE_DB_ADMIN_URL", "")
@@ -44,6 +46,7 @@ def db_prepare() -> None:
             admin_url,
             url,
             analyst_password=os.environ.get("ANALYST_DB_PASSWORD", ""),
+            analyst_named_password=os.environ.get("ANALYST_NAMED_DB_PASSWORD", ""),
             monitor_password=os.environ.get("MONITOR_DB_PASSWORD", ""),
             connect_password=os.environ.get("CONNECT_DB_PASSWORD", ""),
         )

@@ -1,14 +1,20 @@
 """Who may do what in the product's database? Its roles, created and kept up to date.
 
 ``tiktok_sync``  owns the product's objects and nothing else: the sync and its commands.
-``analyst``      reads the views, read-only: no table, so no token, not even as ciphertext.
-``monitor``      the same, and the tables of runs and rate limit: what Grafana shows.
+``analyst``      reads the views, read-only: no table, so no token, not even as ciphertext; figures
+                 and store codes, but no name, title, text or link.
+``analyst_named``  the same views with every column. Logs in itself, or is granted to a login.
+``monitor``      as analyst, and the tables of runs and rate limit: what Grafana shows.
 ``tiktok_connect``  the connect app's, see :mod:`include.tiktok_sync.store_db.connect_role`.
+
+Which columns are personal is read from the marks in their comments, so a column that a migration
+marks is closed by the next ``db prepare`` or ``db upgrade``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 import psycopg
 from psycopg import sql
@@ -18,15 +24,23 @@ from typing_extensions import LiteralString
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.store_db.connect_role import DEFAULT_ROLE, ensure_connect_role
 from include.tiktok_sync.store_db.database import Connection, connect, database_errors
+from include.tiktok_sync.store_db.personal_data import personal_columns
 from include.tiktok_sync.store_db.schema import upgrade
 
 ANALYST = "analyst"
+ANALYST_NAMED = "analyst_named"
 MONITOR = "monitor"
-READERS = (ANALYST, MONITOR)
+READERS = (ANALYST, ANALYST_NAMED, MONITOR)
 MONITORED = ("sync_logs", "rate_limits", "rate_limit_grants")
 """Tables that ``monitor`` reads as well as the views."""
 
-CONNECTION_LIMITS = {ANALYST: 10, MONITOR: 10, DEFAULT_ROLE: 40}
+NAMES = frozenset({"store_name"})
+"""Columns of views that name a store: the retailer's own data, so not marked, but still a name."""
+
+_NEEDED_BY_MONITOR = frozenset({("sync_logs", "details")})
+"""Marked as a record, but the dashboard counts the kinds of failures in it."""
+
+CONNECTION_LIMITS = {ANALYST: 10, ANALYST_NAMED: 10, MONITOR: 10, DEFAULT_ROLE: 40}
 """Maximum of connections, of the 100 that ``store-db`` accepts; the connect app has 40 threads."""
 
 _OPEN_TO_ALL = """
@@ -65,6 +79,14 @@ ORDER BY 1
 """
 # A reader of a view calls its functions with the reader's own rights.
 
+_READABLE = """
+SELECT c.relname::text, array_agg(a.attname::text ORDER BY a.attnum) FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = 'public'::regnamespace
+    AND ((c.relkind = 'v' AND c.relowner = current_user::regrole) OR c.relname = ANY(%s))
+GROUP BY c.relname ORDER BY c.relname
+"""
+
 _APPLICATION = "tiktok_sync:db-prepare"
 
 
@@ -73,6 +95,7 @@ def prepare(
     url: str,
     *,
     analyst_password: str = "",
+    analyst_named_password: str = "",
     monitor_password: str = "",
     connect_password: str = "",
 ) -> str:
@@ -87,6 +110,7 @@ def prepare(
         url: libpq URL of the product's database, not through a pooler; its user and password
             become the sync's.
         analyst_password: For the role ``analyst``; empty = unchanged, and a new role cannot log in.
+        analyst_named_password: For the role ``analyst_named``; empty as above.
         monitor_password: For the role ``monitor``; empty as above.
         connect_password: For the role ``tiktok_connect``; empty as above.
 
@@ -103,6 +127,7 @@ def prepare(
         try:
             _create_role(admin, user, password)
             _create_role(admin, ANALYST, analyst_password)
+            _create_role(admin, ANALYST_NAMED, analyst_named_password)
             _create_role(admin, MONITOR, monitor_password)
             _create_role(admin, DEFAULT_ROLE, connect_password)
             _create_database(admin, database, owner=user)
@@ -208,7 +233,7 @@ def close_builtins(admin: Connection, owner: str) -> None:
 
 
 def grant_reading(conn: Connection) -> None:
-    """Let the readers read every view of the schema ``public``, and nothing else.
+    """Let the readers read the views of the schema ``public`` as declared, and nothing else.
 
     Also revokes what a restore leaves open: a dump is restored with Postgres's default privileges,
     which let everyone call every function.
@@ -216,29 +241,70 @@ def grant_reading(conn: Connection) -> None:
     Args:
         conn: Connection of the owner of the views.
     """
-    views = [
-        name
-        for (name,) in conn.execute(
-            "SELECT viewname FROM pg_views WHERE schemaname = 'public' AND viewowner = current_user"
-            " ORDER BY 1"
-        )
-    ]
     with conn.transaction():
         conn.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         conn.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC")
         conn.execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC")
         # Of functions to come: from a migration, or from a restore.
         conn.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+        grant_readers(conn)
+
+
+def grant_readers(conn: Connection) -> list[str]:
+    """Give each reader that exists the declared columns; whatever else it has is revoked.
+
+    Args:
+        conn: Connection of the owner of the views.
+
+    Returns:
+        The readers that exist.
+    """
+    readers = [
+        reader
+        for reader in READERS
+        if _exists(conn, "SELECT FROM pg_roles WHERE rolname = %s", reader)
+    ]
+    if not readers:
+        return []
+    columns: dict[str, list[str]] = dict(conn.execute(_READABLE, [list(MONITORED)]).fetchall())
+    views = [name for name in columns if name not in MONITORED]
+    personal = {(found.table, found.column) for found in personal_columns(conn)}
+    closed = personal | {(view, name) for view in views for name in NAMES}
+    with conn.transaction():
         functions = [name for (name,) in conn.execute(_OF_VIEWS).fetchall()]
-        for reader in READERS:
+        for reader in readers:
             _run(conn, "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}", reader)
             _run(conn, "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM {}", reader)
             for function in functions:
                 grant = sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}")
                 conn.execute(grant.format(sql.SQL(function), sql.Identifier(reader)))
             _run(conn, "GRANT USAGE ON SCHEMA public TO {}", reader)
-            for name in (*views, *(MONITORED if reader == MONITOR else ())):
-                _run(conn, "GRANT SELECT ON {} TO {}", name, reader)
+            hidden = set() if reader == ANALYST_NAMED else set(closed)
+            if reader == MONITOR:
+                hidden -= _NEEDED_BY_MONITOR
+            for table in (*views, *(MONITORED if reader == MONITOR else ())):
+                _grant_columns(conn, table, columns[table], hidden, reader)
+    return readers
+
+
+def _grant_columns(
+    conn: Connection,
+    table: str,
+    columns: list[str],
+    hidden: Collection[tuple[str, str]],
+    reader: str,
+) -> None:
+    """The whole table or view, if nothing of it is hidden: a column added later is then open."""
+    shown = [name for name in columns if (table, name) not in hidden]
+    if shown == columns:
+        _run(conn, "GRANT SELECT ON {} TO {}", table, reader)
+    elif shown:
+        grant = sql.SQL("GRANT SELECT ({}) ON {} TO {}").format(
+            sql.SQL(", ").join(map(sql.Identifier, shown)),
+            sql.Identifier(table),
+            sql.Identifier(reader),
+        )
+        conn.execute(grant)
 
 
 def _parts(url: str) -> tuple[str, str, str]:

@@ -63,7 +63,7 @@ def disconnect(
     elif source is None or oauth is None:
         outcome, left_alone = "removed; its grant at TikTok was left alone", True
     else:
-        revoked = _revoke(source, oauth)
+        revoked = revoke(source, oauth)
         outcome = "removed and its grant revoked at TikTok" if revoked else ENDED_BEFORE
         left_alone = False
     with conn.transaction():
@@ -74,7 +74,7 @@ def disconnect(
     return outcome
 
 
-def _revoke(source: TokenSource, oauth: OAuthClient) -> bool:
+def revoke(source: TokenSource, oauth: OAuthClient) -> bool:
     """Revoke with a token that lives for sure; False = the grant was dead already.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.store_db.database import Connection
@@ -15,6 +16,8 @@ from include.tiktok_sync.store_db.personal_data import personal_columns
 from include.tiktok_sync.store_db.personal_retention import Cleared, clear_personal, uncovered
 from include.tiktok_sync.store_db.retention import RetentionSettings
 from tests.database.bench import row, rows
+from tests.database.task_bodies import connections, task_context
+from tiktok_airflow.tasks.retention import clear_personal_data
 
 NOW = datetime.now(timezone.utc)
 TODAY = NOW.date()
@@ -242,6 +245,21 @@ def test_a_row_in_use_is_left_for_the_next_time(conn: Connection, db_url: str) -
     assert clear(conn) == [Cleared("removed_text", "videos", 1)]
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_the_task_clears_by_default_and_counts_in_its_log(
+    conn: Connection, db_url: str, monkeypatch: pytest.MonkeyPatch, *, dry_run: bool
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", connections(db_url)["AIRFLOW_CONN_STORE_DB"])
+    add_store(conn, "S")
+    add_video(conn, "S", "v", removed=90)
+
+    with capture_logs() as logs:
+        clear_personal_data({**task_context(), "params": {"personal_dry_run": dry_run}})
+
+    assert (logs[-1]["identity"], logs[-1]["removed_text"], logs[-1]["left"]) == (0, 1, 0)
+    assert row(conn, "SELECT title FROM videos")["title"] == ("Anna sings" if dry_run else None)
+
+
 @pytest.mark.parametrize("name", ["IDENTITY", "REMOVED_TEXT", "LEFT"])
 @pytest.mark.parametrize("days", ["-1", "many", "99999999"])
 def test_days_that_are_none_are_refused(name: str, days: str) -> None:
@@ -326,7 +344,6 @@ def test_a_year_with_the_clocks_running_changes_no_figure(conn: Connection, seed
         due = since is not None and since >= 30
         current = min((age for age, name in was[code].items() if name), default=None)
         assert names(conn, code) == {
-            # What was cleared when a row was the future's past stays so: ages count as of today.
             age: None if due or (age > 90 and age != current) else name
             for age, name in was[code].items()
         }

@@ -105,7 +105,7 @@ class ScriptedServer:
                     self.wfile.write(drop)
                     outer.drops += 1
 
-            do_GET = do_POST = do_CONNECT = answer  # noqa: N815 - the names that http.server calls
+            do_GET = do_POST = do_PATCH = do_CONNECT = answer  # noqa: N815 - http.server's names
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -59,17 +59,33 @@ class Backups:
 
 def backups_with(conn: Connection, code: str, env: Mapping[str, str]) -> Backups:
     """The backups that hold the store's rows, whether it is still here or erased."""
-    text = env.get(_VARIABLE, "").strip()
-    keep = int(text) if text.isdecimal() and int(text) else DEFAULT_KEEP
+    keep = _keep(env)
     since = _moment(conn, _FIRST, {"code": code})
     is_there = conn.execute("SELECT FROM stores WHERE store_code = %s", [code]).fetchone()
     erased = None if is_there else _moment(conn, _ERASED, [code])
     until = erased or datetime.now(timezone.utc)
     if since is None:
         return Backups((), None, keep)
-    rows = conn.execute(_KEPT.encode(), {"keep": keep, "since": since, "until": until}).fetchall()
+    return _kept(conn, keep, {"keep": keep, "since": since, "until": until})
+
+
+def _keep(env: Mapping[str, str]) -> int:
+    text = env.get(_VARIABLE, "").strip()
+    return int(text) if text.isdecimal() and int(text) else DEFAULT_KEEP
+
+
+def _kept(conn: Connection, keep: int, values: Mapping[str, object]) -> Backups:
+    rows = conn.execute(_KEPT.encode(), values).fetchall()
     gone_by = rows[-1][1].astimezone(timezone.utc) + timedelta(days=keep) if rows else None
     return Backups(tuple(name for name, _ in rows), gone_by, keep)
+
+
+def all_backups(conn: Connection, env: Mapping[str, str]) -> Backups:
+    """Every backup that is still kept."""
+    keep = _keep(env)
+    now = datetime.now(timezone.utc)
+    values = {"keep": keep, "since": datetime.min.replace(tzinfo=timezone.utc), "until": now}
+    return _kept(conn, keep, values)
 
 
 def was_erased(conn: Connection, code: str) -> bool:

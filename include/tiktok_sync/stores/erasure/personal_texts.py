@@ -32,7 +32,14 @@ def redactor_for(conn: Connection, code: str) -> Redactor:
     return Redactor(_texts(conn, code), spared={*codes, *ALL_DAGS})
 
 
-def _texts(conn: Connection, code: str) -> Iterator[str]:
+def redactor_for_all(conn: Connection) -> Redactor:
+    """The same for every account; texts that are also a store's name, the retailer's, are kept."""
+    own = conn.execute("SELECT store_code FROM stores UNION SELECT store_name FROM stores")
+    spared = {row[0] for row in own.fetchall()}
+    return Redactor(_texts(conn, None), spared={*spared, *ALL_DAGS})
+
+
+def _texts(conn: Connection, code: str | None) -> Iterator[str]:
     tables = {table.name: table for table in store_tables.tables(conn)}
     wanted = {
         (column.table, column.column)
@@ -42,10 +49,12 @@ def _texts(conn: Connection, code: str) -> Iterator[str]:
     for table, column in sorted(wanted | _ALSO):
         if table not in tables or column not in tables[table].columns:
             continue
-        query = sql.SQL("SELECT DISTINCT to_jsonb({0}) FROM {1} WHERE store_code = %s").format(
+        query = sql.SQL("SELECT DISTINCT to_jsonb({0}) FROM {1}").format(
             sql.Identifier(column), sql.Identifier(table)
         )
-        for (value,) in conn.execute(query, [code]):
+        if code is not None:
+            query += sql.SQL(" WHERE store_code = {}").format(code)
+        for (value,) in conn.execute(query):
             yield from _strings(value)
 
 
