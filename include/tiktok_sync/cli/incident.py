@@ -27,15 +27,15 @@ from include.tiktok_sync.doctor.airflow_dags import DagsPaused, pause_dags
 from include.tiktok_sync.errors import ConfigurationError, SyncError
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.stores.lifecycle import GRANT_STATES, Lifecycle
-from include.tiktok_sync.stores.reach import Reach, reach
-from include.tiktok_sync.stores.revoking import (
+from include.tiktok_sync.stores.at_once.reach import Reach, reach
+from include.tiktok_sync.stores.at_once.revoking import (
     NEXT_STEP,
     Revocation,
     living_grants,
     revoke_all,
     unanswered_consents,
 )
+from include.tiktok_sync.stores.lifecycle import GRANT_STATES, Lifecycle
 
 _REASON = "Incident"
 _PAUSED = "SELECT store_code FROM stores WHERE paused_reason LIKE %s ORDER BY 1"

@@ -20,7 +20,7 @@ from include.tiktok_sync.jobs import ALL_DAGS
 from include.tiktok_sync.store_db import audit
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.store_db.personal_data import personal_columns
-from include.tiktok_sync.stores.revoking import living_grants, unanswered_consents
+from include.tiktok_sync.stores.at_once.revoking import living_grants, unanswered_consents
 
 KEPT = frozenset(
     {
