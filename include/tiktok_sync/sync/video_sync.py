@@ -105,7 +105,8 @@ class _StoreVideos:
         """Mark what is gone, and say what was found."""
         ends, readings = self.ends, self.ends.readings
         gone = ends.gone()
-        removed = self._repository.mark_removed(gone, ends.observed_at) if gone else 0
+        store = self._run.store_code
+        removed = self._repository.mark_removed(store, gone, ends.observed_at) if gone else 0
         unlisted = max(0, self._excess())
         ends.forget()
         whole = ends.coverage.is_whole()
