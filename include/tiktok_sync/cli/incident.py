@@ -70,7 +70,7 @@ def incident(
     rest is done; run it again for it. Stores that were paused before stay as they are.
 
     The report, on the terminal and in a file, says which stores, columns, roles and backups were
-    reachable, who must be told, and how to come back: docs/security.md, "An incident".
+    reachable, whom to notify, and how to come back: docs/security.md, "An incident".
 
     Exit status: 0 all was done, 1 something failed, 2 wrong usage or configuration.
     """
@@ -190,7 +190,7 @@ def _reachable(found: Reach) -> Iterator[str]:
 def _to_tell(found: Reach) -> Iterator[str]:
     contact = os.environ.get("PRIVACY_CONTACT") or os.environ.get("CONNECT_CONTACT")
     yield ""
-    yield "Who must be told (decide with counsel, and soon)"
+    yield "Whom to notify (decide with counsel, and soon)"
     yield (
         "  The supervisory authority, where the GDPR applies: within 72 hours of knowing, unless no"
         f" risk is likely (article 33); the people concerned if the risk is high (34): {_GDPR}"
