@@ -120,11 +120,16 @@ NOT_PERSONAL = {
     "state_hash": "hash of a random value",
     "status": "one word of a list",
     "status_reason": "this code's words and TikTok's error code; names stores by their code",
+    "profile_days_missing": "days",
     "store_code": "the retailer's own",
     "store_name": "the retailer's own name of the store",
+    "stores_without_profile": "codes of stores",
+    "stores_without_videos": "codes of stores",
     "subject": "since when a grant is dead, or when it ends",
+    "timezone": "the retailer's own, or a setting",
     "token_status": "one word of a list",
     "token_status_reason": "see status_reason",
+    "video_days_missing": "days",
     "video_id": "the key of the figures: without it none could be kept",
 }
 """Columns that can hold text and are not personal, of any table or of one -> why."""
