@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import psycopg
@@ -22,38 +20,25 @@ from tests.database.metadata import migrated
 from tests.database.press import BASE, SECRET, Press
 from tests.database.task_bodies import connections, set_airflow_env
 from tests.database.token_pairs import TOKEN_LIVES
-from tests.postgres_server import PostgresServer, running_postgres
+from tests.postgres_server import PostgresServer, scratch_postgres
 from tests.sandbox_server import SandboxServer, running_sandbox
 from tests.status_site import ADMIN, served, status_site
 from tiktok_airflow.status_page.access import Viewer
 
 _TEMPLATE = "migrated"
-_SETTINGS = (
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "shared_buffers=32MB",
-    "log_connections=on",  # read by statement_log
-)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """The embedded Postgres in a folder of its own, without the safety that tests do not need."""
-    with (
-        tempfile.TemporaryDirectory(prefix="tiktok-sync-db-", ignore_cleanup_errors=True) as name,
-        running_postgres(Path(name), *_SETTINGS) as server,
-    ):
+    """The embedded Postgres in a folder of its own."""
+    with scratch_postgres("log_connections=on") as server:  # read by statement_log
         yield server
 
 
 @pytest.fixture
 def new_server() -> Iterator[PostgresServer]:
     """Where the backup is restored: an empty server, as after a loss."""
-    with (
-        tempfile.TemporaryDirectory(prefix="tiktok-restore-", ignore_cleanup_errors=True) as name,
-        running_postgres(Path(name), "fsync=off", "shared_buffers=32MB") as server,
-    ):
+    with scratch_postgres() as server:
         yield server
 
 

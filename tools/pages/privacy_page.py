@@ -16,7 +16,7 @@ from include.tiktok_sync.store_db.personal_data import (
     personal_columns,
     unmarked,
 )
-from include.tiktok_sync.store_db.personal_retention import KEPT_AS_PROOF
+from include.tiktok_sync.store_db.personal_retention import CLEARED_ELSEWHERE, KEPT_AS_PROOF
 from include.tiktok_sync.store_db.retention import (
     DEFAULT_CONNECT_DAYS,
     DEFAULT_IDENTITY_DAYS,
@@ -80,6 +80,8 @@ def privacy_page(conn: Connection) -> str:
 def _goes(column: PersonalColumn) -> str:
     if column.table in KEPT_AS_PROOF:
         return "never: proof"
+    if column.table in CLEARED_ELSEWHERE:
+        return "connect"
     ways = ["left"]
     if column.table == "user_daily_stats" and column.kind is PersonalKind.IDENTITY:
         ways.insert(0, "identity")

@@ -94,7 +94,7 @@ _COMMENTS = {
     "FUNCTION connect_notice": "A page shows this privacy notice: keeps its text once",
     f"FUNCTION {_BEGIN_NOW}": "Begin an attempt on an open link",
     f"FUNCTION {_ATTEMPT}": "One attempt, for the browser that began it",
-    f"FUNCTION {_CONFIRM_NOW}": "Connect the store with the tokens kept",
+    f"FUNCTION {_CONFIRM_NOW}": "Connect the store with the tokens that were kept",
     "TABLE privacy_notices": (
         "Every privacy notice that the connect app has shown to store managers, word for word"
     ),

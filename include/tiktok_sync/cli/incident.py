@@ -27,15 +27,15 @@ from include.tiktok_sync.doctor.airflow_dags import DagsPaused, pause_dags
 from include.tiktok_sync.errors import ConfigurationError, SyncError
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.stores.lifecycle import GRANT_STATES, Lifecycle
-from include.tiktok_sync.stores.reach import Reach, reach
-from include.tiktok_sync.stores.revoking import (
+from include.tiktok_sync.stores.at_once.reach import Reach, reach
+from include.tiktok_sync.stores.at_once.revoking import (
     NEXT_STEP,
     Revocation,
     living_grants,
     revoke_all,
     unanswered_consents,
 )
+from include.tiktok_sync.stores.lifecycle import GRANT_STATES, Lifecycle
 
 _REASON = "Incident"
 _PAUSED = "SELECT store_code FROM stores WHERE paused_reason LIKE %s ORDER BY 1"
@@ -70,7 +70,7 @@ def incident(
     rest is done; run it again for it. Stores that were paused before stay as they are.
 
     The report, on the terminal and in a file, says which stores, columns, roles and backups were
-    reachable, who must be told, and how to come back: docs/security.md, "An incident".
+    reachable, whom to notify, and how to come back: docs/security.md, "An incident".
 
     Exit status: 0 all was done, 1 something failed, 2 wrong usage or configuration.
     """
@@ -85,8 +85,8 @@ def incident(
             active = [one.store_code for one in found.stores if one.state in GRANT_STATES]
             grants = len(living_grants(conn)) + unanswered_consents(conn)
             if not yes:
-                lines = _planned(dags, active, grants)
-                _show([*lines, *_reachable(found), *_to_tell(found)], found, as_json=as_json)
+                plan = [*_planned(dags, active, grants), *_reachable(found), *_to_tell(found)]
+                _show(plan, found, as_json=as_json)
                 return
             lifecycle = Lifecycle(conn, actor_of(as_name))
             not_paused = list(_pause(lifecycle, active))
@@ -190,7 +190,7 @@ def _reachable(found: Reach) -> Iterator[str]:
 def _to_tell(found: Reach) -> Iterator[str]:
     contact = os.environ.get("PRIVACY_CONTACT") or os.environ.get("CONNECT_CONTACT")
     yield ""
-    yield "Who must be told (decide with counsel, and soon)"
+    yield "Whom to notify (decide with counsel, and soon)"
     yield (
         "  The supervisory authority, where the GDPR applies: within 72 hours of knowing, unless no"
         f" risk is likely (article 33); the people concerned if the risk is high (34): {_GDPR}"

@@ -24,7 +24,8 @@ from include.tiktok_sync.cli.common import (
 from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableError, DataError
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection, connect
-from include.tiktok_sync.stores import wiping
+from include.tiktok_sync.stores.at_once import wiping
+from include.tiktok_sync.stores.at_once.revoking import NEXT_STEP, Revocation, revoke_all
 from include.tiktok_sync.stores.erasure.airflow_history import (
     VARIABLE,
     History,
@@ -33,7 +34,6 @@ from include.tiktok_sync.stores.erasure.airflow_history import (
 )
 from include.tiktok_sync.stores.erasure.backups import Backups, all_backups
 from include.tiktok_sync.stores.erasure.personal_texts import redactor_for_all
-from include.tiktok_sync.stores.revoking import NEXT_STEP, Revocation, revoke_all
 from include.tiktok_sync.tokens.sealed_rows import check_keys
 from include.tiktok_sync.tokens.vault import TokenVault
 

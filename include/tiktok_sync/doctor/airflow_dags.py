@@ -25,7 +25,7 @@ class DagsPaused:
 
 
 def pause_dags(env: Mapping[str, str], *, dry_run: bool) -> DagsPaused:
-    """Pause them; tasks that run go on. Airflow may be down: that is said, not raised.
+    """Pause them; tasks that run go on. An Airflow that is down is a result, not an error.
 
     Args:
         env: ``AIRFLOW_API_URL`` and ``AIRFLOW_ADMIN_PASSWORD``.

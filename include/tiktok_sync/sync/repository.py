@@ -281,15 +281,18 @@ class StoreRepository:
             ).fetchall()
         )
 
-    def mark_removed(self, video_ids: Sequence[str], removed_at: datetime) -> int:
-        """Record that TikTok no longer shows these videos; they may come back.
+    def mark_removed(self, store_code: str, video_ids: Sequence[str], removed_at: datetime) -> int:
+        """Record that TikTok no longer shows these videos of the store; they may come back.
+
+        One that another store has been seen with meanwhile is that store's.
 
         Returns:
             How many were marked.
         """
         return self.conn.execute(
-            "UPDATE videos SET removed_at = %s WHERE video_id = ANY(%s) AND removed_at IS NULL",
-            [removed_at, list(video_ids)],
+            "UPDATE videos SET removed_at = %s WHERE store_code = %s AND video_id = ANY(%s)"
+            " AND removed_at IS NULL",
+            [removed_at, store_code, list(video_ids)],
         ).rowcount
 
 
@@ -330,9 +333,9 @@ class DryRunRepository(StoreRepository):
     def forget_listing(self, store_code: str) -> None:
         """Nothing."""
 
-    def mark_removed(self, video_ids: Sequence[str], removed_at: datetime) -> int:
+    def mark_removed(self, store_code: str, video_ids: Sequence[str], removed_at: datetime) -> int:
         """The rows that would be marked."""
-        del removed_at
+        del store_code, removed_at
         return len(video_ids)
 
 

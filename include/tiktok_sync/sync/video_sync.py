@@ -23,8 +23,7 @@ LISTED_WITHIN = 7
 
 COMPARED_WITHIN, FEW_STORES = 10, 10
 """Where the last query has room, comparing both endpoints is free. Where the ends meet exactly, it
-costs a call: each store makes it on one of so many nights, and always while few stores wait."""
-
+costs a call: each store makes it once in 10 nights, and always while fewer than 10 stores wait."""
 
 _REASONS = {
     "weekly": "its turn this week",
@@ -105,7 +104,8 @@ class _StoreVideos:
         """Mark what is gone, and say what was found."""
         ends, readings = self.ends, self.ends.readings
         gone = ends.gone()
-        removed = self._repository.mark_removed(gone, ends.observed_at) if gone else 0
+        store = self._run.store_code
+        removed = self._repository.mark_removed(store, gone, ends.observed_at) if gone else 0
         unlisted = max(0, self._excess())
         ends.forget()
         whole = ends.coverage.is_whole()
@@ -146,7 +146,7 @@ class _StoreVideos:
         return "weekly" if self._is_due(LISTED_WITHIN) else None
 
     def _is_due(self, nights: int) -> bool:
-        """Whether it is the store's night of so many, or so many have passed since a listing."""
+        """Whether it is the store's night, or that number of nights has passed since a listing."""
         last, today = self._last, self._run.day.date
         if last is None or today - last.day >= timedelta(days=nights):
             return True

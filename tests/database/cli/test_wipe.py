@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from include.tiktok_sync.cli.app import app
 from include.tiktok_sync.jobs import USER_JOB
-from include.tiktok_sync.stores import wiping
+from include.tiktok_sync.stores.at_once import wiping
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tests.database.bench import Bench
 from tests.database.full_store import fill

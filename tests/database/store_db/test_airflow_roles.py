@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.store_db.roles import prepare_airflow
-from tests.postgres_server import PostgresServer, running_postgres
+from tests.postgres_server import PostgresServer, scratch_postgres
 
 PASSWORD = "airflow-Pa55word"
 
@@ -19,10 +17,7 @@ PASSWORD = "airflow-Pa55word"
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
     """As Postgres's image makes it, and as Airflow left it when its role was the superuser."""
-    with (
-        tempfile.TemporaryDirectory(prefix="tiktok-airflow-", ignore_cleanup_errors=True) as name,
-        running_postgres(Path(name), "fsync=off", "shared_buffers=32MB") as server,
-    ):
+    with scratch_postgres() as server:
         server.run("CREATE DATABASE airflow")
         yield server
 

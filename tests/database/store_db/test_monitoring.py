@@ -22,7 +22,7 @@ import yaml
 from include.local.ports import HOST, choose_port
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.store_db.roles import prepare
-from tests.postgres_server import PostgresServer, running_postgres
+from tests.postgres_server import PostgresServer, scratch_postgres
 
 MONITORING = Path(__file__).resolve().parents[3] / "deploy" / "monitoring"
 DASHBOARD = json.loads((MONITORING / "grafana" / "tiktok_sync.json").read_text(encoding="utf-8"))
@@ -57,10 +57,7 @@ needs_prometheus = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
     """Two stores and two nights: one good, one in which a grant died and a store failed."""
-    with (
-        tempfile.TemporaryDirectory(prefix="tiktok-monitor-", ignore_cleanup_errors=True) as name,
-        running_postgres(Path(name), "fsync=off", "shared_buffers=32MB") as server,
-    ):
+    with scratch_postgres() as server:
         url = server.url("tiktok_sync").replace(
             f"postgres:{server.password}", "tiktok_sync:sync-Pa55word"
         )

@@ -99,6 +99,7 @@ NOT_PERSONAL = {
     "browser_hash": "hash of a random cookie that lives for minutes",
     "effect": "one word of a list",
     "endpoint": "of TikTok's API",
+    "erasure_key.key": "random; made by the database itself",
     "event": "TikTok's name of a kind of event",
     "event_hash": "hash; tells two deliveries of one event apart",
     "file_name": "of a dump",
@@ -130,6 +131,7 @@ NOT_PERSONAL = {
     "token_status": "one word of a list",
     "token_status_reason": "see status_reason",
     "video_days_missing": "days",
+    "video_listings.not_shown": "ids of videos, see video_id; gone with the next listing",
     "video_id": "the key of the figures: without it none could be kept",
 }
 """Columns that can hold text and are not personal, of any table or of one -> why."""

@@ -35,7 +35,7 @@ from include.tiktok_sync.tiktok.http import Timeouts
 from include.tiktok_sync.tokens.vault import TokenVault
 from tests.database.bench import today
 from tests.pgbouncer_server import SCRIPT, running_pgbouncer
-from tests.postgres_server import PostgresServer, running_postgres
+from tests.postgres_server import PostgresServer, scratch_postgres
 from tests.sandbox_server import SandboxServer, until
 from tests.silent_server import SilentServer, silent_server
 from tests.truth import differences
@@ -52,10 +52,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
     """A Postgres of its own: roles belong to a whole server."""
-    with (
-        tempfile.TemporaryDirectory(prefix="tiktok-pool-", ignore_cleanup_errors=True) as name,
-        running_postgres(Path(name), "fsync=off", "shared_buffers=32MB") as server,
-    ):
+    with scratch_postgres() as server:
         direct = server.url("tiktok_sync").replace(
             f"postgres:{server.password}", f"tiktok_sync:{PASSWORD}"
         )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -25,7 +23,7 @@ from include.tiktok_sync.store_db.personal_data import personal_columns
 from include.tiktok_sync.store_db.roles import CONNECTION_LIMITS, prepare
 from include.tiktok_sync.store_db.schema import SCHEMA_REVISION
 from include.tiktok_sync.stores.lifecycle import Lifecycle
-from tests.postgres_server import PostgresServer, running_postgres
+from tests.postgres_server import PostgresServer, scratch_postgres
 from tests.status_site import served, status_site
 from tiktok_airflow.status_page import pages
 
@@ -35,10 +33,7 @@ SYNC, ANALYST, NAMED = "sync-Pa55word", "analyst-Pa55word", "named-Pa55word"
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
     """A Postgres of its own: roles belong to a whole server."""
-    with (
-        tempfile.TemporaryDirectory(prefix="tiktok-roles-", ignore_cleanup_errors=True) as name,
-        running_postgres(Path(name), "fsync=off", "shared_buffers=32MB") as server,
-    ):
+    with scratch_postgres() as server:
         url = as_role(server, "tiktok_sync", SYNC)
         passwords = {"analyst_password": ANALYST, "analyst_named_password": NAMED}
         assert prepare(server.url(), url, **passwords) == SCHEMA_REVISION

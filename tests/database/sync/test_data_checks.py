@@ -55,7 +55,7 @@ def test_every_check_passes_on_an_ordinary_day(
         repository.save_user(code, DAY, UserProfile(follower_count=0), NOON)
         save_videos(repository, code, 10)
         SyncLog(conn).record(VIDEO_RUN, code, "success", "m", duration_ms=1, details={"videos": 10})
-    repository.mark_removed([f"S1-{number}" for number in range(4)], LATER)
+    repository.mark_removed("S1", [f"S1-{number}" for number in range(4)], LATER)
 
     for name in CHECKS:
         assert run(conn, name, key=VIDEO_RUN) == Outcome(name, 0, [], "Nothing found."), name
@@ -150,7 +150,7 @@ def test_a_store_that_lost_more_than_half_is_found(
     conn: Connection, repository: StoreRepository, before: int, lost: int, found: int
 ) -> None:
     save_videos(repository, "S1", before)
-    repository.mark_removed([f"S1-{number}" for number in range(lost)], LATER)
+    repository.mark_removed("S1", [f"S1-{number}" for number in range(lost)], LATER)
 
     outcome = run(conn, "videos_lost", key=VIDEO_RUN)
 
@@ -163,10 +163,10 @@ def test_what_was_lost_before_the_run_or_came_in_it_does_not_count(
     conn: Connection, repository: StoreRepository
 ) -> None:
     save_videos(repository, "S1", 20)
-    repository.mark_removed([f"S1-{number}" for number in range(19)], BEFORE)
+    repository.mark_removed("S1", [f"S1-{number}" for number in range(19)], BEFORE)
     # 6 of 8 lost, though the run also found 10 new ones.
     save_videos(repository, "S2", 8)
-    repository.mark_removed([f"S2-{number}" for number in range(6)], NOON)
+    repository.mark_removed("S2", [f"S2-{number}" for number in range(6)], NOON)
     repository.save_videos(
         run_of("S2"), [Video(video_id=f"new-{number}") for number in range(10)], LATER
     )
@@ -211,8 +211,10 @@ def test_late_rows_are_flagged_with_their_number(
     assert "S3 (2 videos)" in videos.message
 
 
-def test_figures_that_differ_are_named_with_both_readings(conn: Connection) -> None:
-    log = SyncLog(conn)
+def test_figures_that_differ_are_named_with_both_readings(
+    conn: Connection, repository: StoreRepository
+) -> None:
+    log = SyncLog(repository.conn)  # of the fixture's stores
     same = {"compared": 7, "differ": 0}
     one = {
         "video_id": "77",

@@ -297,8 +297,9 @@ def test_a_page_is_one_statement(repository: StoreRepository, counting: Counting
 def test_a_removed_video_comes_back_when_it_is_listed_again(repository: StoreRepository) -> None:
     conn = repository.conn
     repository.save_videos(run_of("A"), [VIDEO, replace(VIDEO, video_id="2")], NOON)
-    assert repository.mark_removed([VIDEO.video_id], LATER) == 1
-    assert repository.mark_removed([VIDEO.video_id], NEXT_DAY) == 0  # the first finding stands
+    assert repository.mark_removed("A", [VIDEO.video_id], LATER) == 1
+    assert repository.mark_removed("A", [VIDEO.video_id], NEXT_DAY) == 0  # the first finding stands
+    assert repository.mark_removed("B", ["2"], LATER) == 0  # it is not that store's
     assert _video(conn)["removed_at"] == LATER
     assert _video(conn, "2")["removed_at"] is None
     repository.save_videos(run_of("A"), [VIDEO], LATER + timedelta(minutes=1))
@@ -312,7 +313,7 @@ def test_the_known_videos_are_the_stores_own_that_count_as_public(
     for code, ids in (("A", "1 2 3 4"), ("B", "5")):
         videos = [replace(VIDEO, video_id=video_id) for video_id in ids.split()]
         repository.save_videos(run_of(code, DAY), videos, NOON)
-    repository.mark_removed(["4"], NOON)
+    repository.mark_removed("A", ["4"], NOON)
     assert repository.known_videos("A") == dict.fromkeys(["1", "2", "3"], VIDEO.create_time)
     assert list(repository.known_videos("B")) == ["5"]
 

@@ -20,7 +20,7 @@ from include.tiktok_sync.jobs import ALL_DAGS
 from include.tiktok_sync.store_db import audit
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.store_db.personal_data import personal_columns
-from include.tiktok_sync.stores.revoking import living_grants, unanswered_consents
+from include.tiktok_sync.stores.at_once.revoking import living_grants, unanswered_consents
 
 KEPT = frozenset(
     {
@@ -207,7 +207,7 @@ def _wiped(conn: Connection) -> dict[str, list[str]]:
 
 def _delete(conn: Connection, table: str) -> int:
     # Names come from the catalogue; those of partitions are quoted there (regclass).
-    query = sql.SQL(_DELETE).format(sql.SQL(table), sql.Literal(BATCH))  # type: ignore[arg-type] # of the catalogue
+    query = sql.SQL(_DELETE).format(sql.SQL(table), sql.Literal(BATCH))
     deleted = 0
     while True:
         try:
@@ -233,7 +233,7 @@ def _clear(conn: Connection, *, dry_run: bool) -> dict[str, int]:
                 "column": sql.Identifier(column),
                 "empty": sql.Literal(empty),
             }
-            ours = sql.SQL("")
+            ours: sql.Composable = sql.SQL("")
             if table == "store_audit":  # counts of rows alone, and how a wipe is proved
                 ours = sql.SQL(" AND action NOT IN ({}, {})").format(BEGUN, DONE)
             query = "SELECT FROM {table}" if dry_run else "UPDATE {table} SET {column} = {empty}"

@@ -1,4 +1,4 @@
-"""What could somebody reach who got in, and who has to be told? Read from the database."""
+"""What could an intruder reach, and whom does that concern? Read from the database."""
 
 from __future__ import annotations
 

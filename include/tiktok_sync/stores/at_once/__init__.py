@@ -1,0 +1,1 @@
+"""How are all stores stopped, looked through or emptied at once?"""
