@@ -150,10 +150,10 @@ GROUP BY s.store_code, s.store_name, s.region, tag.hashtag
 _VIEW_GAIN = """
 SELECT sum(CASE
         WHEN p.video_id IS NOT NULL THEN d.view_count - p.view_count
-        WHEN (v.create_time AT TIME ZONE {zone})::date >= {before} THEN d.view_count
+        WHEN (SELECT (v.create_time AT TIME ZONE {zone})::date FROM videos AS v
+            WHERE v.video_id = d.video_id) >= {before} THEN d.view_count
     END)::bigint AS gain
 FROM video_daily_stats AS d
-JOIN videos AS v ON v.video_id = d.video_id
 LEFT JOIN video_daily_stats AS p
     ON p.video_id = d.video_id AND p.store_code = s.store_code AND p.snapshot_date = {before}
     AND NOT p.is_late

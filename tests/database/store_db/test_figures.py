@@ -281,7 +281,7 @@ def test_a_store_is_compared_with_its_own_eight_weeks_before(
             if created_at(shop).astimezone(zone).date() > days[-1]:
                 continue
             earlier = [gains(week - n * 7 * DAY) for n in range(1, 9)]
-            line = {"store_code": code, "week_start": week} | gains(week)
+            line: dict[str, Any] = {"store_code": code, "week_start": week, **gains(week)}
             for gain in ("follower_gain", "likes_gain", "view_gain"):
                 usual = middle(past[gain] for past in earlier)
                 line[f"median_{gain}"] = usual
@@ -319,7 +319,7 @@ def test_the_chains_day_sums_what_is_known_and_names_the_stores_that_lack(
     for day in (min(seen) + n * DAY for n in range(reach)):
         there = [profile for profile in profiles.values() if day in profile]
         before = [
-            profile.get(last_of(profile, date.min, day - DAY), (None,) * 3)  # type: ignore[arg-type, call-overload] # no day is None
+            profile.get(last_of(profile, date.min, day - DAY), (None,) * 3)  # type: ignore[arg-type] # no day is None
             for profile in there
         ]
         gains = [
