@@ -99,6 +99,10 @@ def add(
     *,
     name: Annotated[str, typer.Option(help="Its name, for people.")],
     region: Annotated[str | None, typer.Option(help="Its region, free text.")] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help="Its time zone, such as Europe/Berlin. Without it: SYNC_TIMEZONE."),
+    ] = None,
     new: NewOption = False,
     as_json: JsonOption = False,
     as_name: AsOption = None,
@@ -109,7 +113,9 @@ def add(
     """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         try:
-            state = Lifecycle(conn, actor_of(as_name)).add(code, name, region, new_too=new)
+            state = Lifecycle(conn, actor_of(as_name)).add(
+                code, name, region, timezone=timezone, new_too=new
+            )
         except DataError as error:
             fail(error, EXIT_CONFIGURATION, "error")
     added = clean_code(code)
@@ -137,8 +143,9 @@ def import_(
 
     Header: store_code,store_name,region and, for stores that come with their tokens,
     open_id,access_token,access_expires_at,refresh_token,refresh_expires_at,scope. Stores whose
-    token cells are all empty are connected later. Commas, semicolons or tabs, in UTF-8 or as
-    Excel's "Unicode text".
+    token cells are all empty are connected later. A column timezone (Europe/Berlin) may follow;
+    without it stores keep theirs, and new ones have SYNC_TIMEZONE. Commas, semicolons or tabs, in
+    UTF-8 or as Excel's "Unicode text".
 
     If a row's tokens are older than the stored ones, only name and region are taken.
 

@@ -38,10 +38,12 @@ _SAME_DEAD = (
 )
 
 _SAVE_STORE = """
-INSERT INTO stores (store_code, store_name, region)
-VALUES (%(store_code)s, %(store_name)s, %(region)s)
+INSERT INTO stores AS old (store_code, store_name, region, timezone)
+VALUES (%(store_code)s, %(store_name)s, %(region)s, %(timezone)s)
 ON CONFLICT (store_code) DO UPDATE SET
-    store_name = excluded.store_name, region = excluded.region, updated_at = now()
+    store_name = excluded.store_name, region = excluded.region,
+    timezone = CASE WHEN %(has_timezone)s THEN excluded.timezone ELSE old.timezone END,
+    updated_at = now()
 """
 
 _SAVE_TOKENS = """
@@ -109,7 +111,7 @@ def import_stores(
 
     Args:
         source: Opened with ``newline=""``; header :data:`COLUMNS` in any order, with or without
-            :data:`GRANT_COLUMNS`.
+            :data:`GRANT_COLUMNS` and :data:`TIMEZONE`.
         conn: Autocommit connection.
         vault: Encrypts the tokens; ``None`` = a row that brings tokens is refused.
         actor: Who imports, for the audit; ``None`` = the user of this process.
@@ -287,7 +289,13 @@ def _save(
 
 
 def _store(row: CsvStoreRow) -> Mapping[str, object]:
-    return {"store_code": row.code, "store_name": row.name, "region": row.region}
+    return {
+        "store_code": row.code,
+        "store_name": row.name,
+        "region": row.region,
+        "timezone": row.timezone,
+        "has_timezone": row.has_timezone,
+    }
 
 
 def _sealed(code: str, grant: RowGrant, vault: TokenVault) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.stores import csv_text
 from include.tiktok_sync.stores.codes import is_excel_error, is_scientific, looks_like_token
+from include.tiktok_sync.stores.timezones import checked_timezone
 from include.tiktok_sync.tiktok.models import KNOWN_SCOPES, OTHER_SCOPES
 from include.tiktok_sync.tokens.scopes import split_scope
 
@@ -32,7 +33,12 @@ COLUMNS = (
 GRANT_COLUMNS = COLUMNS[3:]
 """A store may come without a grant, to be connected later: then all of these are left out."""
 
-_OPTIONAL = frozenset({"region"})
+TIMEZONE = "timezone"
+"""The one column that the header may leave out: then each store keeps its time zone."""
+
+_KNOWN = (*COLUMNS, TIMEZONE)
+
+_OPTIONAL = frozenset({"region", TIMEZONE})
 _TOKENS = {"access_token": "rft.", "refresh_token": "act."}
 """Column of a token -> how one of the other kind begins."""
 
@@ -63,13 +69,19 @@ class RowGrant:
 
 @dataclass(frozen=True)
 class CsvStoreRow:
-    """A good line. ``code`` is as it stands there, to be looked up; no ``grant`` = it has none."""
+    """A good line. ``code`` is as it stands there, to be looked up; no ``grant`` = it has none.
+
+    ``timezone`` is ``None`` where its cell is empty: the store then has that of the sync. Without
+    the column, ``has_timezone`` is false.
+    """
 
     line: int
     code: str
     name: str
     region: str | None
     grant: RowGrant | None
+    timezone: str | None = None
+    has_timezone: bool = False
 
 
 def read_rows(text: str) -> Iterator[CsvStoreRow | RowProblem]:
@@ -78,7 +90,7 @@ def read_rows(text: str) -> Iterator[CsvStoreRow | RowProblem]:
     Raises:
         DataError: The header lacks a column, or names one twice or an unknown one.
     """
-    header, rows = csv_text.read(text, COLUMNS)
+    header, rows = csv_text.read(text, _KNOWN)
     _check_header(header)
     for row in rows:
         if isinstance(row, csv_text.Unreadable):
@@ -104,12 +116,12 @@ def _check_header(names: Sequence[str]) -> None:
     unknown = [
         name if _SHOWN_NAME.fullmatch(name) else f"the one in place {place}"
         for place, name in enumerate(names, 1)
-        if name and name not in COLUMNS
+        if name and name not in _KNOWN
     ]
     if unknown:
         message = f"The CSV has unknown columns: {', '.join(unknown)}. Remove them."
         raise DataError(message)
-    twice = [name for name in wanted if names.count(name) > 1]
+    twice = [name for name in (*wanted, TIMEZONE) if names.count(name) > 1]
     if twice:
         message = f"The CSV's first line names a column twice: {', '.join(twice)}"
         raise DataError(message)
@@ -125,6 +137,8 @@ def _store_row(header: Sequence[str], row: csv_text.Row) -> CsvStoreRow:
         name=cells["store_name"],
         region=cells.get("region") or None,
         grant=_grant(cells) if _has_grant(cells) else None,
+        timezone=checked_timezone(cells.get(TIMEZONE)),
+        has_timezone=TIMEZONE in header,
     )
 
 
@@ -162,7 +176,7 @@ def _check_texts(cells: Mapping[str, str]) -> None:
     if re.sub(r"[\s_-]+", "_", cells["store_code"]).lower() == "store_code":
         message = "store_code is the name of the column: is this the header once more? Leave it out"
         raise DataError(message)
-    for column in ("store_code", "store_name", "region", "open_id"):
+    for column in ("store_code", "store_name", "region", TIMEZONE, "open_id"):
         value = cells.get(column, "")
         if looks_like_token(value):
             message = f"{column} holds what looks like a token: are columns swapped or shifted?"

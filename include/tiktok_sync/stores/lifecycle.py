@@ -18,6 +18,7 @@ from include.tiktok_sync.store_db import audit
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import accounts
 from include.tiktok_sync.stores.codes import StoreCodes, clean, looks_like_token
+from include.tiktok_sync.stores.timezones import checked_timezone
 
 StoreState = Literal["active", "needs_consent", "missing_scope", "paused", "removed"]
 MoveName = Literal[
@@ -117,7 +118,13 @@ class Lifecycle:
         self.actor = actor
 
     def add(
-        self, code: str, name: str, region: str | None = None, *, new_too: bool = False
+        self,
+        code: str,
+        name: str,
+        region: str | None = None,
+        *,
+        timezone: str | None = None,
+        new_too: bool = False,
     ) -> StoreState:
         """A new store, to be connected later.
 
@@ -125,10 +132,12 @@ class Lifecycle:
             code: Its code, cleaned as the import does it (:func:`store_codes.clean_code`).
             name: Its name, for people.
             region: Its region, free text.
+            timezone: Its time zone, such as ``Europe/Berlin``; ``None`` = that of the sync.
             new_too: Take the code although it looks like another one.
 
         Raises:
-            DataError: It is there already or looks like one that is, or a text cannot be used.
+            DataError: It is there already or looks like one that is, a text cannot be used, or
+                there is no such time zone.
         """
         with self.conn.transaction():
             codes = StoreCodes.read(self.conn, new_too=new_too)
@@ -143,9 +152,9 @@ class Lifecycle:
             if problem := codes.problem_of(code):
                 raise DataError(problem)
             made = self.conn.execute(
-                "INSERT INTO stores (store_code, store_name, region) VALUES (%s, %s, %s)"
-                " ON CONFLICT DO NOTHING",
-                [code, name, region],
+                "INSERT INTO stores (store_code, store_name, region, timezone)"
+                " VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                [code, name, region, checked_timezone(timezone)],
             ).rowcount
             if not made:
                 message = (

@@ -19,10 +19,10 @@ from tiktok_airflow.status_page.buttons.forms import FormDep, back, checked_form
 from tiktok_airflow.status_page.database import StoreDbDep
 from tiktok_airflow.status_page.rendering.look import Look, LookDep
 
-LONGEST = {"code": 250, "name": 500, "region": 250}
+LONGEST = {"code": 250, "name": 500, "region": 250, "timezone": 60}
 """Characters of each field; as long a code as the page's own addresses take."""
 
-_EMPTY = {"code": "", "name": "", "region": ""}
+_EMPTY = dict.fromkeys(LONGEST, "")
 
 
 def add_routes(app: FastAPI) -> None:
@@ -37,7 +37,7 @@ def new_stores(user: ManagerDep, look: LookDep) -> Response:
     return _page(look, user)
 
 
-def add_store(
+def add_store(  # noqa: PLR0913, PLR0917 - a parameter per field of the form
     user: ManagerDep,
     look: LookDep,
     form: FormDep,
@@ -45,14 +45,24 @@ def add_store(
     code: Annotated[str, Form()] = "",
     name: Annotated[str, Form()] = "",
     region: Annotated[str, Form()] = "",
+    timezone: Annotated[str, Form()] = "",
     new: Annotated[bool, Form()] = False,  # noqa: FBT002 - a tick box
 ) -> Response:
     """The button "add the store"; what was typed stays in the form when it is refused."""
-    typed = {"code": clean_code(code), "name": name.strip(), "region": region.strip()}
+    typed = {
+        "code": clean_code(code),
+        "name": name.strip(),
+        "region": region.strip(),
+        "timezone": timezone.strip(),
+    }
     try:
         _check(typed)
         Lifecycle(conn, user.actor).add(
-            typed["code"], typed["name"], typed["region"] or None, new_too=new
+            typed["code"],
+            typed["name"],
+            typed["region"] or None,
+            timezone=typed["timezone"],
+            new_too=new,
         )
     except DataError as error:
         return _page(look, user, http.HTTP_409_CONFLICT, typed=typed, refused=str(error))

@@ -29,14 +29,12 @@ FORMS: dict[str, dict[str, str]] = {
 def test_a_store_is_put_in_and_its_page_says_what_comes_next(
     press: Press, conn: Connection
 ) -> None:
-    answer = press("add-store", code=" N1/ä ", name="Kiel", region="")
+    answer = press("add-store", code=" N1/ä ", name="Kiel", region="", timezone=" Asia/Tokyo")
     assert answer.status_code == 200
     assert answer.url.endswith("/store?code=N1%2F%C3%A4")
     assert "N1/ä is in. It needs its manager" in unescape(answer.text)
-    assert row(conn, "SELECT store_name, region FROM stores WHERE store_code = 'N1/ä'") == {
-        "store_name": "Kiel",
-        "region": None,
-    }
+    query = "SELECT store_name, region, timezone FROM stores WHERE store_code = 'N1/ä'"
+    assert row(conn, query) == {"store_name": "Kiel", "region": None, "timezone": "Asia/Tokyo"}
     assert audit(conn, "N1/ä") == [("add", "airflow:admin")]
 
 
@@ -48,6 +46,7 @@ def test_a_store_is_put_in_and_its_page_says_what_comes_next(
         ({"name": ""}, "A store's name must be"),
         ({"code": "x" * 251}, "The code is 251 characters long; it can be 250."),
         ({"region": "a\x00b"}, "The region holds a NUL character"),
+        ({"timezone": "Mars"}, "timezone is no known time zone: Mars. Write it as Europe/Berlin"),
     ],
 )
 def test_a_refused_store_is_told_why_and_nothing_typed_is_lost(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,6 +15,7 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.sync_log import SyncLog
 from tests.database.bench import UTC, insert_grants, row, rows
+from tests.database.plans import scanned
 
 FIRST = date(2026, 3, 1)
 
@@ -160,21 +159,6 @@ def test_a_gain_reaches_back_over_any_number_of_months(conn: Connection) -> None
     assert (found["view_gain"], found["days_since_previous"]) == (25, 90)
 
 
-def _scanned(conn: Connection, query: str) -> set[str]:
-    """The tables that a query really reads: a part of the plan may never be run."""
-    (plan,) = conn.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}".encode()).fetchone() or ({},)
-    found: set[str] = set()
-
-    def walk(node: dict[str, Any]) -> None:
-        if node.get("Relation Name") and node["Actual Loops"]:
-            found.add(node["Relation Name"])
-        for child in node.get("Plans", ()):
-            walk(child)
-
-    walk((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"])
-    return found
-
-
 @pytest.fixture
 def years_of_videos(conn: Connection) -> Connection:
     """40 videos seen each day from the start of 2025 to June 2026, one of them new in March."""
@@ -201,7 +185,7 @@ def test_months_out_of_range_are_not_read(years_of_videos: Connection) -> None:
     )
 
     # February only for the day before the first; also the new video, which has none before.
-    assert _scanned(years_of_videos, query) == {
+    assert scanned(years_of_videos, query) == {
         "videos",
         "video_daily_stats_2026_02",
         "video_daily_stats_2026_03",
@@ -213,7 +197,7 @@ def test_one_day_of_one_store_is_read_by_index(years_of_videos: Connection) -> N
         "SELECT * FROM video_gains_daily WHERE store_code = 'S1' AND snapshot_date = '2025-08-09'"
     )
 
-    assert _scanned(years_of_videos, query) == {"videos", "video_daily_stats_2025_08"}
+    assert scanned(years_of_videos, query) == {"videos", "video_daily_stats_2025_08"}
 
 
 def test_the_reading_of_other_months_would_be_seen(years_of_videos: Connection) -> None:
@@ -223,7 +207,7 @@ def test_the_reading_of_other_months_would_be_seen(years_of_videos: Connection) 
         " WHERE snapshot_date = '2025-08-09'"
     )
 
-    assert {"video_daily_stats_2025_01", "video_daily_stats_2026_06"} <= _scanned(
+    assert {"video_daily_stats_2025_01", "video_daily_stats_2026_06"} <= scanned(
         years_of_videos, lagging
     )
 

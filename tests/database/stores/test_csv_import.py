@@ -84,6 +84,32 @@ def test_a_good_row_arrives_whole(conn: Connection) -> None:
         assert token == {"access": "act.S1", "refresh": "rft.S1"}[kind]
 
 
+WRITE_IT = "Write it as Europe/Berlin, or leave it empty for SYNC_TIMEZONE"
+
+
+def _zones(conn: Connection) -> dict[str, str | None]:
+    return dict(conn.execute("SELECT store_code, timezone FROM stores").fetchall())
+
+
+def test_a_time_zone_is_a_column_that_may_be_left_out(conn: Connection) -> None:
+    header = "store_code,store_name,region,Timezone"
+    lines = ("S1,One,DE,Europe/Berlin", "S2,Two,,", "S3,Three,,Asia/Tokyo ")
+    report = _load(conn, *lines, "S4,Four,,Middle/Earth", "S5,Five,,act.secret", header=header)
+    assert _problems(report) == [
+        (5, f"timezone is no known time zone: Middle/Earth. {WRITE_IT}"),
+        (6, "timezone holds what looks like a token: are columns swapped or shifted?"),
+    ]
+    assert _zones(conn) == {"S1": "Europe/Berlin", "S2": None, "S3": "Asia/Tokyo"}
+
+    _load(conn, "S1,One,DE", header="store_code,store_name,region")
+    _load(conn, "S3,Three,,", header=header)
+    assert _zones(conn) == {"S1": "Europe/Berlin", "S2": None, "S3": None}
+    with pytest.raises(DataError, match="names a column twice: timezone"):
+        _load(conn, "S1,One,,,", header=f"{header},timezone")
+    _load(conn, _line("S6") + ",UTC", header=f"{HEADER},timezone")
+    assert (_zones(conn)["S6"], _token(conn, "S6")["status"]) == ("UTC", "active")
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
