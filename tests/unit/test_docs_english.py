@@ -34,7 +34,6 @@ _WORDS = (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE",
 
 EXEMPT = {
     "CHANGELOG.md",  # what was released stays as it was
-    "docs/decisions/0007-what-a-task-costs.md",  # rewritten together with its figures
 }
 
 
