@@ -33,7 +33,7 @@ from include.tiktok_sync.store_db.retention import RetentionSettings
 Clock = Literal["identity", "removed_text", "left"]
 
 KEPT_AS_PROOF: Mapping[str, str] = {
-    "store_audit": "proves who connected, exported and erased what; outlives its store",
+    "store_audit": "proves who connected, exported and erased what; it outlives its store",
 }
 """Tables whose personal columns no clock clears -> why."""
 
