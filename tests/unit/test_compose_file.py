@@ -151,6 +151,7 @@ def test_who_holds_what() -> None:
     assert users_of("STORE_DB_ADMIN_PASSWORD") == {"init", "cli", "store-db"}
     assert users_of("AIRFLOW_JWT_SECRET") == HOLD_SIGNING_SECRET
     assert users_of("AIRFLOW_APP_DB_PASSWORD") == HOLD_AIRFLOWS_DATABASE
+    assert users_of("ANALYST_NAMED_DB_PASSWORD") == {"init", "cli", "grafana"}
     assert users_of("REDIS_PASSWORD") == {*HOLD_QUEUE, "redis"}
     # No secret is an argument: `ps` shows those to everyone on the host.
     for name, spec in SERVICES.items():
