@@ -110,7 +110,7 @@ class CompleteListing:
     """A listing that went to the oldest video.
 
     Attributes:
-        day: Its snapshot date.
+        day: Its snapshot date; of a backfill, which reads the store as of today, the day it ran.
         ended_at: When it was recorded.
         unlisted: By how many the profile counted more videos than it showed.
     """
@@ -206,7 +206,7 @@ class StoreRepository:
             "snapshot_date": run.day.date,
             "observed_at": observed_at,
             "late": run.day.is_late(observed_at),
-            # In one order whoever writes: runs that read a store from opposite ends would deadlock.
+            # Always in one order: runs that read a store from opposite ends would deadlock.
             "page": Jsonb([_as_json(one) for one in sorted(videos, key=lambda v: v.video_id)]),
             "started_at": progress and progress.started_at,
             "pages": progress and progress.pages,
@@ -254,12 +254,13 @@ class StoreRepository:
         """
         with self.conn.cursor(row_factory=class_row(CompleteListing)) as cursor:
             return cursor.execute(
-                "SELECT snapshot_date AS day, run_time AS ended_at,"
+                "SELECT CASE WHEN details ? 'backfill' THEN (run_time AT TIME ZONE %s)::date"
+                " ELSE snapshot_date END AS day, run_time AS ended_at,"
                 " coalesce((details ->> 'unlisted')::bigint, 0) AS unlisted FROM sync_logs"
                 " WHERE store_code = %s AND job_name = %s AND status = 'success'"
                 " AND details ? 'pages' AND coalesce((details ->> 'listed_to_end')::boolean, true)"
                 " ORDER BY run_time DESC LIMIT 1",
-                [run.store_code, run.job_name],
+                [str(run.day.timezone), run.store_code, run.job_name],
             ).fetchone()
 
     def stores_to_come(self, run: StoreRun) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 from include.sandbox.faults.plan import RulePlan
 from include.tiktok_sync import app as app_module
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.two_ends import TwoEnds
 from include.tiktok_sync.tiktok import rate_limit
-from tests.database.bench import Bench
+from tests.database.bench import Bench, run_of, today
 from tests.database.wire import KilledError, ScriptedLanes, Witness
 from tests.sandbox_server import running_sandbox
 from tests.truth import differences
@@ -161,6 +163,18 @@ def test_a_video_that_another_run_saw_meanwhile_is_not_removed(
     monkeypatch.setattr(TwoEnds, "gone", gone)
     assert limited.sync(VIDEO_JOB, code).details["removed"] == 0
     assert limited.rows("SELECT FROM videos WHERE removed_at IS NOT NULL") == []
+
+
+def test_a_backfill_that_listed_to_the_end_did_so_on_the_day_it_ran(
+    limited: Bench, code: str
+) -> None:
+    """Else every store would be due again on the night after a backfill."""
+    limited.conn.execute("DELETE FROM sync_logs")
+    long_ago = replace(today(), date=today().date - timedelta(days=20))
+    limited.sync(VIDEO_JOB, code, run_id="backfill", day=long_ago)
+    last = StoreRepository(limited.conn).last_complete_listing(run_of(code, today()))
+    assert last
+    assert last.day == today().date
 
 
 def test_figures_that_fell_between_two_readings_are_told(limited: Bench, code: str) -> None:
