@@ -165,6 +165,13 @@ def test_a_video_that_another_run_saw_meanwhile_is_not_removed(
     assert limited.rows("SELECT FROM videos WHERE removed_at IS NOT NULL") == []
 
 
+def test_a_store_is_complete_though_every_query_fails(limited: Bench, code: str) -> None:
+    rule = {"fault": "internal_error", "endpoints": ["video_query"]}
+    witness, details = _night(limited, code, (False,), rules=(rule,))
+    assert witness.always == {line["video_id"] for line in limited.rows(_TODAY)}
+    assert (details["queried"], details["listed_to_end"]) == (0, True)
+
+
 def test_a_backfill_that_listed_to_the_end_did_so_on_the_day_it_ran(
     limited: Bench, code: str
 ) -> None:
