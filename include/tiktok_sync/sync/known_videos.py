@@ -27,7 +27,8 @@ class KnownVideos:
         self._videos = videos
         self._seen = seen
         self._unread = list(videos)
-        self.not_shown = list(not_shown)
+        # One that an earlier try asked for may be another store's by now, or marked removed.
+        self.not_shown = [one for one in not_shown if one in videos]
 
     def __len__(self) -> int:
         """How many there are."""

@@ -110,7 +110,7 @@ class CompleteListing:
     """A listing that went to the oldest video.
 
     Attributes:
-        day: Its snapshot date.
+        day: Its snapshot date; of a backfill, which reads the store as of today, the day it ran.
         ended_at: When it was recorded.
         unlisted: By how many the profile counted more videos than it showed.
     """
@@ -206,7 +206,8 @@ class StoreRepository:
             "snapshot_date": run.day.date,
             "observed_at": observed_at,
             "late": run.day.is_late(observed_at),
-            "page": Jsonb([_as_json(video) for video in videos]),
+            # Always in one order: runs that read a store from opposite ends would deadlock.
+            "page": Jsonb([_as_json(one) for one in sorted(videos, key=lambda v: v.video_id)]),
             "started_at": progress and progress.started_at,
             "pages": progress and progress.pages,
             "edges": progress and progress.edges,
@@ -253,12 +254,13 @@ class StoreRepository:
         """
         with self.conn.cursor(row_factory=class_row(CompleteListing)) as cursor:
             return cursor.execute(
-                "SELECT snapshot_date AS day, run_time AS ended_at,"
+                "SELECT CASE WHEN details ? 'backfill' THEN (run_time AT TIME ZONE %s)::date"
+                " ELSE snapshot_date END AS day, run_time AS ended_at,"
                 " coalesce((details ->> 'unlisted')::bigint, 0) AS unlisted FROM sync_logs"
                 " WHERE store_code = %s AND job_name = %s AND status = 'success'"
                 " AND details ? 'pages' AND coalesce((details ->> 'listed_to_end')::boolean, true)"
                 " ORDER BY run_time DESC LIMIT 1",
-                [run.store_code, run.job_name],
+                [str(run.day.timezone), run.store_code, run.job_name],
             ).fetchone()
 
     def stores_to_come(self, run: StoreRun) -> int:
@@ -281,18 +283,32 @@ class StoreRepository:
             ).fetchall()
         )
 
-    def mark_removed(self, store_code: str, video_ids: Sequence[str], removed_at: datetime) -> int:
+    def mark_removed(
+        self,
+        store_code: str,
+        video_ids: Sequence[str],
+        removed_at: datetime,
+        *,
+        unseen_since: datetime,
+    ) -> int:
         """Record that TikTok no longer shows these videos of the store; they may come back.
 
         One that another store has been seen with meanwhile is that store's.
+
+        Args:
+            store_code: The store.
+            video_ids: Videos that its run was not shown.
+            removed_at: When TikTok answered last.
+            unseen_since: When the run began to read; a video that another run was shown since
+                then is left to the next run.
 
         Returns:
             How many were marked.
         """
         return self.conn.execute(
             "UPDATE videos SET removed_at = %s WHERE store_code = %s AND video_id = ANY(%s)"
-            " AND removed_at IS NULL",
-            [removed_at, store_code, list(video_ids)],
+            " AND removed_at IS NULL AND last_seen_at < %s",
+            [removed_at, store_code, list(video_ids), unseen_since],
         ).rowcount
 
 
@@ -333,9 +349,16 @@ class DryRunRepository(StoreRepository):
     def forget_listing(self, store_code: str) -> None:
         """Nothing."""
 
-    def mark_removed(self, store_code: str, video_ids: Sequence[str], removed_at: datetime) -> int:
+    def mark_removed(
+        self,
+        store_code: str,
+        video_ids: Sequence[str],
+        removed_at: datetime,
+        *,
+        unseen_since: datetime,
+    ) -> int:
         """The rows that would be marked."""
-        del store_code, removed_at
+        del store_code, removed_at, unseen_since
         return len(video_ids)
 
 

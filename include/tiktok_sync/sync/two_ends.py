@@ -35,6 +35,7 @@ class TwoEnds:
         pages: Pages listed.
         queried: Queries that read figures.
         resumed: An earlier try had begun.
+        started_at: When the first try began to read.
         observed_at: When TikTok answered last.
     """
 
@@ -48,7 +49,7 @@ class TwoEnds:
         at = before or ListingProgress(utc_now())
         if before is not None:
             self.readings.seen = repository.videos_seen_since(run.store_code, at.started_at)
-        self._started_at = at.started_at
+        self.started_at = at.started_at
         self.edges, self.pages, self.queried = list(at.edges), at.pages, at.queried
         self._ended = at.ended
         self._reads_both = bool(at.queried or at.not_shown)
@@ -217,7 +218,7 @@ class TwoEnds:
         if self.readings.problems:
             return None
         return ListingProgress(
-            self._started_at,
+            self.started_at,
             self.pages,
             self.edges,
             self._ended,

@@ -105,7 +105,13 @@ class _StoreVideos:
         ends, readings = self.ends, self.ends.readings
         gone = ends.gone()
         store = self._run.store_code
-        removed = self._repository.mark_removed(store, gone, ends.observed_at) if gone else 0
+        removed = (
+            self._repository.mark_removed(
+                store, gone, ends.observed_at, unseen_since=ends.started_at
+            )
+            if gone
+            else 0
+        )
         unlisted = max(0, self._excess())
         ends.forget()
         whole = ends.coverage.is_whole()

@@ -140,6 +140,7 @@ class TikTokClient:
         self._time_left = time_left or TimeLeft()
         self._limiter = limiter
         self.tokens = tokens
+        self._queries_fail = False
         self.calls: defaultdict[str, CallCounts] = defaultdict(CallCounts)
 
     @property
@@ -182,7 +183,8 @@ class TikTokClient:
     ) -> VideoPage | QueriedVideos:
         """List a page or query some videos, whichever the rate limit lets go first.
 
-        A 429 pauses its endpoint, and the choice is made again.
+        A 429 pauses its endpoint, and the choice is made again. Once TikTok's trouble with a query
+        lasts, this store's calls list: pages show new videos too, so they cannot be replaced.
 
         Args:
             cursor: See :meth:`list_videos`.
@@ -193,7 +195,7 @@ class TikTokClient:
             SyncError: See :mod:`include.tiktok_sync.tiktok.meanings`.
         """
         refused = 0
-        while True:
+        while not self._queries_fail:
             token = self._token()
             endpoint, waited_s = self._limiter.acquire_either(LIST, QUERY, reserve=reserve)
             self.calls[endpoint].waited_s += waited_s
@@ -207,6 +209,11 @@ class TikTokClient:
                 return self._call(request, QueriedVideos.from_api)
             except _TurnedAwayError:
                 refused = request.refused
+            except TikTokUnavailableError:
+                if is_list:
+                    raise
+                self._queries_fail = True
+        return self.list_videos(cursor)
 
     def _token(self) -> str:
         self._time_left.spend(0, "waiting for a valid token")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,12 @@ def save_videos(
     repository.save_videos(run_of(code), videos, BEFORE)
 
 
+def mark_removed(repository: StoreRepository, code: str, count: int, at: datetime) -> None:
+    """The first ones are gone, as a run found out at some moment."""
+    ids = [f"{code}-{number}" for number in range(count)]
+    assert repository.mark_removed(code, ids, at, unseen_since=NEXT_DAY) == count
+
+
 def test_every_check_passes_on_an_ordinary_day(
     conn: Connection, repository: StoreRepository
 ) -> None:
@@ -55,7 +61,7 @@ def test_every_check_passes_on_an_ordinary_day(
         repository.save_user(code, DAY, UserProfile(follower_count=0), NOON)
         save_videos(repository, code, 10)
         SyncLog(conn).record(VIDEO_RUN, code, "success", "m", duration_ms=1, details={"videos": 10})
-    repository.mark_removed("S1", [f"S1-{number}" for number in range(4)], LATER)
+    mark_removed(repository, "S1", 4, LATER)
 
     for name in CHECKS:
         assert run(conn, name, key=VIDEO_RUN) == Outcome(name, 0, [], "Nothing found."), name
@@ -150,7 +156,7 @@ def test_a_store_that_lost_more_than_half_is_found(
     conn: Connection, repository: StoreRepository, before: int, lost: int, found: int
 ) -> None:
     save_videos(repository, "S1", before)
-    repository.mark_removed("S1", [f"S1-{number}" for number in range(lost)], LATER)
+    mark_removed(repository, "S1", lost, LATER)
 
     outcome = run(conn, "videos_lost", key=VIDEO_RUN)
 
@@ -163,10 +169,10 @@ def test_what_was_lost_before_the_run_or_came_in_it_does_not_count(
     conn: Connection, repository: StoreRepository
 ) -> None:
     save_videos(repository, "S1", 20)
-    repository.mark_removed("S1", [f"S1-{number}" for number in range(19)], BEFORE)
+    mark_removed(repository, "S1", 19, BEFORE)
     # 6 of 8 lost, though the run also found 10 new ones.
     save_videos(repository, "S2", 8)
-    repository.mark_removed("S2", [f"S2-{number}" for number in range(6)], NOON)
+    mark_removed(repository, "S2", 6, NOON)
     repository.save_videos(
         run_of("S2"), [Video(video_id=f"new-{number}") for number in range(10)], LATER
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 from include.sandbox.faults.plan import RulePlan
 from include.tiktok_sync import app as app_module
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.sync.repository import StoreRepository
+from include.tiktok_sync.sync.two_ends import TwoEnds
 from include.tiktok_sync.tiktok import rate_limit
-from tests.database.bench import Bench
+from tests.database.bench import Bench, run_of, today
 from tests.database.wire import KilledError, ScriptedLanes, Witness
 from tests.sandbox_server import running_sandbox
 from tests.truth import differences
@@ -60,6 +63,14 @@ def _night(
                 outcome = bench.sync(VIDEO_JOB, code)
     assert not lanes.pauses or rules
     return witness, dict(outcome.details)
+
+
+def _killed(bench: Bench, code: str, script: tuple[bool, ...], *, at: int) -> None:
+    """The same, cut off in front of a call."""
+    lanes = ScriptedLanes(script, (at,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app_module, "PostgresRateLimiter", lambda *_, **__: lanes)
+        bench.sync(VIDEO_JOB, code)
 
 
 def _floor(bench: Bench, code: str) -> int:
@@ -108,6 +119,69 @@ def test_a_try_after_the_process_was_killed_asks_for_nothing_again(
     # Only where the ends meet may a page be asked for again, to be compared.
     again = [chunk for number, chunk in enumerate(asked) if chunk & set().union(*asked[:number])]
     assert len(again) <= 1
+
+
+def test_a_retry_goes_on_though_a_video_that_was_not_shown_is_another_stores_by_now(
+    limited: Bench, code: str
+) -> None:
+    other = next(
+        store["store_code"]
+        for store in limited.sandbox.admin("GET", "/stores")
+        if store["store_code"] != code
+    )
+    limited.import_stores(other)
+    oldest = limited.truth(code)["videos"][-1]["id"]
+    limited.sandbox.admin("POST", f"/stores/{code}/videos", json={"delete": [oldest]})
+    with pytest.raises(KilledError):
+        _killed(limited, code, (False,), at=2)
+    assert limited.row("SELECT not_shown FROM video_listings") == {"not_shown": [oldest]}
+    limited.conn.execute(
+        "UPDATE videos SET store_code = %s, last_seen_at = now() WHERE video_id = %s",
+        [other, oldest],
+    )
+    witness, details = _night(limited, code, (False,))
+    assert details["removed"] == 0
+    assert witness.always == {line["video_id"] for line in limited.rows(_TODAY)}
+
+
+def test_a_video_that_another_run_saw_meanwhile_is_not_removed(
+    limited: Bench, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run by hand sees it back between the nightly run's last call and its end."""
+    oldest = limited.truth(code)["videos"][-1]["id"]
+    limited.sandbox.admin("POST", f"/stores/{code}/videos", json={"privatize": [oldest]})
+    find_gone = TwoEnds.gone
+
+    def gone(ends: TwoEnds) -> list[str]:
+        monkeypatch.setattr(TwoEnds, "gone", find_gone)
+        found = find_gone(ends)
+        assert found == [oldest]
+        limited.sandbox.admin("POST", f"/stores/{code}/videos", json={"republish": [oldest]})
+        limited.sync(VIDEO_JOB, code, run_id="by-hand")
+        return found
+
+    monkeypatch.setattr(TwoEnds, "gone", gone)
+    assert limited.sync(VIDEO_JOB, code).details["removed"] == 0
+    assert limited.rows("SELECT FROM videos WHERE removed_at IS NOT NULL") == []
+
+
+def test_a_store_is_complete_though_every_query_fails(limited: Bench, code: str) -> None:
+    rule = {"fault": "internal_error", "endpoints": ["video_query"]}
+    witness, details = _night(limited, code, (False,), rules=(rule,))
+    assert witness.always == {line["video_id"] for line in limited.rows(_TODAY)}
+    assert (details["queried"], details["listed_to_end"]) == (0, True)
+
+
+def test_a_backfill_that_listed_to_the_end_did_so_on_the_day_it_ran(
+    limited: Bench, code: str
+) -> None:
+    """Else every store would be due again on the night after a backfill."""
+    limited.conn.execute("DELETE FROM sync_logs")
+    long_ago = replace(today(), date=today().date - timedelta(days=20))
+    limited.sync(VIDEO_JOB, code, run_id="backfill", day=long_ago)
+    last = StoreRepository(limited.conn).last_complete_listing(run_of(code, today()))
+    assert last
+    assert last.day == today().date
 
 
 def test_figures_that_fell_between_two_readings_are_told(limited: Bench, code: str) -> None:

@@ -16,7 +16,7 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.sync_log import RunProgress, SyncLog
 from include.tiktok_sync.tiktok.models import UserProfile, Video
-from tests.database.bench import DAY, LATER, NEXT_DAY, NOON, row, rows, run_of
+from tests.database.bench import DAY, LATER, NEXT_DAY, NOON, row, rows, run_of, together
 
 BIG = 2**31 + 2**33
 COUNTERS = ("view_count", "like_count", "comment_count", "share_count")
@@ -294,12 +294,29 @@ def test_a_page_is_one_statement(repository: StoreRepository, counting: Counting
     assert row(repository.conn, "SELECT count(*) FROM videos") == {"count": 20}
 
 
+def test_two_pages_with_the_same_videos_in_opposite_order_do_not_block_each_other(
+    repository: StoreRepository, db_url: str
+) -> None:
+    """`video/list` shows the newest first, `video/query` is asked for the oldest first."""
+    page = [replace(VIDEO, video_id=str(number)) for number in range(3_000)]
+
+    def save(number: int) -> None:
+        with psycopg.connect(db_url, autocommit=True) as conn:
+            videos = page[::-1] if number else page
+            StoreRepository(conn).save_videos(run_of("A"), videos, NOON)
+
+    together(2, save)
+    assert row(repository.conn, "SELECT count(*) FROM video_daily_stats") == {"count": 3_000}
+
+
 def test_a_removed_video_comes_back_when_it_is_listed_again(repository: StoreRepository) -> None:
     conn = repository.conn
     repository.save_videos(run_of("A"), [VIDEO, replace(VIDEO, video_id="2")], NOON)
-    assert repository.mark_removed("A", [VIDEO.video_id], LATER) == 1
-    assert repository.mark_removed("A", [VIDEO.video_id], NEXT_DAY) == 0  # the first finding stands
-    assert repository.mark_removed("B", ["2"], LATER) == 0  # it is not that store's
+    assert repository.mark_removed("A", [VIDEO.video_id], LATER, unseen_since=NOON) == 0  # seen
+    assert repository.mark_removed("A", [VIDEO.video_id], LATER, unseen_since=LATER) == 1
+    # The first finding stands.
+    assert repository.mark_removed("A", [VIDEO.video_id], NEXT_DAY, unseen_since=NEXT_DAY) == 0
+    assert repository.mark_removed("B", ["2"], LATER, unseen_since=LATER) == 0  # not that store's
     assert _video(conn)["removed_at"] == LATER
     assert _video(conn, "2")["removed_at"] is None
     repository.save_videos(run_of("A"), [VIDEO], LATER + timedelta(minutes=1))
@@ -313,7 +330,7 @@ def test_the_known_videos_are_the_stores_own_that_count_as_public(
     for code, ids in (("A", "1 2 3 4"), ("B", "5")):
         videos = [replace(VIDEO, video_id=video_id) for video_id in ids.split()]
         repository.save_videos(run_of(code, DAY), videos, NOON)
-    repository.mark_removed("A", ["4"], NOON)
+    repository.mark_removed("A", ["4"], LATER, unseen_since=LATER)
     assert repository.known_videos("A") == dict.fromkeys(["1", "2", "3"], VIDEO.create_time)
     assert list(repository.known_videos("B")) == ["5"]
 

@@ -182,6 +182,26 @@ def test_a_429_sends_such_a_call_to_the_other_endpoint(
     assert client.calls["video/list"].rate_limited == 1
 
 
+def test_while_queries_fail_such_calls_list(
+    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+) -> None:
+    server.replies = [*[TROUBLE] * BLIP_ATTEMPTS, ok({"videos": [], "has_more": True})]
+    limiter.choices = ["video/query"]
+    for cursor in (9, 8):
+        assert isinstance(client.list_or_query(cursor, ["2"], reserve=3), VideoPage)
+    assert [json.loads(seen.body).get("cursor") for seen in server.seen[-2:]] == [9, 8]
+    assert limiter.acquired[-2:] == ["video/list"] * 2
+
+
+def test_a_page_that_fails_is_not_queried_instead(
+    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+) -> None:
+    server.replies = [TROUBLE]
+    limiter.choices = ["video/list"]
+    with pytest.raises(TikTokUnavailableError):
+        client.list_or_query(9, ["2"], reserve=0)
+
+
 def test_both_endpoints_that_refuse_without_end_are_given_up(
     server: ScriptedServer, client: TikTokClient, limiter: Limiter
 ) -> None:
