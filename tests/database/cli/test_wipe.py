@@ -166,6 +166,7 @@ def test_rows_that_came_meanwhile_do_not_hide_which_grants_are_left(
 
     assert (done.exit_code, "7 rows were written during the wipe" in done.stderr) == (1, True)
     assert "S003: not revoked, and its tokens are deleted" in done.stdout
+    assert stores.rows("SELECT * FROM store_tokens") == []
 
 
 def test_with_a_lost_key_it_says_how_to_wipe_all_the_same(stores: Bench, run_wipe: Wipe) -> None:
