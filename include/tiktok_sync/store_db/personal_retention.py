@@ -68,7 +68,8 @@ SELECT f.store_code, f.before FROM (
                     greatest(t.connected_at, t.refreshed_at, t.created_at), '-infinity'))
         THEN %(now)s ELSE %(left_before)s::timestamptz END AS before
     FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
-    WHERE %(left_on)s
+    WHERE %(left_on)s AND (
+        s.removed_at IS NOT NULL OR coalesce(t.status, 'needs_consent') = 'needs_consent')
 ) AS f WHERE f.since <= f.before
 """
 
