@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Annotated, Any, NoReturn
 
+import psycopg
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -56,9 +57,17 @@ def actor_of(name: str | None) -> str:
 def store_database(settings: Settings) -> Iterator[Connection]:
     """A connection to the store database, its schema checked, its failures as our errors."""
     with connect(settings.required("store_db_url"), application_name="tiktok_sync:cli") as conn:
-        schema.check_schema(conn)
-        with database_errors():
-            yield conn
+        try:
+            schema.check_schema(conn)
+            with database_errors():
+                yield conn
+        except psycopg.errors.InsufficientPrivilege as error:
+            message = (
+                f"The database role of STORE_DB_URL may not do this ({error.diag.message_primary})."
+                " The commands need the role that owns the tables, as the syncs do: tiktok_sync,"
+                " which db prepare makes."
+            )
+            raise ConfigurationError(message) from error
 
 
 @contextmanager

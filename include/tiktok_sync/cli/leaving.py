@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -78,7 +79,8 @@ def export(
     The page answers "what do you hold of me?": every table with rows of the store, what its columns
     mean and which are personal. For a store that was erased it says what is left.
     """
-    target = to or f"{code}-export"
+    # A code is free text: a slash in it must not lead to another folder.
+    target = to or re.sub(r"[/\\]", "-", code) + "-export"
     with errors_for_people():
         to_one_file = target == "-" or target.endswith(".jsonl")
         if to_one_file and kind != "jsonl":

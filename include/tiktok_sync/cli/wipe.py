@@ -94,9 +94,7 @@ def wipe(
         airflow = None if skip_airflow else _airflow(stack)
         wiping.require_quiet(conn, airflow)
         settings = Settings.from_env()
-        tiktok = TikTokApp.from_settings(settings) if at_tiktok and found.grants else None
-        if tiktok:
-            check_keys(conn, TokenVault(settings.token_keys))
+        tiktok = _tiktok(conn, settings) if at_tiktok and found.grants else None
         actor = actor_of(as_name)
         wiping.begin(conn, actor, found)
         revoked = revoke_all(conn, settings, tiktok, actor, "Wiped") if tiktok else []
@@ -108,15 +106,30 @@ def wipe(
         deleted = wiping.wipe(
             conn, actor, revoked=len(revoked) - len(failed), not_revoked=len(failed) + skipped
         )
+        # First, as nobody else names the grants that are left.
+        _report(deleted, revoked, history, backups, skipped=skipped, as_json=as_json)
         if left := wiping.left_over(conn):
             message = (
                 f"{left} rows were written during the wipe. Pause the Dags and the connect app,"
                 " then run it again."
             )
             raise DataError(message)
-    _report(deleted, revoked, history, backups, skipped=skipped, as_json=as_json)
     if failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _tiktok(conn: Connection, settings: Settings) -> TikTokApp:
+    """What revokes, if it has a chance to."""
+    try:
+        tiktok = TikTokApp.from_settings(settings)
+        check_keys(conn, TokenVault(settings.token_keys))
+    except ConfigurationError as error:
+        message = (
+            f"{error} Nothing was wiped. If the keys or the app are gone for good, --no-revoke"
+            " wipes without asking TikTok."
+        )
+        raise ConfigurationError(message) from error
+    return tiktok
 
 
 def _airflow(stack: ExitStack) -> Connection | None:

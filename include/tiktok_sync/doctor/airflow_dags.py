@@ -68,6 +68,6 @@ def _pause(api: AirflowClient, dag: str, *, dry_run: bool) -> bool:
 
 def _by_hand(dags: tuple[str, ...] | list[str]) -> str:
     return (
-        f"Not paused: {', '.join(dags)}. The stores are paused in the database, so no sync reads"
-        " them; run incident --yes again once Airflow answers, or pause the Dags in the UI."
+        f"Not paused: {', '.join(dags)}. No sync reads a store that is paused in the"
+        " database; run incident --yes again once Airflow answers, or pause the Dags in the UI."
     )

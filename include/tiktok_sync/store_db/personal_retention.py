@@ -48,21 +48,28 @@ STORES_AT_ONCE = 50
 log = structlog.get_logger(__name__)
 
 # A grant that ended was withdrawn, as far as anybody can know: TikTok's notice of it may be lost.
+# Where stores resume --without-grant has deleted the grant, the audit says when it ended.
 # Reason 2 of authorization.removed: the account was deleted
 # (https://developers.tiktok.com/doc/webhooks-events/). A notice from before the last consent is
-# about an account that the store had before.
+# about an account that the store had before; one from before a refresh was wrong or taken back.
 _LEFT: LiteralString = """
 SELECT f.store_code, f.before FROM (
     SELECT s.store_code,
-        least(s.removed_at, CASE WHEN t.status = 'needs_consent' THEN t.status_since END) AS since,
+        least(s.removed_at, CASE
+            WHEN t.store_code IS NULL THEN (
+                SELECT max(a.happened_at) FROM store_audit AS a
+                WHERE a.store_code = s.store_code AND a.action IN ('revoke', 'grant_ended'))
+            WHEN t.status = 'needs_consent' THEN t.status_since END) AS since,
         CASE WHEN EXISTS (
             SELECT FROM webhook_events AS e
             WHERE e.store_code = s.store_code AND e.event = 'authorization.removed'
                 AND e.reason = 2 AND e.effect IN ('needs_consent', 'already_ended')
-                AND e.happened_at >= coalesce(t.connected_at, '-infinity'))
+                AND e.happened_at >= coalesce(
+                    greatest(t.connected_at, t.refreshed_at, t.created_at), '-infinity'))
         THEN %(now)s ELSE %(left_before)s::timestamptz END AS before
     FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
-    WHERE %(left_on)s AND (s.removed_at IS NOT NULL OR t.status = 'needs_consent')
+    WHERE %(left_on)s AND (
+        s.removed_at IS NOT NULL OR coalesce(t.status, 'needs_consent') = 'needs_consent')
 ) AS f WHERE f.since <= f.before
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from psycopg.conninfo import make_conninfo
 from typer.testing import CliRunner
 
 from include.tiktok_sync.cli.app import app
@@ -132,6 +133,27 @@ def test_with_airflow_down_nothing_syncs_and_the_exit_status_says_so(
     assert f"Not paused: {', '.join(ALL_DAGS)}" in done.stdout
     assert stores.rows("SELECT store_code FROM stores WHERE is_active") == []
     assert stores.rows("SELECT DISTINCT status FROM store_tokens") == [{"status": "needs_consent"}]
+
+
+def test_a_role_that_may_not_is_named_and_nothing_is_said_to_be_paused(
+    stores: Bench, run_incident: Incident, tmp_path: Path
+) -> None:
+    conn, before = stores.conn, states(stores)
+    conn.execute("CREATE ROLE incident_reader LOGIN PASSWORD 'x'")
+    try:
+        url = make_conninfo(stores.db_url, user="incident_reader", password="x")
+        for grant in ("", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO incident_reader"):
+            conn.execute(grant.encode())
+            done = run_incident("--yes", STORE_DB_URL=url)
+
+            assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.exception
+            assert "permission denied for" in done.stderr
+            assert "The stores are paused" not in done.output
+    finally:
+        conn.execute("DROP OWNED BY incident_reader")
+        conn.execute("DROP ROLE incident_reader")
+    assert states(stores) == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_tiktok_did_not_revoke_is_named_and_revoked_the_next_time(

@@ -142,6 +142,22 @@ def test_an_export_may_be_one_stream(cli: Run, bench: Bench, tmp_path: Path) -> 
     _error(again, 2, "one.jsonl cannot be written: File exists")
 
 
+@pytest.mark.parametrize(("code", "name"), [("../x", "..-x-export"), ("=cmd", "=cmd-export")])
+def test_an_export_stays_in_this_folder_whatever_the_code(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, name: str
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    _ok(cli("stores", "add", code, "--name", "=cmd|x"))
+
+    _ok(cli("stores", "export", code))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    assert [path.name for path in here.iterdir()] == [name]
+    assert "'=cmd|x" in (here / name / "stores.csv").read_text(encoding="utf-8-sig")
+
+
 def test_an_export_that_is_cut_off_leaves_no_half_file(
     cli: Run, bench: Bench, tmp_path: Path
 ) -> None:

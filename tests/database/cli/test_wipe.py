@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 import structlog
+from cryptography.fernet import Fernet
 from psycopg.types.json import Jsonb
 from typer.testing import CliRunner
 
@@ -152,6 +153,32 @@ def test_a_grant_that_tiktok_does_not_revoke_is_named_and_the_rows_go(
     assert "0 ended at TikTok, 3 not revoked" in done.stdout
     assert "S003: not revoked, and its tokens are deleted" in done.stdout
     assert "remove the app in TikTok" in done.stdout
+    assert stores.rows("SELECT * FROM store_tokens") == []
+
+
+def test_rows_that_came_meanwhile_do_not_hide_which_grants_are_left(
+    stores: Bench, run_wipe: Wipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = code_of(run_wipe("--json"))
+    monkeypatch.setattr(wiping, "left_over", lambda _: 7)
+
+    done = run_wipe("--confirm", code, TIKTOK_API_URL="http://127.0.0.1:9")
+
+    assert (done.exit_code, "7 rows were written during the wipe" in done.stderr) == (1, True)
+    assert "S003: not revoked, and its tokens are deleted" in done.stdout
+    assert stores.rows("SELECT * FROM store_tokens") == []
+
+
+def test_with_a_lost_key_it_says_how_to_wipe_all_the_same(stores: Bench, run_wipe: Wipe) -> None:
+    code = code_of(run_wipe("--json"))
+    lost = {"TIKTOK_TOKEN_KEYS": Fernet.generate_key().decode()}
+
+    refused = run_wipe("--confirm", code, **lost)
+
+    assert (refused.exit_code, "--no-revoke" in refused.stderr) == (2, True)
+    assert code_of(run_wipe("--json")) == code
+    done = run_wipe("--confirm", code, "--no-revoke", **lost)
+    assert done.exit_code == 0, done.output
     assert stores.rows("SELECT * FROM store_tokens") == []
 
 

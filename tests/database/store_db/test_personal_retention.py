@@ -197,6 +197,47 @@ def test_an_account_that_is_gone_is_forgotten_at_once(
     assert names(conn, "S") == {0: None if gone else "Anna"}
 
 
+def test_a_notice_that_a_refresh_has_disproved_is_no_reason_to_hurry(conn: Connection) -> None:
+    """The account was "deleted", tokens recheck found it alive; its grant ended later."""
+    add_store(conn, "S")
+    add_grant(conn, "S", ended=1)
+    conn.execute("UPDATE store_tokens SET refreshed_at = %s", [ago(50)])
+    add_day(conn, "S", TODAY)
+    conn.execute(
+        "INSERT INTO webhook_events (event_hash, event, open_id, store_code, reason, happened_at,"
+        " effect) VALUES ('x', 'authorization.removed', 'account of S', 'S', 2, %s,"
+        " 'needs_consent')",
+        [ago(60)],
+    )
+
+    assert clear(conn) == []
+
+    assert names(conn, "S") == {0: "Anna"}
+
+
+def test_a_grant_that_was_forgotten_does_not_keep_its_account(conn: Connection) -> None:
+    """``stores resume --without-grant``: no row of store_tokens says any more when it ended."""
+    add_store(conn, "due")
+    add_store(conn, "not yet")
+    add_store(conn, "never connected")
+    add_records(conn, "never connected", ago(90))
+    for code, ended in (("due", 31), ("not yet", 29)):
+        add_day(conn, code, TODAY - timedelta(days=60))
+        add_video(conn, code, f"of {code}")
+        conn.execute(
+            "INSERT INTO store_audit (store_code, action, actor, happened_at)"
+            " VALUES (%s, 'revoke', 'bob', %s)",
+            [code, ago(ended)],
+        )
+
+    assert {(found.clock, found.table, found.rows) for found in clear(conn)} == {
+        ("left", "user_daily_stats", 1),
+        ("left", "videos", 1),
+    }
+
+    assert (names(conn, "due"), names(conn, "not yet")) == ({60: None}, {60: "Anna"})
+
+
 def test_a_link_that_is_open_still_knows_the_account_it_expects(conn: Connection) -> None:
     add_store(conn, "S")
     add_grant(conn, "S", ended=60)

@@ -61,8 +61,6 @@ def _texts(conn: Connection, code: str | None) -> Iterator[str]:
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-        if not any(map(str.isspace, value)):  # TikTok compares user names without their case
-            yield value.lower()
     elif isinstance(value, list):
         for item in value:
             yield from _strings(item)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, quote_plus
 
 LEAST_BYTES = 4
@@ -22,6 +23,10 @@ LEAST_DIGITS = 10
 PART = 24
 """Characters by which a longer phrase is known from its beginning: messages cut long texts off."""
 
+_NAME = 60
+"""Characters of the longest text that may be a name."""
+
+_NORMAL_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 _HEAD = LEAST_BYTES // 2
 _ESCAPE = re.compile(r"\\[abfnrtv0]")
 _WORD = re.compile(r"\w+")
@@ -48,7 +53,7 @@ class Redactor:
 
     def __init__(self, texts: Iterable[str], *, spared: Collection[str] = ()) -> None:
         forms: set[str] = set()
-        for text in {whole.strip() for whole in texts} - set(spared):
+        for text in {way for whole in texts for way in _ways(whole.strip())} - set(spared):
             if searchable(text):
                 forms.update(_forms(text))
         self._by_head: defaultdict[str, list[str]] = defaultdict(list)
@@ -115,6 +120,12 @@ class Redactor:
             if _begins(words, at, form) and (not whole or _ends(words, at + length, form)):
                 longest = length
         return longest
+
+
+def _ways(text: str) -> set[str]:
+    """How people write it: a name in either case, an accent as a letter's part or after it."""
+    cases = {text, text.lower(), text.upper()} if len(text) <= _NAME else {text}
+    return {unicodedata.normalize(form, case) for case in cases for form in _NORMAL_FORMS} | cases
 
 
 def _forms(text: str) -> set[str]:

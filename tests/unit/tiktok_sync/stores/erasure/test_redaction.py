@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
+from typing import Literal
 
 import pytest
 
@@ -33,6 +35,19 @@ def test_a_name_is_hidden_however_it_is_written(text: str) -> None:
     assert hidden != text
     assert "Caf" not in hidden
     assert len(hidden.encode()) == len(text.encode())
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["café müller", "CAFÉ MÜLLER", "Café Müller", unicodedata.normalize("NFD", "Café Müller")],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_is_hidden_in_either_case_and_however_its_accents_are_made(
+    written: str, form: Literal["NFC", "NFD"]
+) -> None:
+    redactor = Redactor([unicodedata.normalize(form, "Café Müller")], spared=["cafe"])
+
+    assert redactor.hide(f"of {written}, cafe") == f"of {'*' * len(written.encode())}, cafe"
 
 
 @pytest.mark.parametrize("text", [f"user {OPEN_ID}.", f'{{"open_id":"{OPEN_ID}"}}', OPEN_ID])
