@@ -80,12 +80,13 @@ d.snapshot_date < %(identity_before)s AND EXISTS (
 """
 
 # Records that came since are the operator's business of today, such as why a store is skipped.
-_WRITTEN: Mapping[str, str] = {
-    "alerts": "raised_at",
-    "connect_attempts": "finished_at",
-    "connect_links": "created_at",
-    "sync_logs": "run_time",
-    "webhook_events": "received_at",
+_WRITTEN: Mapping[str, LiteralString] = {
+    "alerts": "d.raised_at",
+    # Only the connect app ends an attempt; it may be gone.
+    "connect_attempts": "coalesce(d.finished_at, d.expires_at)",
+    "connect_links": "d.created_at",
+    "sync_logs": "d.run_time",
+    "webhook_events": "d.received_at",
 }
 
 # What of a row must hold as well, lest the clock breaks something that still works.
@@ -215,11 +216,7 @@ def _rules(conn: Connection, settings: RetentionSettings) -> list[_Rule]:
                 "EXISTS (SELECT FROM ({}) AS gone WHERE gone.store_code = d.store_code{})"
             )
             written = _WRITTEN.get(table.name)
-            since = (
-                sql.SQL(" AND d.{} <= gone.before").format(sql.Identifier(written))
-                if written
-                else sql.SQL("")
-            )
+            since = sql.SQL(f" AND {written} <= gone.before" if written else "")
             rule = due.format(sql.SQL(_LEFT), since)
             if only := _ONLY.get(table.name):
                 rule += sql.SQL(" AND ") + sql.SQL(only)

@@ -254,6 +254,28 @@ def test_a_link_that_is_open_still_knows_the_account_it_expects(conn: Connection
     assert [link["a"] for link in found] == ["anna", None]
 
 
+def test_an_attempt_that_the_connect_app_never_ended_is_cleared_once_it_is_over(
+    conn: Connection,
+) -> None:
+    add_store(conn, "S", removed=60)
+    conn.execute(
+        "INSERT INTO connect_links (link_hash, store_code, created_by, created_at, expires_at)"
+        " VALUES ('l', 'S', '', %s, %s)",
+        [ago(90), ago(80)],
+    )
+    for state, ends in (("over", 89), ("under way", -0.01)):
+        conn.execute(
+            "INSERT INTO connect_attempts (link_hash, store_code, state_hash, browser_hash,"
+            " expires_at, open_id, username) VALUES ('l', 'S', %s, '', %s, 'id', 'anna')",
+            [state.encode(), ago(ends)],
+        )
+
+    assert clear(conn) == [Cleared("left", "connect_attempts", 1)]
+
+    found = rows(conn, "SELECT open_id, username FROM connect_attempts ORDER BY expires_at")
+    assert [tuple(attempt.values()) for attempt in found] == [(None, None), ("id", "anna")]
+
+
 def test_a_store_that_comes_back_is_spared(conn: Connection) -> None:
     add_store(conn, "S", removed=60)
     add_grant(conn, "S")
