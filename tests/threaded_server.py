@@ -82,12 +82,17 @@ class ThreadedServer(uvicorn.Server):
         for each in sockets or []:
             each.close()
         state = self.server_state
-        for connection in list(state.connections):
-            connection.shutdown()
+        for _ in range(5):
+            await asyncio.sleep(0)  # what was accepted a moment ago becomes a connection
         end = time.monotonic() + (self.config.timeout_graceful_shutdown or _PATIENCE_SECONDS)
         # uvicorn sets no event.
-        while (state.connections or state.tasks) and time.monotonic() < end:  # noqa: ASYNC110 - see above
+        while (state.connections or state.tasks) and time.monotonic() < end:
+            for connection in list(state.connections):
+                connection.shutdown()
             await asyncio.sleep(_LOOK_SECONDS)
         for task in state.tasks:
             task.cancel()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # aborted ones close
         await self.lifespan.shutdown()

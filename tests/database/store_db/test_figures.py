@@ -419,8 +419,9 @@ def months(conn: Connection, first_ago: int, last_ago: int) -> set[str]:
             50,
             18,
         ),
-        ("posting_times WHERE store_code = 'S7'", 345, 0),
-        ("hashtag_performance WHERE store_code = 'S7'", 345, 0),
+        # The newest figures are looked for from the newest month on, also one made ahead.
+        ("posting_times WHERE store_code = 'S7'", 345, -100),
+        ("hashtag_performance WHERE store_code = 'S7'", 345, -100),
         (
             "store_week WHERE week_start = date_trunc('week', current_date - 100)::date",
             *(100 + 6 + 64, 94),
