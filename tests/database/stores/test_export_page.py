@@ -7,13 +7,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.store_db.personal_data import personal_columns, unmarked
 from include.tiktok_sync.stores import leaving
 from include.tiktok_sync.stores.export import export_to_folder
 from include.tiktok_sync.stores.lifecycle import Lifecycle
-from tests.browser import DESKTOP, PHONE, open_page, running_browser, screenshot
+from tests.browser import DESKTOP, PHONE, open_page, screenshot
 from tests.database.bench import Bench
 from tests.database.commands import run_command
 from tests.database.full_store import fill
@@ -153,21 +154,22 @@ def test_a_store_that_left_or_was_erased_says_what_is_left(
     )
 
 
-def test_the_page_fits_a_desktop_and_a_phone(bench: Bench, tmp_path: Path) -> None:
+def test_the_page_fits_a_desktop_and_a_phone(
+    bench: Bench, tmp_path: Path, browser: Browser
+) -> None:
     bench.import_stores(CODE)
     fill(bench, CODE)
     page_of(bench, tmp_path / "out")
     address = (tmp_path / "out" / "index.html").as_uri()
-    with running_browser() as browser:
-        for name, size in (("desktop", DESKTOP), ("phone", PHONE)):
-            with open_page(browser, size) as page:
-                page.goto(address)
-                screenshot(page, f"export-{name}-closed")
-                for box in page.locator("summary").all():
-                    box.click()
-                screenshot(page, f"export-{name}")
-                wide = page.evaluate("document.documentElement.scrollWidth")
-                assert wide <= size["width"]
+    for name, size in (("desktop", DESKTOP), ("phone", PHONE)):
+        with open_page(browser, size) as page:
+            page.goto(address)
+            screenshot(page, f"export-{name}-closed")
+            for box in page.locator("summary").all():
+                box.click()
+            screenshot(page, f"export-{name}")
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= size["width"]
 
 
 def test_one_file_cannot_hold_a_page(
