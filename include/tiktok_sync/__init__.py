@@ -1,4 +1,4 @@
 """The sync itself: TikTok in, Postgres out. Nothing below this package imports Airflow."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 """As in ``pyproject.toml`` and CHANGELOG.md."""
