@@ -15,7 +15,7 @@ from include.sandbox.faults.plan import RulePlan
 from include.tiktok_sync import app as app_module
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.sync.repository import StoreRepository
-from include.tiktok_sync.sync.two_ends import TwoEnds
+from include.tiktok_sync.sync.videos.two_ends import TwoEnds
 from include.tiktok_sync.tiktok import rate_limit
 from tests.database.bench import Bench, run_of, today
 from tests.database.wire import KilledError, ScriptedLanes, Witness

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from include.tiktok_sync.sync.coverage import milliseconds
+from include.tiktok_sync.sync.videos.coverage import milliseconds
 from include.tiktok_sync.tiktok.client import PAGE_SIZE
 
 

@@ -9,11 +9,11 @@ from itertools import islice
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.jobs import StoreRun
-from include.tiktok_sync.sync.coverage import SECOND_MS, Coverage, milliseconds
-from include.tiktok_sync.sync.known_videos import KnownVideos
 from include.tiktok_sync.sync.listing_progress import ListingProgress
-from include.tiktok_sync.sync.readings import Readings
 from include.tiktok_sync.sync.repository import StoreRepository
+from include.tiktok_sync.sync.videos.coverage import SECOND_MS, Coverage, milliseconds
+from include.tiktok_sync.sync.videos.known import KnownVideos
+from include.tiktok_sync.sync.videos.readings import Readings
 from include.tiktok_sync.tiktok.client import PAGE_SIZE, TikTokClient
 from include.tiktok_sync.tiktok.models import QueriedVideos, VideoPage
 from include.tiktok_sync.tiktok.paginator import all_pages

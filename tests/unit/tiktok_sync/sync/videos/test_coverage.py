@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from include.tiktok_sync.sync.coverage import Coverage
+from include.tiktok_sync.sync.videos.coverage import Coverage
 
 
 def _at(second: int) -> datetime:

@@ -1,4 +1,4 @@
-"""Do one store: all its videos and their counters of the day."""
+"""Syncs a store's videos and their counters of the day."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import timedelta
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ListingError, MissingScopeError
 from include.tiktok_sync.jobs import StoreRun
-from include.tiktok_sync.sync.coverage import SECOND_MS, milliseconds
 from include.tiktok_sync.sync.repository import CompleteListing, StoreRepository
 from include.tiktok_sync.sync.store_job import StoreOutcome
-from include.tiktok_sync.sync.two_ends import TwoEnds
+from include.tiktok_sync.sync.videos.coverage import SECOND_MS, milliseconds
+from include.tiktok_sync.sync.videos.two_ends import TwoEnds
 from include.tiktok_sync.tiktok.client import LANES, PAGE_SIZE, TikTokClient
 from include.tiktok_sync.tiktok.models import USER_FIELD_SCOPES, VIDEO_SCOPE
 

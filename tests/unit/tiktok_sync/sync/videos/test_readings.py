@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.tiktok_sync.sync.readings import differ
+from include.tiktok_sync.sync.videos.readings import differ
 
 FIRST = (1_000, 100, 10, 5)
 
