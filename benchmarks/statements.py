@@ -41,7 +41,7 @@ from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, VIDEO_JOB, StoreRun
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import connect
 from include.tiktok_sync.store_db.schema import upgrade
-from include.tiktok_sync.stores.csv_import import import_stores
+from include.tiktok_sync.stores.importing.load import import_stores
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.store_batch import run_batch
 from include.tiktok_sync.tokens.vault import TokenVault

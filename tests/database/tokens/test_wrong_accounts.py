@@ -9,7 +9,7 @@ import pytest
 
 from include.tiktok_sync.doctor.store_db import check
 from include.tiktok_sync.stores.csv_cells import csv_lines
-from include.tiktok_sync.stores.csv_import import import_stores
+from include.tiktok_sync.stores.importing.load import import_stores
 from include.tiktok_sync.stores.leaving import disconnect
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from include.tiktok_sync.tokens.scopes import ACCOUNT_CONFLICT, why_in_state

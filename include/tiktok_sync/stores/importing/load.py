@@ -13,7 +13,7 @@ from include.tiktok_sync.store_db import audit
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import accounts
 from include.tiktok_sync.stores.codes import StoreCodes
-from include.tiktok_sync.stores.csv_rows import (
+from include.tiktok_sync.stores.importing.rows import (
     COLUMNS,
     GRANT_COLUMNS,
     CsvStoreRow,
@@ -21,7 +21,11 @@ from include.tiktok_sync.stores.csv_rows import (
     RowProblem,
     read_rows,
 )
-from include.tiktok_sync.stores.token_age import StoredGrant, older_than_stored, stored_grants
+from include.tiktok_sync.stores.importing.token_age import (
+    StoredGrant,
+    older_than_stored,
+    stored_grants,
+)
 from include.tiktok_sync.tokens.scopes import status_for_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 

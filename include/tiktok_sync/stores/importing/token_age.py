@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 
 from include.tiktok_sync.errors import ConfigurationError, StoreTokenStatus
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.stores.csv_rows import RowGrant
+from include.tiktok_sync.stores.importing.rows import RowGrant
 from include.tiktok_sync.tokens.store import LOCK_TIMEOUT
 from include.tiktok_sync.tokens.vault import TokenVault
 

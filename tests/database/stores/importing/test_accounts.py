@@ -15,11 +15,11 @@ from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.store_db.schema import MIGRATIONS
 from include.tiktok_sync.stores import accounts
-from include.tiktok_sync.stores.csv_import import ImportReport
+from include.tiktok_sync.stores.importing.load import ImportReport
 from include.tiktok_sync.stores.leaving import disconnect
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tests.database.bench import row, together
-from tests.database.stores.grant_files import (
+from tests.database.stores.importing.grant_files import (
     DAY,
     GIVEN,
     KEY,

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from include.tiktok_sync.cli.app import app
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.stores.csv_import import COLUMNS, ImportReport, import_stores
-from include.tiktok_sync.stores.csv_text import decode
+from include.tiktok_sync.stores.importing.csv_text import decode
+from include.tiktok_sync.stores.importing.load import COLUMNS, ImportReport, import_stores
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from include.tiktok_sync.tokens.vault import TokenVault
 from tests.database.bench import rows

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from include.tiktok_sync.errors import DataError
-from include.tiktok_sync.stores import csv_text
 from include.tiktok_sync.stores.codes import is_excel_error, is_scientific, looks_like_token
+from include.tiktok_sync.stores.importing import csv_text
 from include.tiktok_sync.stores.timezones import checked_timezone
 from include.tiktok_sync.tiktok.models import KNOWN_SCOPES, OTHER_SCOPES
 from include.tiktok_sync.tokens.scopes import split_scope

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.stores.csv_import import ImportReport, import_stores
+from include.tiktok_sync.stores.importing.load import ImportReport, import_stores
 from tests.database.bench import Bench, row
 from tests.database.faults import Meanwhile
-from tests.database.stores.grant_files import (
+from tests.database.stores.importing.grant_files import (
     DAY,
     GIVEN,
     VAULT,

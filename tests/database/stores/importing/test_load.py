@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.stores.csv_import import (
+from include.tiktok_sync.stores.importing.load import (
     COLUMNS,
     GRANT_COLUMNS,
     ImportReport,

@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.csv_cells import csv_lines
-from include.tiktok_sync.stores.csv_import import COLUMNS, ImportReport, import_stores
+from include.tiktok_sync.stores.importing.load import COLUMNS, ImportReport, import_stores
 from include.tiktok_sync.tokens.vault import TokenVault
 from tests.database.bench import UTC, row, rows
 
