@@ -45,7 +45,7 @@ from include.tiktok_sync.stores.importing.load import import_stores
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.store_batch import run_batch
 from include.tiktok_sync.tokens.vault import TokenVault
-from tests.database.statement_log import kind
+from tests.database.witnesses.statement_log import kind
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.sandbox_server import SandboxServer, running_sandbox
 

@@ -13,6 +13,7 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.importing.load import ImportReport, import_stores
 from tests.database.bench import Bench, row
 from tests.database.faults import Meanwhile
+from tests.database.rows.token_pairs import EXPIRED, newest_pair, stored_pair
 from tests.database.stores.importing.grant_files import (
     DAY,
     GIVEN,
@@ -24,7 +25,6 @@ from tests.database.stores.importing.grant_files import (
     wait_for,
     waiting,
 )
-from tests.database.token_pairs import EXPIRED, newest_pair, stored_pair
 
 
 def test_an_old_file_renames_stores_and_leaves_their_tokens(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from include.local.parts.postgres import binary
 from include.tiktok_sync.store_db.roles import prepare
 from tests.postgres_server import PostgresServer
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "sync-Pa55word"
 
 

@@ -12,7 +12,7 @@ from include.tiktok_sync.jobs import USER_JOB
 from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import Bench, rows
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 QUERIES = [
     query

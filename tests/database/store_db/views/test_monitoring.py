@@ -24,7 +24,7 @@ from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.store_db.roles import prepare
 from tests.postgres_server import PostgresServer, scratch_postgres
 
-MONITORING = Path(__file__).resolve().parents[3] / "deploy" / "monitoring"
+MONITORING = Path(__file__).resolve().parents[4] / "deploy" / "monitoring"
 DASHBOARD = json.loads((MONITORING / "grafana" / "tiktok_sync.json").read_text(encoding="utf-8"))
 ALERTING = yaml.safe_load((MONITORING / "grafana" / "alerting.yaml").read_text(encoding="utf-8"))
 SOURCES = {

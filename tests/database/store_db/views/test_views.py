@@ -15,7 +15,7 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.sync_log import SyncLog
 from tests.database.bench import UTC, insert_grants, row, rows
-from tests.database.plans import scanned
+from tests.database.witnesses.plans import scanned
 
 FIRST = date(2026, 3, 1)
 

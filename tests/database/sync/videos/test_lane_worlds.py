@@ -2,7 +2,8 @@
 
 Hypothesis makes up a small account, some nights of it, what changes between and during them, what
 goes wrong, which lane takes each call and where the process is killed. Everything is judged by what
-went over the wire (`tests/database/wire.py`), from the contract alone. `WORLDS=200` tries more.
+went over the wire (`tests/database/witnesses/wire.py`), from the contract alone. `WORLDS=200` tries
+more.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.tiktok import client as client_module
 from tests.database.bench import Bench, today
-from tests.database.wire import KilledError, ScriptedLanes, Witness, apply_change
+from tests.database.witnesses.wire import KilledError, ScriptedLanes, Witness, apply_change
 from tests.sandbox_server import SandboxServer, running_sandbox
 
 CODE = "S001"

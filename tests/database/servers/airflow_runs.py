@@ -15,10 +15,10 @@ from typing import Any
 import psycopg
 
 from tests.database.bench import Bench
-from tests.database.metadata import sqlalchemy_url
+from tests.database.servers.metadata import sqlalchemy_url
 from tests.database.task_bodies import connections
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)

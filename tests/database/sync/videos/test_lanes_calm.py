@@ -18,7 +18,7 @@ from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.videos.two_ends import TwoEnds
 from include.tiktok_sync.tiktok import rate_limit
 from tests.database.bench import Bench, run_of, today
-from tests.database.wire import KilledError, ScriptedLanes, Witness
+from tests.database.witnesses.wire import KilledError, ScriptedLanes, Witness
 from tests.sandbox_server import running_sandbox
 from tests.truth import differences
 

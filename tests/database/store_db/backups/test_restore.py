@@ -15,7 +15,7 @@ from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.store_db.connect_role import check_rights
 from include.tiktok_sync.store_db.roles import prepare
 from tests.database.bench import Bench
-from tests.database.dumps import PASSWORD, counted, dumped, fill, prepared, run, stand_in
+from tests.database.servers.dumps import PASSWORD, counted, dumped, fill, prepared, run, stand_in
 from tests.postgres_server import PostgresServer
 
 

@@ -17,8 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import UTC, row, rows
-from tests.database.plans import scans
-from tests.database.store_db.histories import (
+from tests.database.store_db.views.histories import (
     NOW,
     PIECES,
     REACH,
@@ -33,6 +32,7 @@ from tests.database.store_db.histories import (
     videos_of,
     write,
 )
+from tests.database.witnesses.plans import scans
 
 FEW = settings(
     max_examples=int(os.environ.get("WORLDS", "12")),

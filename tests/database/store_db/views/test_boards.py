@@ -17,7 +17,7 @@ import yaml
 from include.tiktok_sync.store_db.roles import prepare
 from tests.postgres_server import PostgresServer, scratch_postgres
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 GRAFANA = ROOT / "deploy" / "monitoring" / "grafana"
 BOARDS = {
     name: json.loads((GRAFANA / f"tiktok_{name}.json").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from tests.database.bench import Bench
-from tests.database.dumps import PASSWORD, fill, prepared, run, stand_in
+from tests.database.servers.dumps import PASSWORD, fill, prepared, run, stand_in
 from tests.postgres_server import PostgresServer
 
 

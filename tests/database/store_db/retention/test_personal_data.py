@@ -21,7 +21,7 @@ from include.tiktok_sync.store_db.schema import MIGRATIONS, upgrade
 from tests.database.bench import row, rows
 from tools.pages.privacy_page import privacy_page
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "privacy.md"
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "privacy.md"
 
 IDENTITY, CONTENT, RECORD = PersonalKind.IDENTITY, PersonalKind.CONTENT, PersonalKind.RECORD
 
