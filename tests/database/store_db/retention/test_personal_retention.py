@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from datetime import date, datetime, timedelta, timezone
-from typing import Any
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -12,84 +10,25 @@ from structlog.testing import CapturingLogger
 
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.store_db.personal_data import personal_columns
 from include.tiktok_sync.store_db.personal_retention import Cleared, clear_personal, uncovered
 from include.tiktok_sync.store_db.retention import RetentionSettings
 from tests.database.bench import row, rows
+from tests.database.store_db.retention.personal_rows import (
+    NOW,
+    TODAY,
+    add_day,
+    add_grant,
+    add_records,
+    add_store,
+    add_video,
+    ago,
+    names,
+)
 from tests.database.task_bodies import connections, task_context
 from tiktok_airflow.tasks import retention as retention_tasks
 
-NOW = datetime.now(timezone.utc)
-TODAY = NOW.date()
 DEFAULT = RetentionSettings()
 OFF = RetentionSettings(identity_days=0, removed_text_days=0, left_days=0)
-VIEWS = (
-    "account_growth_daily",
-    "account_growth_daily_with_late",
-    "living_grants",
-    "store_leaderboard",
-    "sync_freshness",
-    "video_gains_daily",
-    "video_gains_daily_with_late",
-)
-
-
-def ago(days: float) -> datetime:
-    return NOW - timedelta(days=days)
-
-
-def add_store(conn: Connection, code: str, *, removed: float | None = None) -> None:
-    conn.execute(
-        "INSERT INTO stores (store_code, store_name, created_at, is_active, removed_at)"
-        " VALUES (%s, 'Name', %s, %s, %s)",
-        [code, ago(400), removed is None, None if removed is None else ago(removed)],
-    )
-
-
-def add_grant(conn: Connection, code: str, *, ended: float | None = None) -> None:
-    conn.execute(
-        "INSERT INTO store_tokens (store_code, open_id, scope, access_token, refresh_token, status,"
-        " status_since, created_at, connected_at) VALUES (%s, %s, '', '', '', %s, %s, %s, %s)",
-        [
-            code,
-            f"account of {code}",
-            "active" if ended is None else "needs_consent",
-            ago(400 if ended is None else ended),
-            ago(400),
-            ago(400),
-        ],
-    )
-
-
-def add_day(conn: Connection, code: str, day: date, name: str | None = "Anna") -> None:
-    conn.execute(
-        "INSERT INTO user_daily_stats (store_code, snapshot_date, follower_count, likes_count,"
-        " display_name, username, union_id, extra, observed_at)"
-        " VALUES (%s, %s, %s, 7, %s, %s, %s, %s, %s)",
-        [code, day, day.toordinal(), name, name, name, '{"nick": "A"}' if name else "{}", day],
-    )
-
-
-def add_video(conn: Connection, code: str, video: str, *, removed: float | None = None) -> None:
-    conn.execute(
-        "INSERT INTO videos (video_id, store_code, title, share_url, extra, first_seen_at,"
-        " last_seen_at, removed_at) VALUES (%s, %s, 'Anna sings', 'u', '{\"x\": 1}', %s, %s, %s)",
-        [video, code, ago(300), ago(1), None if removed is None else ago(removed)],
-    )
-
-
-def add_records(conn: Connection, code: str, at: datetime) -> None:
-    conn.execute(
-        "INSERT INTO sync_logs (job_name, store_code, status, message, run_time, run_id,"
-        " snapshot_date, details) VALUES ('sync_video_daily', %s, 'success', 'Of Anna', %s, %s, %s,"
-        ' \'{"late": false, "videos": 0, "log_id": "x"}\')',
-        [code, at, str(at), at.date()],
-    )
-    conn.execute(
-        "INSERT INTO alerts (kind, job_name, run_id, store_code, message, raised_at, details)"
-        " VALUES ('needs_consent', 'j', %s, %s, 'Of Anna', %s, '{\"who\": \"Anna\"}')",
-        [str(at), code, at],
-    )
 
 
 def clear(conn: Connection, settings: RetentionSettings = DEFAULT) -> list[Cleared]:
@@ -99,11 +38,6 @@ def clear(conn: Connection, settings: RetentionSettings = DEFAULT) -> list[Clear
     assert said == done
     assert clear_personal(conn, settings, now=NOW, today=TODAY, dry_run=False) == []
     return done
-
-
-def names(conn: Connection, code: str) -> dict[int, str | None]:
-    query = "SELECT snapshot_date AS d, username FROM user_daily_stats WHERE store_code = %s"
-    return {(TODAY - found["d"]).days: found["username"] for found in rows(conn, query, code)}
 
 
 def test_only_the_current_identity_outlives_its_days(conn: Connection) -> None:
@@ -353,69 +287,3 @@ def test_a_newly_marked_column_is_cleared(conn: Connection) -> None:
 
     found = rows(conn, "SELECT nick FROM user_daily_stats ORDER BY snapshot_date")
     assert [day["nick"] for day in found] == ["", "Anni"]
-
-
-def figures(conn: Connection) -> dict[str, list[Any]]:
-    """Everything that is not personal, of every table and view."""
-    personal = {(found.table, found.column) for found in personal_columns(conn)}
-    found: dict[str, list[Any]] = {}
-    for table in (*VIEWS, "user_daily_stats", "videos", "video_daily_stats", "stores"):
-        names = rows(
-            conn,
-            "SELECT column_name AS c FROM information_schema.columns"
-            " WHERE table_schema = 'public' AND table_name = %s",
-            table,
-        )
-        kept = [name["c"] for name in names if (table, name["c"]) not in personal]
-        wanted = ", ".join(name for name in kept if name != "days_left")  # by the clock
-        query = f"SELECT {wanted} FROM {table}"  # noqa: S608 - the schema's own names
-        found[table] = sorted(map(repr, conn.execute(query.encode()).fetchall()))
-    return found
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_year_with_the_clocks_running_changes_no_figure(conn: Connection, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311 - no secret
-    left: dict[str, float | None] = {}
-    removed: dict[str, float | None] = {}
-    conn.execute(
-        "SELECT ensure_video_daily_stats_partitions(%s, 14)", [TODAY - timedelta(days=370)]
-    )
-    for number in range(6):
-        code = f"S{number}"
-        left[code] = dice.choice([None, None, dice.uniform(1, 80)])
-        add_store(conn, code, removed=left[code])
-        add_grant(conn, code, ended=left[code])
-        for day in range(365):
-            if dice.random() < 0.3:
-                name = dice.choice(["Anna", "Bea", None])
-                add_day(conn, code, TODAY - timedelta(days=day), name)
-        for video in range(4):
-            key = f"{code}v{video}"
-            removed[key] = dice.choice([None, dice.uniform(1, 80)])
-            add_video(conn, code, key, removed=removed[key])
-            conn.execute(
-                "INSERT INTO video_daily_stats (video_id, store_code, snapshot_date, view_count,"
-                " observed_at) SELECT %s, %s, d, extract(doy FROM d), d"
-                " FROM generate_series(%s::date, %s::date, '9 days') AS d",
-                [key, code, TODAY - timedelta(days=300), TODAY],
-            )
-    before = figures(conn)
-    was = {code: names(conn, code) for code in left}
-
-    for days in range(360, -1, -30):  # the Dag of each month, as of then
-        now = ago(days)
-        clear_personal(conn, DEFAULT, now=now, today=now.date(), dry_run=False)
-
-    assert figures(conn) == before
-    for code, since in left.items():
-        due = since is not None and since >= 30
-        current = min((age for age, name in was[code].items() if name), default=None)
-        assert names(conn, code) == {
-            age: None if due or (age > 90 and age != current) else name
-            for age, name in was[code].items()
-        }
-        for seen in rows(conn, "SELECT video_id, title FROM videos WHERE store_code = %s", code):
-            gone = removed[seen["video_id"]]
-            cleared = due or (gone is not None and gone >= 30)
-            assert seen["title"] == (None if cleared else "Anna sings")
