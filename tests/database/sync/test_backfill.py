@@ -156,6 +156,16 @@ def test_runs_beside_each_other_read_the_store_once(bench: Bench, job: str) -> N
     assert {outcome.details["backfill"] for outcome in outcomes} == {"carried"}
 
 
+def test_a_claim_is_kept_from_a_run_that_began_just_before_it(bench: Bench) -> None:
+    """Both asked at once, and the later one was served first."""
+    bench.import_stores(CODE)
+    first, second = (StoreRun(USER_JOB, run, CODE, ago(9)) for run in ("first", "second"))
+    with psycopg.connect(bench.db_url) as slow:
+        slow.execute("SELECT now()")  # what now() says from here on
+        assert claim(bench.conn, second)
+        assert not claim(slow, first)
+
+
 def test_a_run_that_waits_too_long_is_tried_again_later(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
