@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -93,6 +94,16 @@ def morning_zone(now: datetime) -> ZoneInfo:
     if ahead < -12:  # no zone lies further west
         ahead += 24
     return ZoneInfo(f"Etc/GMT{-ahead:+d}")  # POSIX counts westwards
+
+
+@contextmanager
+def paused(stack: RunningStack, dag_id: str) -> Iterator[None]:
+    """A live scheduler would take the run that `airflow dags test` makes for one of its own."""
+    assert stack.run(["airflow", "dags", "pause", dag_id, "-y"]).returncode == 0
+    try:
+        yield
+    finally:
+        assert stack.run(["airflow", "dags", "unpause", dag_id, "-y"]).returncode == 0
 
 
 @pytest.fixture(scope="session")
