@@ -30,7 +30,7 @@ class Edit:
 
 
 class Refuse:
-    """A fault plan that answers an endpoint with one error for ever."""
+    """A fault plan that answers an endpoint with one error, always."""
 
     def __init__(self, endpoint: str, status: int, code: str, message: str = "why") -> None:
         self.endpoint, self.status, self.code = endpoint, status, code

@@ -1,4 +1,4 @@
-"""One whole stack for the end-to-end tests, in a temporary folder beside the user's own."""
+"""One whole stack for the end-to-end tests, in a temporary folder, apart from the user's own."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         "LOCAL_STATE_DIR": str(tmp_path_factory.mktemp("stack")),
         "STORES": str(STORES),
         "SANDBOX_LATENCY": LATENCY,
-        # Beside the admin somebody who may look and nothing else.
+        # The admin, and somebody who may look and nothing else.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"admin:admin,{READER}:viewer",
     }
     settings = Stack.load(env).settings

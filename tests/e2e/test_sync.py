@@ -219,7 +219,9 @@ def test_dags_test_syncs_just_the_stores_it_names(synced: RunningStack) -> None:
     assert newest == [("S002",), ("S003",)]
 
 
-def test_a_finding_of_the_data_checks_is_told_and_the_run_succeeds(synced: RunningStack) -> None:
+def test_a_finding_of_the_data_checks_is_reported_and_the_run_succeeds(
+    synced: RunningStack,
+) -> None:
     run_id = "day-before"
     yesterday = datetime.now(timezone.utc) - timedelta(days=1)
     triggered = synced.run(

@@ -92,7 +92,7 @@ def test_no_store_at_all_is_a_skipped_run_with_its_reason(conn: Connection) -> N
     assert "make stores-import" in summary.message
 
 
-def test_one_reason_for_all_is_said_once(conn: Connection) -> None:
+def test_one_reason_for_all_is_named_once(conn: Connection) -> None:
     summary = _sum(conn, "ffs", reason="TikTok is down.")
     assert summary.message == "1 of 3 stores synced, 2 failed. All for one reason: TikTok is down."
 
@@ -125,7 +125,7 @@ def test_costs_are_added_up_and_the_stores_to_look_at_are_named(conn: Connection
         ("sf", 2, "1 of 2 stores synced, 1 failed; 2 warnings. First: S002: f of S002"),
     ],
 )
-def test_warnings_are_told_and_do_not_judge_the_run(
+def test_warnings_are_reported_and_do_not_judge_the_run(
     conn: Connection, letters: str, checks: int, message: str
 ) -> None:
     codes = _record(conn, letters)
