@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.errors import BenchError
 from benchmarks.measure.variants import LIMIT
-from benchmarks.report.figures import busy, per_store_ms
+from benchmarks.report.figures import busy, machine_of, per_store_ms
 from benchmarks.workload import USER, VIDEO, Job
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL, LOCAL_SLOTS
 from include.sandbox.settings import DEFAULT_LATENCY
@@ -76,13 +76,14 @@ def table(compare: Mapping[str, Any]) -> str:
         job: Cost(valid[f"a-{job.name}"], valid[f"a-{job.name}-{_SEVERAL}"])
         for job in (USER, VIDEO)
     }
-    cores_here = int(compare["machine"]["cores"])
+    here = machine_of(compare, measured)
+    cores_here = int(here["cores"])
     used = busy(measured, cores_here)
-    # (calls a minute, endpoints) -> what was measured, if it was, on this machine.
+    # Calls a minute and endpoints; what was measured on another day is left out of the table.
+    rows = {(LIMIT, LANES): "a-known", (LIMIT, 1): "a-known-1", (0, 1): "a-both"}
     bold = {
-        (LIMIT, LANES): valid.get("a-known"),
-        (LIMIT, 1): valid.get("a-known-1"),
-        (0, 1): measured,
+        row: valid[key] if key in valid and machine_of(compare, valid[key]) == here else None
+        for row, key in rows.items()
     }
     lines = [
         "| both syncs, started together | " + " | ".join(f"{n} cores" for n in _POOLS) + " |",

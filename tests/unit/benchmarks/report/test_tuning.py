@@ -53,8 +53,13 @@ def test_the_limit_is_a_floor_for_each_lane(
     assert found[1].endswith(f" → {floor}")
 
 
-def test_a_limit_that_was_not_measured_is_computed(compare: dict[str, Any]) -> None:
-    compare["variants"] = [one for one in compare["variants"] if not one["limit"]]
+@pytest.mark.parametrize("measured", ["never", "on another day"])
+def test_a_limit_that_was_not_measured_is_computed(compare: dict[str, Any], measured: str) -> None:
+    if measured == "never":
+        compare["variants"] = [one for one in compare["variants"] if not one["limit"]]
+    for one in compare["variants"]:
+        if one["limit"]:
+            one["machine"] = compare["machine"] | {"date": "2026-12-01"}
     found = cells(table(compare), f"300 stores, 600 calls a minute, {ONE_LANE}")
     assert set(found) == {"3:30 → 3:30"}
 
