@@ -28,7 +28,7 @@ from include.tiktok_sync.reports.week import Week
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.store_db.schema import upgrade
 from tests.browser import open_page, running_browser
-from tests.database.retail_year import write_year
+from tests.database.rows.retail_year import write_year
 from tests.postgres_server import scratch_postgres
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -18,8 +18,8 @@ from include.tiktok_sync.reports.figures import read_figures
 from include.tiktok_sync.reports.week import Week
 from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import insert_grants, rows
-from tests.database.store_db.histories import NOW, REACH, History, histories, write
-from tests.database.store_db.test_figures import FEW, total
+from tests.database.store_db.views.histories import NOW, REACH, History, histories, write
+from tests.database.store_db.views.test_figures import FEW, total
 
 TOTALS = ("view_gain", "follower_gain", "likes_gain", "videos_new", "videos_removed")
 

@@ -30,7 +30,7 @@ from tests.alert_receiver import Receiver
 from tests.browser import PHONE, Browser, open_page, screenshot
 from tests.database.bench import row, rows
 from tests.database.commands import run_command
-from tests.database.retail_year import write_year
+from tests.database.rows.retail_year import write_year
 from tests.database.task_bodies import connections, task_context
 from tests.postgres_server import PostgresServer
 from tests.status_site import served, status_site
