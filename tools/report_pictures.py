@@ -37,7 +37,7 @@ QUESTION = re.compile(r"^### (.+?)\n\n```sql\n-- as \w+\n(.+?);\n```$", re.MULTI
 
 STORES = 40
 LINES = 10
-_COLOURS = 32
+_COLOURS = 64
 _SIZE = {"width": 360, "height": 150}
 _WINDOW = {"width": 900, "height": 1000}
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 import requests
+from psycopg import sql
 
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import RetriableError
@@ -104,7 +105,7 @@ def test_it_shows_the_figures_in_the_readers_way_of_writing(conn: Connection, ma
 
 def test_it_loads_nothing_and_runs_nothing(made: Report) -> None:
     assert re.findall(r"<(?:script|link|img|iframe|object|embed|form|base)\b", made.html) == []
-    assert re.findall(r"\son\w+=|javascript:|@import|url\(", made.html) == []
+    assert re.findall(r"\son\w+=|javascript:|@import|url\((?!#)", made.html) == []
     assert re.findall(r"\sstyle=", made.html) == []  # the status page's policy forbids it
     leads_out = set(re.findall(r'(?:href|src)="([^"]*)"', made.html))
     assert leads_out
@@ -212,20 +213,20 @@ def test_a_report_is_kept_for_a_year_after_its_week(conn: Connection, made: Repo
 
 
 def test_figures_are_open_to_analysts_and_the_page_to_those_who_may_see_names(
-    conn: Connection, kept: Report, postgres: PostgresServer
+    conn: Connection,
 ) -> None:
-    del kept
-    for reader in READERS:
-        if not rows(conn, "SELECT FROM pg_roles WHERE rolname = %s", reader):
-            postgres.run("CREATE ROLE {}", reader)
-    grant_readers(conn)
-
     def may_read(role: str, column: str) -> bool:
         query = "SELECT has_column_privilege(%s, 'report_archive', %s, 'SELECT') AS may"
         return bool(row(conn, query, role, column)["may"])
 
-    assert [may_read(role, "html") for role in READERS] == [False, True, False]
-    assert all(may_read(role, "headline") for role in READERS)
+    with conn.transaction(force_rollback=True):  # roles are those of the whole server
+        for reader in READERS:
+            if not rows(conn, "SELECT FROM pg_roles WHERE rolname = %s", reader):
+                conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(reader)))
+        grant_readers(conn)
+
+        assert [may_read(role, "html") for role in READERS] == [False, True, False]
+        assert all(may_read(role, "headline") for role in READERS)
 
 
 def context_of(week: str | None = None, region: str | None = None, days_ago: int = 0) -> Any:
@@ -293,7 +294,7 @@ def test_the_command_writes_page_and_pictures(
 
     done = run_command(env, "report", "--region", "North", "--out", str(out))
 
-    assert done.exit_code == 0, done.stderr
+    assert done.returncode == 0, done.stderr
     assert out.read_text(encoding="utf-8") == html_of(conn)
     assert sorted(file.name for file in tmp_path.glob("*.png")) == [
         "north-followers.png",
@@ -302,7 +303,7 @@ def test_the_command_writes_page_and_pictures(
     ]
     assert "Views gained: " in done.stdout
     refused = run_command(env, "report", "--week", "2026-W99")
-    assert (refused.exit_code, "There is no week 2026-W99" in refused.stderr) == (2, True)
+    assert (refused.returncode, "There is no week 2026-W99" in refused.stderr) == (2, True)
 
 
 def test_the_status_page_lists_and_shows_it_with_nothing_else_allowed(

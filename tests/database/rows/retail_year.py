@@ -27,20 +27,21 @@ SELECT store_code, 'o-' || store_code, 'user.info.stats,video.list', '', '', cre
 FROM stores;
 """
 
-# A store of one hundred has no Tuesday and Wednesday in each week.
+# S013 has no Tuesday and Wednesday in any week; S007 needs consent since ten days.
 _PROFILES = """
 INSERT INTO user_daily_stats (store_code, snapshot_date, follower_count, likes_count, video_count,
     observed_at)
 SELECT s.store_code, day, 800 + size * 90 + (age * (4 + size)) / 3
-        + (age / 7) * (abs(hashtext(s.store_code || age / 7)) %% 29),
+        + abs(hashtext(s.store_code || age)) %% 9,
     9000 + age * (30 + size), 40 + age / 4, day + time '02:20'
 FROM stores AS s, generate_series(0, %(days)s) AS age,
     LATERAL (SELECT current_date - %(days)s + age AS day,
         abs(hashtext(s.store_code)) %% 40 AS size) AS d
-WHERE NOT (right(s.store_code, 2) = '13' AND extract(isodow FROM day) IN (2, 3));
+WHERE NOT (right(s.store_code, 2) = '13' AND extract(isodow FROM day) IN (2, 3))
+    AND NOT (right(s.store_code, 2) = '07' AND day > current_date - 10);
 """
 
-# More in the evening and towards the weekend, each about twice a week.
+# In the mornings more than in the evenings; every fourth store posts half as much.
 _VIDEOS = """
 INSERT INTO videos (video_id, store_code, title, video_description, create_time, share_url,
     first_seen_at, last_seen_at)
@@ -54,7 +55,8 @@ FROM stores AS s, generate_series(1, %(days)s / 7 * %(per_week)s) AS n,
     LATERAL (SELECT abs(hashtext(s.store_code || '/' || n)) AS pick) AS c,
     LATERAL (SELECT date_trunc('day', now()) - make_interval(
         days => 1 + (n * 7) / %(per_week)s + pick %% 3,
-        hours => -(8 + least(pick %% 13, pick / 64 %% 13)), mins => pick %% 60) AS posted) AS p;
+        hours => -(8 + least(pick %% 13, pick / 64 %% 13)), mins => pick %% 60) AS posted) AS p
+WHERE n %% 2 = 0 OR abs(hashtext(s.store_code)) %% 4 > 0;
 """
 
 _VIDEO_DAYS = """
@@ -70,7 +72,8 @@ FROM videos AS v,
     LATERAL (SELECT at::date AS day, at::date - (create_time AT TIME ZONE 'UTC')::date AS age) AS a,
     LATERAL (SELECT ((120 + 25 * size) * (1 + (pick / 7 %% 100) ^ 4 / 4e6)
         * (1 - exp(-age / 4.0)) + age / 2)::bigint AS views) AS w
-WHERE NOT (right(v.store_code, 2) = '13' AND extract(isodow FROM day) IN (2, 3));
+WHERE NOT (right(v.store_code, 2) = '13' AND extract(isodow FROM day) IN (2, 3))
+    AND NOT (right(v.store_code, 2) = '07' AND day > current_date - 10);
 ANALYZE;
 """
 
