@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 
 import tests.conftest  # noqa: F401 - Airflow, with a home of its own
 from include.tiktok_sync.days import utc_now
-from include.tiktok_sync.reports.charts import ON_PAPER
+from include.tiktok_sync.reports.charts import ON_PAPER, of_rows
 from include.tiktok_sync.reports.making import make_report
 from include.tiktok_sync.reports.week import Week
 from include.tiktok_sync.store_db.database import Connection
@@ -44,10 +44,10 @@ _WINDOW = {"width": 900, "height": 1000}
 Rows = Sequence[Mapping[str, Any]]
 
 
-def _bars(label: str, value: str, *, also: str = "") -> Callable[[Rows], alt.Chart]:
+def _bars(label: str, value: str, *, also: str = "") -> Callable[[Rows], Any]:
     """The first rows by name; ``also`` is a second part of the name."""
 
-    def chart(rows: Rows) -> alt.Chart:
+    def chart(rows: Rows) -> Any:
         points = [
             {
                 "name": f"{row[label]} ({row[also]})" if also else str(row[label]),
@@ -56,7 +56,7 @@ def _bars(label: str, value: str, *, also: str = "") -> Callable[[Rows], alt.Cha
             for row in rows[:LINES]
         ]
         return (
-            alt.Chart(alt.Data(values=points))
+            of_rows(points)
             .mark_bar(color=ON_PAPER["now"])
             .encode(
                 x=alt.X("value:Q", title=value),
@@ -67,9 +67,9 @@ def _bars(label: str, value: str, *, also: str = "") -> Callable[[Rows], alt.Cha
     return chart
 
 
-def _lines(x: str, y: str, colour: str = "") -> Callable[[Rows], alt.Chart]:
-    def chart(rows: Rows) -> alt.Chart:
-        points = [
+def _lines(x: str, y: str, colour: str = "") -> Callable[[Rows], Any]:
+    def chart(rows: Rows) -> Any:
+        points: list[dict[str, Any]] = [
             {
                 "x": str(row[x]),
                 "y": None if row[y] is None else float(row[y]),
@@ -79,7 +79,7 @@ def _lines(x: str, y: str, colour: str = "") -> Callable[[Rows], alt.Chart]:
         ]
         points.sort(key=lambda point: float(point["x"]) if point["x"].isdecimal() else 0)
         return (
-            alt.Chart(alt.Data(values=points))
+            of_rows(points)
             .mark_line(point=True)
             .encode(
                 x=alt.X("x:T" if "-" in points[0]["x"] else "x:Q", title=x),
@@ -96,7 +96,7 @@ def _lines(x: str, y: str, colour: str = "") -> Callable[[Rows], alt.Chart]:
     return chart
 
 
-def _hours(rows: Rows) -> alt.Chart:
+def _hours(rows: Rows) -> Any:
     of_first = [row for row in rows if row["region"] == rows[0]["region"]]
     points = [
         {
@@ -107,7 +107,7 @@ def _hours(rows: Rows) -> alt.Chart:
         for row in of_first
     ]
     return (
-        alt.Chart(alt.Data(values=points))
+        of_rows(points)
         .mark_rect()
         .encode(
             x=alt.X("hour:O", title=f"hour, region {rows[0]['region']}"),
@@ -117,7 +117,7 @@ def _hours(rows: Rows) -> alt.Chart:
     )
 
 
-ANSWERS: Sequence[tuple[str, Callable[[Rows], alt.Chart]]] = (
+ANSWERS: Sequence[tuple[str, Callable[[Rows], Any]]] = (
     ("better-than-usual", _bars("store_code", "view_gain_vs_median")),
     ("followers-by-region", _lines("month", "followers_gained", "region")),
     ("best-engagement", _bars("title", "engagement_rate_by_views", also="store_name")),

@@ -8,7 +8,7 @@ and weekdays; a chart names no store and no video, because nobody could take a n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,11 @@ def draw(figures: Figures, formats: Formats) -> list[Picture]:
     return [picture for picture in drawn if picture]
 
 
+def of_rows(rows: Sequence[Mapping[str, Any]]) -> alt.Chart:
+    """A chart without a form yet, of rows that stand in it."""
+    return alt.Chart(alt.Data(values=list(rows)))  # type: ignore[no-untyped-call]  # it has no types
+
+
 def _weeks(figures: Figures, formats: Formats) -> Picture | None:
     weeks = figures.view_weeks
     if all(gain is None for _, gain in weeks):
@@ -112,15 +117,15 @@ def _weeks(figures: Figures, formats: Formats) -> Picture | None:
     usual = figures.totals["view_gain"].usual
     size = 12 if max(len(str(row["text"])) for row in rows) <= _ROOM else 10
 
-    def chart(colours: Mapping[str, str]) -> alt.LayerChart:
+    def chart(colours: Mapping[str, str]) -> Any:
         x = alt.X("week:N", sort=None, title=None)
-        base = alt.Chart(alt.Data(values=rows))
+        base = of_rows(rows)
         colour = alt.condition("datum.now", alt.value(colours["now"]), alt.value(colours["past"]))
         layers: list[Any] = [
             base.mark_bar(cornerRadius=2).encode(x=x, y=alt.Y("gain:Q", axis=None), color=colour),
         ]
         if usual is not None:
-            line = alt.Chart(alt.Data(values=[{"usual": usual}]))
+            line = of_rows([{"usual": usual}])
             layers.append(
                 line.mark_rule(color=colours["mark"], strokeWidth=2, strokeDash=[5, 4]).encode(
                     y="usual:Q"
@@ -151,8 +156,8 @@ def _follower_days(figures: Figures, formats: Formats) -> Picture | None:
         for n, day in enumerate(here)
     ]
 
-    def chart(colours: Mapping[str, str]) -> alt.LayerChart:
-        base = alt.Chart(alt.Data(values=rows))
+    def chart(colours: Mapping[str, str]) -> Any:
+        base = of_rows(rows)
         x = alt.X("day:N", sort=None, title=None)
         return alt.layer(
             base.mark_bar(cornerRadius=2, color=colours["now"]).encode(
@@ -186,10 +191,10 @@ def _posting(figures: Figures, formats: Formats) -> Picture | None:
         for hour in range(24)
     ]
 
-    def chart(colours: Mapping[str, str]) -> alt.Chart:
+    def chart(colours: Mapping[str, str]) -> Any:
         shades = [colours["paper"], *(colours[f"shade-{n}"] for n in range(1, _STEPS + 1))]
         return (
-            alt.Chart(alt.Data(values=rows))
+            of_rows(rows)
             .mark_rect(stroke=colours["grid"], strokeWidth=1)
             .encode(
                 x=alt.X(
@@ -220,7 +225,7 @@ def _texts(
     base: alt.Chart, x: alt.X, colours: Mapping[str, str], *, size: int = 12
 ) -> list[alt.Chart]:
     """The figures above the bars, each on a patch of paper that keeps lines from crossing it."""
-    patch = {"stroke": colours["paper"], "strokeWidth": 4, "strokeJoin": "round"}
+    patch: dict[str, Any] = {"stroke": colours["paper"], "strokeWidth": 4, "strokeJoin": "round"}
     return [
         base.mark_text(
             baseline="bottom", dy=-4, fontSize=size, color=colours["ink"], **style
@@ -240,9 +245,13 @@ def _picture(name: str, title: str, legend: str, words: str, chart: Any) -> Pict
 
 
 def _spec(
-    chart: alt.Chart | alt.LayerChart, colours: Mapping[str, str], background: str = "transparent"
+    chart: Any, colours: Mapping[str, str], background: str = "transparent"
 ) -> dict[str, Any]:
-    text = {"labelColor": colours["quiet"], "titleColor": colours["quiet"], "labelFontSize": 12}
+    text: dict[str, Any] = {
+        "labelColor": colours["quiet"],
+        "titleColor": colours["quiet"],
+        "labelFontSize": 12,
+    }
     styled = chart.properties(width=WIDTH, background=background, padding=4).configure(
         font="sans-serif",
         view=alt.ViewConfig(stroke=None),

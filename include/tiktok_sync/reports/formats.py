@@ -85,7 +85,7 @@ class Formats:
         """Weekday and date, without the year."""
         return dates.format_skeleton("MMMEd", day, locale=self._locale)
 
-    def date(self, day: date) -> str:
+    def day_and_month(self, day: date) -> str:
         """Day and month."""
         return dates.format_skeleton("MMMd", day, locale=self._locale)
 

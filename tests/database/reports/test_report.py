@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 import requests
+from playwright.sync_api import Browser
 from psycopg import sql
 
 from include.tiktok_sync.days import utc_now
@@ -28,7 +29,7 @@ from include.tiktok_sync.store_db.roles import READERS, grant_readers
 from include.tiktok_sync.stores import leaving
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tests.alert_receiver import Receiver
-from tests.browser import PHONE, Browser, open_page, screenshot
+from tests.browser import PHONE, open_page, screenshot
 from tests.database.bench import row, rows
 from tests.database.commands import run_command
 from tests.database.rows.retail_year import write_year
@@ -38,7 +39,7 @@ from tests.status_site import served, status_site
 from tiktok_airflow.tasks import report as report_tasks
 from tiktok_airflow.tasks import retention as retention_tasks
 
-HOSTILE = '</li><script>alert(1)</script><tr data-store="S001">\'&'
+HOSTILE = '</li><script>alert(1)</script><tr data-store="S999">\'&'
 PNG = b"\x89PNG\r\n"
 
 
