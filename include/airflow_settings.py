@@ -159,18 +159,20 @@ def _override_connections(connections: list[dict[str, Any]], env: Mapping[str, s
                 },
             }
         elif connection["conn_id"] == "tiktok_alerts" and env.get("ALERTS_URL"):
-            values = {"conn_extra": {"config": _channels(env["ALERTS_URL"])}}
+            values = {"conn_extra": {"config": _channels("ALERTS_URL", env["ALERTS_URL"])}}
+        elif connection["conn_id"] == "tiktok_reports" and env.get("REPORT_URL"):
+            values = {"conn_extra": {"config": _channels("REPORT_URL", env["REPORT_URL"])}}
         else:
             continue
         connection.update({name: value for name, value in values.items() if value})
 
 
-def _channels(text: str) -> list[dict[str, str]]:
+def _channels(variable: str, text: str) -> list[dict[str, str]]:
     # A comma may be a part of a URL (several recipients); before another scheme it is not.
     urls = [url.strip() for url in re.split(r",\s*(?=[a-zA-Z][a-zA-Z0-9+.-]*://)", text)]
     if not all("://" in url for url in urls):
         message = (  # without the value, which holds secrets
-            "ALERTS_URL must be Apprise URLs, separated by commas (mailto://…, slack://…,"
+            f"{variable} must be Apprise URLs, separated by commas (mailto://…, slack://…,"
             " msteams://…, jsons://…; github.com/caronc/apprise lists them)."
         )
         raise SettingsFileError(message)

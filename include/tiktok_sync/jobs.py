@@ -17,7 +17,9 @@ SYNC_JOBS = (USER_JOB, VIDEO_JOB)
 NIGHTLY_JOBS = (REFRESH_JOB, *SYNC_JOBS)
 """The Dags of a night, in the order in which they start."""
 
-ALL_DAGS = (*NIGHTLY_JOBS, "apply_retention")
+REPORT_JOB = "report_weekly"
+
+ALL_DAGS = (*NIGHTLY_JOBS, "apply_retention", REPORT_JOB)
 """Every Dag of the product: whose history in Airflow may speak of a store."""
 
 

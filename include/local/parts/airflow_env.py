@@ -29,6 +29,7 @@ _PRODUCT_VARIABLES = (
     "SLA_MINUTES",
     "MIN_SUCCESS_RATE",
     "CONSENT_WARNING_DAYS",
+    "REPORT_LOCALE",
     "STORES_PER_TASK",
     "VIDEO_LANES",
     "SYNC_CONCURRENCY",
@@ -113,7 +114,7 @@ def product_env(settings: LocalSettings) -> dict[str, str]:
         "STORE_DB_URL": settings.store_db_url,
         **settings.tiktok,
         **token_env(settings),
-        **settings.chosen("ALERTS_URL", *_PRODUCT_VARIABLES),
+        **settings.chosen("ALERTS_URL", "REPORT_URL", *_PRODUCT_VARIABLES),
     }
 
 

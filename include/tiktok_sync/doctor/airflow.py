@@ -10,14 +10,14 @@ import requests
 
 from include.tiktok_sync.doctor.airflow_client import AirflowClient
 from include.tiktok_sync.doctor.finding import Finding
-from include.tiktok_sync.jobs import NIGHTLY_JOBS
+from include.tiktok_sync.jobs import NIGHTLY_JOBS, REPORT_JOB
 
 POOLS = {"tiktok_users": ("SYNC_CONCURRENCY", 30), "tiktok_videos": ("VIDEO_SYNC_CONCURRENCY", 20)}
 """Pool -> the variable that sets its slots, and the default."""
 
 CONNECTIONS = ("store_db", "tiktok_default")
 ALERTS_CONNECTION = "tiktok_alerts"
-DAGS = ("apply_retention", *NIGHTLY_JOBS)
+DAGS = ("apply_retention", REPORT_JOB, *NIGHTLY_JOBS)
 """All Dags; those that the night does not need may stay paused."""
 
 PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")

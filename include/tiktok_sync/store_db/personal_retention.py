@@ -39,6 +39,7 @@ KEPT_AS_PROOF: Mapping[str, str] = {
 
 CLEARED_ELSEWHERE: Mapping[str, str] = {
     "erased_accounts": "connect_retention deletes the rows after RETENTION_CONNECT_DAYS",
+    "weekly_reports": "kept_reports takes lines out with the text they show, and deletes old ones",
 }
 """Tables without a store whose personal columns have a rule of their own -> which."""
 

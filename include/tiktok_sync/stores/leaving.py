@@ -8,6 +8,7 @@ from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import DataError, NeedsConsentError, RetriableError
 from include.tiktok_sync.store_db import audit, store_tables
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.store_db.kept_reports import forget_gone
 from include.tiktok_sync.stores import accounts
 from include.tiktok_sync.stores.erasure.personal_texts import hide_in_kept_rows, redactor_for
 from include.tiktok_sync.stores.lifecycle import Lifecycle
@@ -106,8 +107,8 @@ def erase(
     """Delete every row of a removed store, in one transaction; its audit rows stay.
 
     In rows that stay (its audit, the summaries and alerts of whole runs) its account's ids, names
-    and texts are hidden. A keyed hash of its account is kept, so that a late notice of TikTok
-    leaves no row either.
+    and texts are hidden; the lines about it are taken out of weekly reports. A keyed hash of its
+    account is kept, so that a late notice of TikTok leaves no row either.
 
     Args:
         code: Which store.
@@ -135,6 +136,8 @@ def erase(
             if on_table:
                 on_table(table.name, deleted[table.name])
         hidden = hide_in_kept_rows(conn, code, redactor)
+        if reports := forget_gone(conn):
+            hidden["weekly_reports"] = reports
         details = {"rows": deleted, **({"hidden": hidden} if hidden else {})}
         audit.record(conn, "erase", [code], actor=lifecycle.actor, details=details)
     return deleted

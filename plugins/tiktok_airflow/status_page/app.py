@@ -18,7 +18,7 @@ from include.tiktok_sync.status import runs as status_runs
 from include.tiktok_sync.status import store as status_store
 from include.tiktok_sync.status import stores as status_stores
 from include.tiktok_sync.stores.lifecycle import StoreState
-from tiktok_airflow.status_page import connecting, new_stores, pages, runs
+from tiktok_airflow.status_page import connecting, new_stores, pages, reports, runs
 from tiktok_airflow.status_page.access import ViewerDep
 from tiktok_airflow.status_page.buttons.bounded import BoundedBody
 from tiktok_airflow.status_page.buttons.forms import FormDep, back
@@ -51,6 +51,7 @@ def build_app() -> FastAPI:
     app.post("/retry-failed")(retry_failed)
     new_stores.add_routes(app)
     connecting.add_routes(app)
+    reports.add_routes(app)
     app.add_middleware(BoundedBody)  # inside the headers, which its refusal gets too
     add_headers(app)
     add_handlers(app)

@@ -66,6 +66,7 @@ CLOSED = {
     ("hashtag_performance", "store_name"),
     ("hashtag_performance", "hashtag"),
     ("posting_times", "store_name"),
+    ("report_archive", "html"),
     ("store_week", "store_name"),
     ("video_age_curve", "store_name"),
     ("video_age_curve", "title"),

@@ -19,11 +19,11 @@ def test_the_doctor_knows_every_dag_of_the_project() -> None:
 @pytest.mark.parametrize(
     ("changes", "status", "text"),
     [
-        ({}, "ok", "4 parsed, none paused"),
+        ({}, "ok", "5 parsed, none paused"),
         (
             {"apply_retention": True},
             "ok",
-            "4 parsed; paused, and not of the night: apply_retention",
+            "5 parsed; paused, and not of the night: apply_retention",
         ),
         ({"sync_user_daily": True, "apply_retention": True}, "warn", "paused: sync_user_daily"),
         ({"apply_retention": None}, "fail", "not parsed: apply_retention"),
