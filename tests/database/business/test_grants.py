@@ -195,7 +195,7 @@ def test_recheck_of_the_command_line_asks_the_api_that_is_named(
         "TIKTOK_BUSINESS_SECRET": bench.settings.business_secret,
     }
     TokenStore(bench.conn, BUSINESS).mark("S002", "needs_consent", "by mistake")
-    done = run_command("tokens", "recheck", "--api", "business", env=env)
+    done = run_command(env, "tokens", "recheck", "--api", "business")
     assert (done.returncode, "S002" in done.stdout) == (0, True)
     assert bench.status_of("S002") == "active"
 
