@@ -206,8 +206,6 @@ def test_keys_are_rotated_in_both_tables(bench: BusinessBench) -> None:
     assert key_use(bench.conn, both, "display").by_place == {1: 20}
     assert rotate_keys(bench.conn, both).complete
     assert key_use(bench.conn, both).by_place == {0: 40}
-    new = bench.with_settings(token_keys=bench.settings.token_keys)
-    del new
     with bench.business.transport() as http:
         source = TokenSource(
             "S001",
