@@ -20,8 +20,8 @@ from include.tiktok_sync.errors import (
     SyncError,
 )
 from include.tiktok_sync.stores import accounts
-from include.tiktok_sync.stores.csv_import import import_stores
-from include.tiktok_sync.stores.csv_rows import BUSINESS_COLUMNS
+from include.tiktok_sync.stores.importing.load import import_stores
+from include.tiktok_sync.stores.importing.rows import BUSINESS_COLUMNS
 from include.tiktok_sync.tokens.grant_table import BUSINESS
 from include.tiktok_sync.tokens.key_rotation import rotate_keys
 from include.tiktok_sync.tokens.recheck import marked_stores, recheck
