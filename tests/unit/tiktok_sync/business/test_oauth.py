@@ -89,7 +89,7 @@ def test_an_exchange_sends_json_and_reads_the_lives_from_the_answer(
         (said(0), TikTokUnavailableError),
         (said(0, {}), TikTokUnavailableError),
         (LOST, TikTokUnavailableError),
-        (Reply(403, {"code": 40107, "message": "by a gateway"}), NeedsConsentError),
+        (Reply(403, {"code": 40107, "message": "by a gateway"}), TikTokUnavailableError),
         (Reply(403, {"code": 999, "message": "by a gateway"}), TikTokUnavailableError),
     ],
 )
