@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from psycopg import sql
 from psycopg.rows import dict_row
+from typing_extensions import LiteralString
 
 from include.tiktok_sync.alerts.log import NewAlert
-from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB, RunKey
+from include.tiktok_sync.jobs import INSIGHTS_JOB, USER_JOB, VIDEO_JOB, RunKey
 from include.tiktok_sync.settings import DEFAULT_CONSENT_WARNING_DAYS
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.consents import Consent, consents_ending
@@ -18,16 +20,20 @@ from include.tiktok_sync.sync.data_checks.check import EXAMPLES
 from include.tiktok_sync.sync.summary import IMPLAUSIBLE_REFUSALS, RunSummary
 from include.tiktok_sync.tokens.scopes import why_in_state
 
-MISSING_CHECKS = {USER_JOB: "user_rows_missing", VIDEO_JOB: "video_syncs_missing"}
+MISSING_CHECKS = {
+    USER_JOB: "user_rows_missing",
+    VIDEO_JOB: "video_syncs_missing",
+    INSIGHTS_JOB: "insight_days_missing",
+}
 """Dag id -> the data check that finds stores without figures. These Dags also have a deadline."""
 
 ENDING_CHECK = "grants_end_soon"
 ENDING_DAYS = (14, 3)
 """Days before a grant ends at which the alert is repeated (the first is CONSENT_WARNING_DAYS)."""
 
-_DEAD = """
+_DEAD: LiteralString = """
 SELECT store_code, status, status_reason, status_since, scope
-FROM store_tokens
+FROM {}
 WHERE store_code = ANY (%(stores)s::text[]) AND status IN ('needs_consent', 'missing_scope')
 ORDER BY store_code
 """
@@ -65,7 +71,7 @@ def alerts_of(conn: Connection, run: EndedRun) -> list[NewAlert]:
         *_lateness(run),
         *_missing_figures(run),
         *_implausible_refusals(run),
-        *_dead_grants(conn, run.stores),
+        *_dead_grants(conn, run),
         *_ending_grants(conn, run),
     ]
 
@@ -112,9 +118,14 @@ def _missing_figures(run: EndedRun) -> list[NewAlert]:
     more = f" and {len(missing) - EXAMPLES} more" if len(missing) > EXAMPLES else ""
     named = ", ".join(sorted(missing)[:EXAMPLES]) + more
     count = "1 store has" if len(missing) == 1 else f"{len(missing)} stores have"
+    until = (
+        "TikTok keeps a day for 60 days: clear the failed tasks by then"
+        if run.key.job_name == INSIGHTS_JOB
+        else "TikTok keeps no history: clear the failed tasks before the day is over"
+    )
     message = (
-        f"{count} no complete figures for the day: {named}. TikTok keeps no history: clear the"
-        " failed tasks before the day is over; each task's log says what is wrong."
+        f"{count} no complete figures for the day: {named}. {until}; each task's log says what is"
+        " wrong."
     )
     return [NewAlert("data_missing", message, details={"stores": sorted(missing)})]
 
@@ -133,9 +144,12 @@ def _implausible_refusals(run: EndedRun) -> list[NewAlert]:
     return [NewAlert("refusals_doubted", message, details=counts)]
 
 
-def _dead_grants(conn: Connection, stores: Sequence[str]) -> list[NewAlert]:
+def _dead_grants(conn: Connection, run: EndedRun) -> list[NewAlert]:
+    is_second = run.key.job_name == INSIGHTS_JOB
+    table = sql.Identifier("business_tokens" if is_second else "store_tokens")
     with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(_DEAD, {"stores": list(stores)}).fetchall()
+        query = sql.SQL(_DEAD).format(table)
+        rows = cursor.execute(query, {"stores": list(run.stores)}).fetchall()
     return [
         NewAlert(
             "needs_consent",

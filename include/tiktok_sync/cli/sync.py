@@ -12,7 +12,7 @@ from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.cli.common import EXIT_CODES, errors_for_people, store_database
 from include.tiktok_sync.days import SnapshotDay, utc_now
 from include.tiktok_sync.errors import ConfigurationError
-from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, VIDEO_JOB, StoreRun
+from include.tiktok_sync.jobs import INSIGHTS_JOB, REFRESH_JOB, USER_JOB, VIDEO_JOB, StoreRun
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.sync.store_run import run_store
@@ -25,7 +25,7 @@ app = typer.Typer()
 def sync_store(
     store_code: Annotated[str, typer.Argument(help="Code of one store, as in the table stores.")],
     *,
-    job: Annotated[str, typer.Option(help="What to do: user, video or refresh.")] = "user",
+    job: Annotated[str, typer.Option(help="What to do: user, video, refresh or insights.")] = "user",
     date: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Snapshot day, not in the future; default: today."),
@@ -36,10 +36,15 @@ def sync_store(
     ] = False,
 ) -> None:
     """Sync one store now and record it in sync_logs."""
-    jobs = {"user": USER_JOB, "video": VIDEO_JOB, "refresh": REFRESH_JOB}
+    jobs = {
+        "user": USER_JOB,
+        "video": VIDEO_JOB,
+        "refresh": REFRESH_JOB,
+        "insights": INSIGHTS_JOB,
+    }
     with errors_for_people():
         if job not in jobs:
-            message = f"--job must be user, video or refresh, not {job!r}."
+            message = f"--job must be user, video, refresh or insights, not {job!r}."
             raise ConfigurationError(message)
         settings = Settings.from_env()
         tiktok = TikTokApp.from_settings(settings)
