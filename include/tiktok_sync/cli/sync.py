@@ -25,7 +25,9 @@ app = typer.Typer()
 def sync_store(
     store_code: Annotated[str, typer.Argument(help="Code of one store, as in the table stores.")],
     *,
-    job: Annotated[str, typer.Option(help="What to do: user, video, refresh or insights.")] = "user",
+    job: Annotated[
+        str, typer.Option(help="What to do: user, video, refresh or insights.")
+    ] = "user",
     date: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Snapshot day, not in the future; default: today."),
