@@ -249,7 +249,7 @@ def _prepare_day(repository: StoreRepository, job_name: str, day: SnapshotDay) -
 
 
 def _check_keys(conn: Connection, vault: TokenVault) -> None:
-    use = check_keys(conn, vault)
+    use = check_keys(conn, vault, "display")
     if use.unreadable:
         log.warning("Tokens that no key opens", hint=unreadable_message(use, vault))
 
