@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from psycopg import sql
 from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
@@ -18,6 +17,7 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.consents import Consent, consents_ending
 from include.tiktok_sync.sync.data_checks.check import EXAMPLES
 from include.tiktok_sync.sync.summary import IMPLAUSIBLE_REFUSALS, RunSummary
+from include.tiktok_sync.tokens.grant_table import grants_of
 from include.tiktok_sync.tokens.scopes import why_in_state
 
 MISSING_CHECKS = {
@@ -33,7 +33,7 @@ ENDING_DAYS = (14, 3)
 
 _DEAD: LiteralString = """
 SELECT store_code, status, status_reason, status_since, scope
-FROM {}
+FROM {grants}
 WHERE store_code = ANY (%(stores)s::text[]) AND status IN ('needs_consent', 'missing_scope')
 ORDER BY store_code
 """
@@ -134,22 +134,21 @@ def _implausible_refusals(run: EndedRun) -> list[NewAlert]:
     counts = run.summary.details.get(IMPLAUSIBLE_REFUSALS)
     if not counts:
         return []
+    grants = grants_of(run.key.job_name)
     message = (
         f"TikTok refused the grants of {counts['refused']} of {counts['tried']} stores whose tokens"
         " were refreshed. It is unlikely that all their managers withdrew at once, so no store was"
-        " marked. Check that tiktok_default has the client key and secret of the app that they"
-        " connected (doctor), and TikTok's status page; then clear the failed tasks. For stores"
+        f" marked. Check that {grants.connection} has the {grants.key} and secret of the app that"
+        " they connected (doctor), and TikTok's status page; then clear the failed tasks. For stores"
         " marked earlier: tokens recheck."
     )
     return [NewAlert("refusals_doubted", message, details=counts)]
 
 
 def _dead_grants(conn: Connection, run: EndedRun) -> list[NewAlert]:
-    is_second = run.key.job_name == INSIGHTS_JOB
-    table = sql.Identifier("business_tokens" if is_second else "store_tokens")
+    statement = grants_of(run.key.job_name).sql(_DEAD)
     with conn.cursor(row_factory=dict_row) as cursor:
-        query = sql.SQL(_DEAD).format(table)
-        rows = cursor.execute(query, {"stores": list(run.stores)}).fetchall()
+        rows = cursor.execute(statement, {"stores": list(run.stores)}).fetchall()
     return [
         NewAlert(
             "needs_consent",

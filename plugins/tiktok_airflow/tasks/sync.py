@@ -29,6 +29,7 @@ from include.tiktok_sync.sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tiktok.time_left import TimeLeft
 from include.tiktok_sync.tokens.grant_app import check_app_of_grants, other_app_message
+from include.tiktok_sync.tokens.grant_table import GrantTable, grants_of
 from include.tiktok_sync.tokens.refusals import review_refusals
 from include.tiktok_sync.tokens.sealed_rows import check_keys, unreadable_message
 from include.tiktok_sync.tokens.vault import TokenVault
@@ -76,7 +77,8 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
             check_reach(day.date)
         with StoreDbHook.for_task(context).session() as conn, database_errors():
             check_schema(conn)
-            _check_keys(conn, TokenVault(settings.token_keys))
+            grants = grants_of(job_name)
+            _check_keys(conn, TokenVault(settings.token_keys), grants)
             repository = StoreRepository(conn)
             wanted = list(dict.fromkeys(context["params"]["stores"] or []))
             unknown = repository.unknown_store_codes(wanted)
@@ -95,7 +97,7 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
             codes = wanted or repository.active_store_codes(job_name)
             if codes:
                 app = _app_of(job_name)
-                _check_app(conn, app.fingerprint, codes)
+                _check_app(conn, app.fingerprint, codes, grants)
                 app.check()
                 _prepare_day(repository, job_name, day)
     except SyncError as error:
@@ -192,7 +194,7 @@ def record_summary(context: Mapping[str, Any]) -> None:
             summary = RunSummary("failed", f"The stores could not be listed: {reason}", {})
         else:
             warnings = _warnings(context)
-            implausible = review_refusals(conn, run)
+            implausible = review_refusals(conn, run, grants_of(run.job_name))
             summary = summarize(
                 sync_log,
                 run,
@@ -248,16 +250,16 @@ def _prepare_day(repository: StoreRepository, job_name: str, day: SnapshotDay) -
         repository.prepare_day(day)
 
 
-def _check_keys(conn: Connection, vault: TokenVault) -> None:
-    use = check_keys(conn, vault, "display")
+def _check_keys(conn: Connection, vault: TokenVault, grants: GrantTable) -> None:
+    use = check_keys(conn, vault, grants.api)
     if use.unreadable:
         log.warning("Tokens that no key opens", hint=unreadable_message(use, vault))
 
 
-def _check_app(conn: Connection, app: str, codes: Sequence[str]) -> None:
-    use = check_app_of_grants(conn, app, codes)
+def _check_app(conn: Connection, app: str, codes: Sequence[str], grants: GrantTable) -> None:
+    use = check_app_of_grants(conn, app, codes, table=grants)
     if use.of_others:
-        log.warning("Grants of another TikTok app", hint=other_app_message(use))
+        log.warning("Grants of another TikTok app", hint=other_app_message(use, table=grants))
 
 
 def _warnings(context: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

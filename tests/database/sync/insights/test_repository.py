@@ -41,7 +41,17 @@ def day_of(figures: dict[str, int], activity: list[Any] | None = None) -> Accoun
 
 
 def post(created: datetime | None, lists: dict[str, list[Any]], **figures: Any) -> VideoInsights:
-    return VideoInsights("v1", created, "VIDEO", False, "text", "link", 9.5, figures, lists)
+    return VideoInsights(
+        video_id="v1",
+        create_time=created,
+        media_type="VIDEO",
+        is_ad=False,
+        caption="text",
+        share_url="link",
+        duration=9.5,
+        figures=figures,
+        lists=lists,
+    )
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
-from include.tiktok_sync.business.models import AUDIENCE_LISTS, DAY_FIGURES, POST_LISTS
 
 from include.tiktok_sync.app import BusinessApp
+from include.tiktok_sync.business.models import AUDIENCE_LISTS, DAY_FIGURES, POST_LISTS
 from include.tiktok_sync.days import SnapshotDay
 from include.tiktok_sync.jobs import INSIGHTS_JOB
 from include.tiktok_sync.settings import Settings
