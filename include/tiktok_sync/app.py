@@ -10,6 +10,7 @@ from include.tiktok_sync.business.client import BusinessClient, business_transpo
 from include.tiktok_sync.business.oauth import BusinessOAuth
 from include.tiktok_sync.business.rate_limit import PostgresBusinessLimiter
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.tiktok.client import TikTokClient
@@ -240,3 +241,13 @@ class BusinessApp:
         """
         with self.transport() as http:
             self.oauth(http).check_app()
+
+
+def app_of(settings: Settings, api: Api) -> TikTokApp | BusinessApp:
+    """The app of an API, as the environment says.
+
+    Raises:
+        ConfigurationError: Its credentials are not set; the message names the variable.
+    """
+    kind = TikTokApp if api == "display" else BusinessApp
+    return kind.from_settings(settings)

@@ -19,7 +19,7 @@ CREATE TABLE business_tokens (
 
 _COMMENTS = {
     "TABLE business_tokens": (
-        "The grant of each store''s manager for TikTok''s Business API; tokens are always ciphertext"
+        "The grants of the stores'' managers for the Business API; tokens are always ciphertext"
     ),
     "COLUMN business_tokens.app_fingerprint": (
         "Which Business app the grant belongs to: the first 12 hex digits of the SHA-256 of its app"

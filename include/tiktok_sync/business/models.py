@@ -131,6 +131,25 @@ POST_SCOPES: Mapping[str, str] = {
 BUSINESS_SCOPES = frozenset({*ACCOUNT_SCOPES.values(), *POST_SCOPES.values()})
 """The eight scopes that this product requests."""
 
+OTHER_BUSINESS_SCOPES = frozenset(
+    {
+        "comment.list",
+        "comment.list.manage",
+        "video.upload",
+        "video.publish",
+        "biz.spark.auth",
+        "biz.brand.insights",
+        "biz.ads.recommend",
+        "biz.creator.info",
+        "biz.creator.insights",
+        "tcm.order.update",
+        "message.list.read",
+        "message.list.send",
+        "message.list.manage",
+    }
+)
+"""What an app that also posts, answers or advertises is granted in addition."""
+
 
 @dataclass(frozen=True)
 class SkippedFields:
