@@ -46,7 +46,7 @@ def tasks(world: InsightsBench, monkeypatch: pytest.MonkeyPatch) -> InsightsBenc
 def test_stores_without_the_second_consent_are_left_out_of_the_night(tasks: InsightsBench) -> None:
     assert sync_tasks.list_stores(context(), None) == [["S001"], ["S003"]]
     made = tasks.bench.row(
-        "SELECT count(*) AS n FROM pg_class WHERE relname LIKE 'video_insights_daily_20%'"
+        "SELECT count(*) AS n FROM pg_inherits WHERE inhparent = 'video_insights_daily'::regclass"
     )
     assert made["n"] >= 4
 
