@@ -18,7 +18,11 @@ from psycopg.conninfo import conninfo_to_dict
 
 SETTINGS_FILE = Path(__file__).resolve().parents[1] / "airflow_settings.yaml"
 
-POOL_VARIABLES = {"tiktok_users": "SYNC_CONCURRENCY", "tiktok_videos": "VIDEO_SYNC_CONCURRENCY"}
+POOL_VARIABLES = {
+    "tiktok_users": "SYNC_CONCURRENCY",
+    "tiktok_videos": "VIDEO_SYNC_CONCURRENCY",
+    "tiktok_business": "BUSINESS_SYNC_CONCURRENCY",
+}
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "pools": frozenset({"pool_name", "pool_slot", "pool_description"}),
@@ -77,6 +81,8 @@ def read_settings(
     for name, entries in settings.items():
         for entry in entries:
             _check(entry, name, path)
+    if not env.get("TIKTOK_BUSINESS_APP_ID"):
+        _leave_out_business(settings)
     _override_pools(settings["pools"], env)
     _override_connections(settings["connections"], env)
     _override_variables(settings["variables"], env)
@@ -123,6 +129,12 @@ def _check(entry: Any, section: str, path: Path) -> None:
             raise SettingsFileError(message) from error
 
 
+def _leave_out_business(settings: dict[str, list[dict[str, Any]]]) -> None:
+    """Where the Accounts API is not used, nothing of it is loaded."""
+    for section, key in (("pools", "pool_name"), ("connections", "conn_id")):
+        settings[section] = [one for one in settings[section] if one[key] != "tiktok_business"]
+
+
 def _override_pools(pools: list[dict[str, Any]], env: Mapping[str, str]) -> None:
     for pool in pools:
         variable = POOL_VARIABLES.get(pool["pool_name"], "")
@@ -143,6 +155,12 @@ def _override_connections(connections: list[dict[str, Any]], env: Mapping[str, s
                 "conn_host": env.get("TIKTOK_API_URL"),
                 "conn_login": env.get("TIKTOK_CLIENT_KEY"),
                 "conn_password": env.get("TIKTOK_CLIENT_SECRET"),
+            }
+        elif connection["conn_id"] == "tiktok_business":
+            values = {
+                "conn_host": env.get("TIKTOK_BUSINESS_URL"),
+                "conn_login": env.get("TIKTOK_BUSINESS_APP_ID"),
+                "conn_password": env.get("TIKTOK_BUSINESS_SECRET"),
             }
         elif connection["conn_id"] == "store_db" and env.get("STORE_DB_URL"):
             parts = _parts_of_url(env["STORE_DB_URL"])
