@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from psycopg import sql
+
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tokens.grant_table import DISPLAY, GrantTable
 from include.tiktok_sync.tokens.scopes import ACCOUNT_CONFLICT
 
 _OTHERS = """
@@ -18,8 +21,9 @@ SELECT wanted.store_code, (
 FROM unnest(%s::text[], %s::text[]) AS wanted (store_code, open_id)
 """
 _OTHER_THAN = """
-SELECT min(held.store_code) FROM store_tokens AS own JOIN held_accounts() AS held USING (open_id)
-WHERE own.store_code = %s AND held.store_code <> own.store_code
+SELECT min(held.store_code)
+FROM {} AS own JOIN held_accounts(%(api)s) AS held USING (open_id)
+WHERE own.store_code = %(code)s AND held.store_code <> own.store_code
 """
 _CONFLICTS = "SELECT store_code FROM store_tokens WHERE status_reason = %s ORDER BY 1"
 _DOUBLES = """
@@ -50,9 +54,12 @@ def other_holders(conn: Connection, wanted: Sequence[tuple[str, str]]) -> dict[s
     return {code: other for code, other in conn.execute(_OTHERS, [codes, open_ids]) if other}
 
 
-def other_holder(conn: Connection, store_code: str) -> str | None:
+def other_holder(
+    conn: Connection, store_code: str, table: GrantTable = DISPLAY
+) -> str | None:
     """Another store that holds this one's account; ``None`` = none does."""
-    row = conn.execute(_OTHER_THAN, [store_code]).fetchone()
+    query = sql.SQL(_OTHER_THAN).format(sql.Identifier(table.name))
+    row = conn.execute(query, {"code": store_code, "api": table.api}).fetchone()
     return row[0] if row else None
 
 

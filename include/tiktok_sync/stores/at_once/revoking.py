@@ -28,9 +28,13 @@ NEXT_STEP = (
 )
 """About grants that TikTok does not revoke when we ask it."""
 
-_LIVING = "SELECT store_code FROM store_tokens WHERE status <> 'needs_consent' ORDER BY 1"
+_LIVING = """
+SELECT 'display' AS api, store_code FROM store_tokens WHERE status <> 'needs_consent'
+UNION ALL SELECT 'business', store_code FROM business_tokens WHERE status <> 'needs_consent'
+ORDER BY 1 DESC, 2
+"""
 _UNANSWERED = """
-SELECT attempt_id, store_code, access_token FROM connect_attempts
+SELECT attempt_id, api, store_code, access_token FROM connect_attempts
 WHERE access_token IS NOT NULL ORDER BY begun_at
 """
 _ANSWERED = """
