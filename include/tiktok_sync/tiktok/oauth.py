@@ -24,7 +24,7 @@ from include.tiktok_sync.tiktok.meanings import (
     oauth_error,
     oauth_said,
 )
-from include.tiktok_sync.tiktok.models import clean_text
+from include.tiktok_sync.tiktok.values import clean_text
 
 TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
 REVOKE_PATH = "/v2/oauth/revoke/"
