@@ -38,15 +38,21 @@ _DATA = {
 _BUSINESS_DATA = {
     "user.insights": (
         "statistics of each day and of its followers as a whole",
-        "Statistics of the account for each of the last 60 days and from then on: views, visits of"
-        + " the profile, likes, comments, shares, new followers, clicks",
-        "How its followers divide by age group, gender, country and city, and at which hours they"
-        + " are online: shares and counts, no single person",
+        (
+            "Statistics of the account for each of the last 60 days and from then on: views, visits"
+            " of the profile, likes, comments, shares, new followers, clicks"
+        ),
+        (
+            "How its followers divide by age group, gender, country and city, and at which hours"
+            " they are online: shares and counts, no single person"
+        ),
     ),
     "video.insights": (
         "how its videos are watched",
-        "For each public post: how many people it reached, how long it was watched, where viewers"
-        + " came from and how they divide by country, city and gender",
+        (
+            "For each public post: how many people it reached, how long it was watched, where"
+            " viewers came from and how they divide by country, city and gender"
+        ),
     ),
     "user.account.type": ("", "Whether it is a personal or a business account"),
 }

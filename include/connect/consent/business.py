@@ -15,10 +15,14 @@ from include.connect.consent.base import TIMEOUTS, Consent, GrantedConsent, pati
 from include.connect.database import Account
 from include.connect.settings import ConnectSettings
 from include.tiktok_sync.business.client import account_profile, business_transport
+from include.tiktok_sync.business.models import PROFILE_SCOPES
 from include.tiktok_sync.business.oauth import BusinessOAuth
 from include.tiktok_sync.errors import TikTokUnavailableError
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from include.tiktok_sync.tiktok.http import HttpTransport
+from include.tiktok_sync.tokens.scopes import split_scope
+
+_IDENTITY = ("display_name", "username")
 
 
 class BusinessConsent(Consent[BusinessOAuth]):
@@ -54,7 +58,9 @@ class BusinessConsent(Consent[BusinessOAuth]):
             if grant.open_id is None:
                 message = "TikTok did not say whose tokens these are."
                 raise TikTokUnavailableError(message)
-            ask = partial(account_profile, http, grant.access_token, grant.open_id)
+            granted = split_scope(scope)
+            fields = [name for name in _IDENTITY if PROFILE_SCOPES[name] in granted]
+            ask = partial(account_profile, http, grant.access_token, grant.open_id, fields)
             profile = patiently(ask)
         account = Account(grant.open_id, None, profile.username, profile.display_name, scope)
         return self._consent(grant, account, store_code)

@@ -254,7 +254,7 @@ _OTHER_COMMENTS = {
     "COLUMN living_consents.region": "Its region",
     "COLUMN living_consents.is_active": "Whether the nightly syncs include it",
     "COLUMN living_consents.api": "To which API: display or business (the Accounts API)",
-    "COLUMN living_consents.state": "The state of the store, or of this grant if it is in the syncs",
+    "COLUMN living_consents.state": "The store''s state; in the syncs, this grant''s",
     "COLUMN living_consents.ends_at": "When the consent ends; no refresh prolongs it",
     "COLUMN living_consents.days_left": "Days until then; below 0 it has ended",
     "COLUMN living_consents.given_at": (

@@ -27,7 +27,7 @@ MIN_SECRET_LENGTH = 32
 
 _SALT = "connect-link"
 _HANDLE = re.compile(r"[a-z0-9._]{2,64}")
-_BUSINESS_APP = ("TIKTOK_BUSINESS_APP_ID", "TIKTOK_BUSINESS_SECRET")
+_BUSINESS_APP = "TIKTOK_BUSINESS_APP_ID"
 _PLACEHOLDERS = ("change", "default", "example", "secret", "password")
 
 
@@ -147,7 +147,7 @@ class LinkMaker:
             ConfigurationError: One of the two is missing or cannot be used.
         """
         secret, base_url = env.get("CONNECT_SECRET", ""), env.get("CONNECT_BASE_URL", "")
-        has_business = all(env.get(name, "").strip() for name in _BUSINESS_APP)
+        has_business = env.get(_BUSINESS_APP, "").strip()
         return cls(secret, base_url, created_by, APIS if has_business else APIS[:1])
 
     def make(
@@ -174,8 +174,8 @@ class LinkMaker:
         """
         if api not in self.apis:
             message = (
-                f"{' and '.join(_BUSINESS_APP)} are not set, so no store is connected to the"
-                " Accounts API (docs/business.md)."
+                f"{_BUSINESS_APP} is not set, so no store is connected to the Accounts API"
+                " (docs/business.md)."
             )
             raise ConfigurationError(message)
         if not 1 <= days <= MAX_DAYS:

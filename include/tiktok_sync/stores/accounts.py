@@ -54,9 +54,7 @@ def other_holders(conn: Connection, wanted: Sequence[tuple[str, str]]) -> dict[s
     return {code: other for code, other in conn.execute(_OTHERS, [codes, open_ids]) if other}
 
 
-def other_holder(
-    conn: Connection, store_code: str, table: GrantTable = DISPLAY
-) -> str | None:
+def other_holder(conn: Connection, store_code: str, table: GrantTable = DISPLAY) -> str | None:
     """Another store that holds this one's account; ``None`` = none does."""
     query = sql.SQL(_OTHER_THAN).format(sql.Identifier(table.name))
     row = conn.execute(query, {"code": store_code, "api": table.api}).fetchone()

@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Form, HTTPException, Response
 from fastapi import status as http
 
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.links.connect_links import DEFAULT_DAYS, MAX_DAYS, ConnectLink, LinkMaker
 from include.tiktok_sync.links.open_links import MOST_AT_ONCE, last_link, make_links, waiting_stores
 from include.tiktok_sync.settings import Settings
@@ -25,6 +26,15 @@ from tiktok_airflow.status_page.rendering.downloads import csv_download
 from tiktok_airflow.status_page.rendering.formats import moment
 from tiktok_airflow.status_page.rendering.look import LookDep
 
+_WHAT: dict[Api, str] = {
+    "display": "its figures every night",
+    "business": (
+        "the statistics that TikTok keeps of it: the last 60 days, and how its videos are watched"
+        " (TikTok asks for this separately, even if the account is connected already)"
+    ),
+}
+"""What a link is for, in the message to the manager."""
+
 _COLUMNS = ("store_code", "store_name", "link", "valid_until")
 
 
@@ -36,8 +46,12 @@ def add_routes(app: FastAPI) -> None:
 
 
 def for_one(conn: Connection, user: Viewer, code: str) -> dict[str, Any]:
-    """What a store's page shows of links."""
-    return {**_for_form(user), "last_link": last_link(conn, code)}
+    """What a store's page shows of links, and of the second grant where that API is set up."""
+    shown = {**_for_form(user), "last_link": last_link(conn, code)}
+    if shown["has_business"]:
+        shown["second_grant"] = status_store.second_grant(conn, code)
+        shown["last_second_link"] = last_link(conn, code, "business")
+    return shown
 
 
 def for_all(conn: Connection, user: Viewer) -> dict[str, Any]:
@@ -54,17 +68,20 @@ def connect_link(
     store_code: Annotated[str, Form(max_length=250)],
     days: Annotated[str, Form()] = str(DEFAULT_DAYS),
     account: Annotated[str, Form()] = "",
+    api: Annotated[Api, Form()] = "display",
 ) -> Response:
     """The button "make a connect link"; the page that answers is the only one to show it."""
     store = status_store.store(conn, store_code)
     if store is None:
         raise HTTPException(http.HTTP_404_NOT_FOUND, f"There is no store {store_code}.")
-    shown = {**_for_form(user), "store": store, "days": days.strip(), "account": account.strip()}
+    typed = {"days": days.strip(), "account": account.strip(), "api": api}
+    shown = {**_for_form(user), "store": store, **typed}
     try:
         maker = LinkMaker.from_env(os.environ, user.actor)
         link = maker.make(
             conn,
             store_code,
+            api=api,
             days=_whole(days),
             expected_account=account.strip() or None,
         )
@@ -72,7 +89,7 @@ def connect_link(
         return look.page(
             "link", user, http.HTTP_409_CONFLICT, **shown, link=None, refused=str(error)
         )
-    letter = _letter(link, Settings.from_env())
+    letter = _letter(link, Settings.from_env(), api)
     return look.page("link", user, **shown, link=link, refused="", **letter)
 
 
@@ -105,7 +122,12 @@ def _for_form(user: Viewer) -> dict[str, Any]:
             LinkMaker.from_env(os.environ, user.actor)
         except ConfigurationError as error:
             problem = str(error)
-    return {"link_problem": problem, "default_days": DEFAULT_DAYS, "max_days": MAX_DAYS}
+    return {
+        "link_problem": problem,
+        "default_days": DEFAULT_DAYS,
+        "max_days": MAX_DAYS,
+        "has_business": Settings.from_env().business_enabled,
+    }
 
 
 def _whole(days: str) -> int:
@@ -120,13 +142,14 @@ def _until(link: ConnectLink, settings: Settings) -> str:
     return moment(link.expires_at, settings.timezone)
 
 
-def _letter(link: ConnectLink, settings: Settings) -> dict[str, Any]:
+def _letter(link: ConnectLink, settings: Settings, api: Api) -> dict[str, Any]:
     """A message to the manager, also as the address that opens a mail program."""
+    what = _WHAT[api]
     subject = f"Please connect the TikTok account of {link.store_name}"
     message = (
         "Hello,\n\n"
         f"please connect the TikTok account of {link.store_name} ({link.store_code}), so that we"
-        " can read its figures every night. Open this link, log in to TikTok as the store, and"
+        f" can read {what}. Open this link, log in to TikTok as the store, and"
         f" allow everything that is asked for:\n\n{link.url}\n\n"
         f"The link is for this store alone and works until {_until(link, settings)}. Please do not"
         " pass it on. We never see the password of TikTok.\n"
