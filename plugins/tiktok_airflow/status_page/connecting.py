@@ -126,7 +126,7 @@ def _for_form(user: Viewer) -> dict[str, Any]:
         "link_problem": problem,
         "default_days": DEFAULT_DAYS,
         "max_days": MAX_DAYS,
-        "has_business": Settings.from_env().business_enabled,
+        "has_business": bool(Settings.from_env().business_app_id),
     }
 
 
