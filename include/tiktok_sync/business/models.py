@@ -131,6 +131,25 @@ POST_SCOPES: Mapping[str, str] = {
 BUSINESS_SCOPES = frozenset({*ACCOUNT_SCOPES.values(), *POST_SCOPES.values()})
 """The eight scopes that this product requests."""
 
+OTHER_BUSINESS_SCOPES = frozenset(
+    {
+        "comment.list",
+        "comment.list.manage",
+        "video.upload",
+        "video.publish",
+        "biz.spark.auth",
+        "biz.brand.insights",
+        "biz.ads.recommend",
+        "biz.creator.info",
+        "biz.creator.insights",
+        "tcm.order.update",
+        "message.list.read",
+        "message.list.send",
+        "message.list.manage",
+    }
+)
+"""What an app that also posts, answers or advertises is granted in addition."""
+
 
 @dataclass(frozen=True)
 class SkippedFields:
@@ -244,7 +263,10 @@ class AccountInsights:
             bio_description=read_text(data, "bio_description"),
             is_business_account=read_flag(data, "is_business_account"),
             is_verified=read_flag(data, "is_verified"),
-            **{name: read_count(data, name) for name in STATS},
+            followers_count=read_count(data, "followers_count"),
+            following_count=read_count(data, "following_count"),
+            total_likes=read_count(data, "total_likes"),
+            videos_count=read_count(data, "videos_count"),
             audience=audience,
             days=days,
             problems=problems,

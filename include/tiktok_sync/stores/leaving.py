@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from psycopg import sql
-
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import (
     ConfigurationError,
@@ -120,7 +118,7 @@ def _end(code: str, lifecycle: Lifecycle, table: GrantTable, grant: Grant | None
     conn = lifecycle.conn
     if not _lives(conn, code, table):
         return "removed; it had no living grant"
-    if other := accounts.other_holder(conn, code, table):
+    if other := accounts.other_holder(conn, code, [table]):
         # TikTok takes an account's access back as a whole, whichever token it is shown.
         outcome = f"removed; its grant was left alone: store {other} has the same account"
         left_alone = True
@@ -223,6 +221,5 @@ def check_erasable(code: str, lifecycle: Lifecycle) -> None:
 
 
 def _lives(conn: Connection, code: str, table: GrantTable) -> bool:
-    query = sql.SQL("SELECT FROM {} WHERE store_code = %s AND status <> 'needs_consent'")
-    found = conn.execute(query.format(sql.Identifier(table.name)), [code])
-    return found.fetchone() is not None
+    query = table.sql("SELECT FROM {grants} WHERE store_code = %s AND status <> 'needs_consent'")
+    return conn.execute(query, [code]).fetchone() is not None

@@ -23,7 +23,8 @@ from include.tiktok_sync.sync.store_run import run_store
 from include.tiktok_sync.sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
-from include.tiktok_sync.tokens.refusals import BELIEVED, FEWEST, IMPLAUSIBLE, review_refusals
+from include.tiktok_sync.tokens.grant_table import DISPLAY
+from include.tiktok_sync.tokens.refusals import FEWEST, implausible, review_refusals
 from tests.database.bench import Bench, today, together
 from tests.database.commands import run_command
 from tests.database.task_bodies import connections, set_airflow_env, task_context
@@ -115,7 +116,7 @@ def test_no_store_is_lost_to_an_app_that_none_of_them_knows(
     # Those that were skipped at first are failures, too, and the summary says so.
     assert recorded(expired) == {"failed": 20}
     reasons = {line["message"] for line in expired.rows("SELECT message FROM sync_logs")}
-    assert {reason.partition(" (TikTok log_id")[0] for reason in reasons} == {IMPLAUSIBLE}
+    assert {reason.partition(" (TikTok log_id")[0] for reason in reasons} == {implausible()}
     summary = end(expired)
     assert (summary.status, summary.details["failed"]) == ("failed", 20)
     assert summary.details["refusals_doubted"] == {"refused": 20, "tried": 20}
@@ -128,7 +129,7 @@ def test_no_store_is_lost_to_an_app_that_none_of_them_knows(
         ("grant_ended", "TikTok"),
         ("grant_restored", "tiktok_sync"),
     ]
-    assert moves[1]["details"] == {"from": "needs_consent", "to": "active", "reason": IMPLAUSIBLE}
+    assert moves[1]["details"] == {"from": "needs_consent", "to": "active", "reason": implausible()}
     # With the right credentials everything is as it was.
     assert Counter(refresh(expired, ALL, run="again").values()) == {"success": 20}
     assert stored_pair(expired, "S001") == newest_pair(expired, "S001")
@@ -152,7 +153,7 @@ def test_few_refusals_or_half_of_all_are_believed_in_whatever_order_they_come(
     assert recorded(expired) == {state: count for state, count in counts.items() if count}
     assert ("refusals_doubted" in summary.details) is not believed
     if believed:
-        assert {grant_of(expired, code)[1] for code in gone} == {BELIEVED}
+        assert {grant_of(expired, code)[1] for code in gone} == {DISPLAY.ended}
         ended = expired.rows(
             "SELECT store_code FROM store_audit WHERE action = 'grant_ended'"
             " AND details ->> 'from' = 'active'"

@@ -165,7 +165,7 @@ def _revoke_attempt(
     oauth_of: Callable[[Api], OAuthClient | BusinessOAuth],
 ) -> str:
     try:
-        kind = GRANT_TABLES[api].access_kind
+        kind = GRANT_TABLES[api].access
         oauth_of(api).revoke(vault.decrypt(sealed, store_code=code, kind=kind))
     except NeedsConsentError:
         said = "a consent that nobody confirmed: TikTok had ended it before"
