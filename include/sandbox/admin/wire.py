@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from include.sandbox.setting_checks import SettingsError, check_integer, check_texts
+from include.sandbox.setting_checks import SettingsError, check_choice, check_integer, check_texts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from starlette.requests import Request
 
+    from include.sandbox.accounts.tokens import Tokens
     from include.sandbox.state import SandboxState
 
     Handler = Callable[["Target", Request], Awaitable[Response]]
@@ -80,6 +81,19 @@ def path_store(sandbox: SandboxState, request: Request) -> str:
     code = str(request.path_params["code"])
     check_store(sandbox, code)
     return code
+
+
+def api_tokens(sandbox: SandboxState, request: Request) -> Tokens:
+    """The tokens of the app that `?api=` names: the Display app's, unless it is `business`."""
+    api = request.query_params.get("api", "display")
+    check_choice("api", api, ("display", "business"))
+    if api == "display":
+        return sandbox.tokens
+    if "code" in request.path_params and not sandbox.business_tokens.has(
+        path_store(sandbox, request)
+    ):
+        refuse("no grant at the second API", 404)
+    return sandbox.business_tokens
 
 
 def only(body: dict[str, Any], known: Iterable[str]) -> None:

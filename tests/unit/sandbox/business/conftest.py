@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sandbox_server import running_sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.sandbox_server import SandboxServer
+
+LIFTED = {"per_second": 0, "per_minute": 0, "per_account_minute": 0}
+
+
+@pytest.fixture
+def business() -> Iterator[SandboxServer]:
+    """A fresh sandbox of 20 stores that serves the second API, without limits."""
+    with running_sandbox(rate_limit_per_minute=0, business=LIFTED) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def unchanged() -> Iterator[SandboxServer]:
+    """The same with 60 stores, for tests that change nothing in it."""
+    with running_sandbox(rate_limit_per_minute=0, stores=60, business=LIFTED) as server:
+        yield server
