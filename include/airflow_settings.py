@@ -18,7 +18,11 @@ from psycopg.conninfo import conninfo_to_dict
 
 SETTINGS_FILE = Path(__file__).resolve().parents[1] / "airflow_settings.yaml"
 
-POOL_VARIABLES = {"tiktok_users": "SYNC_CONCURRENCY", "tiktok_videos": "VIDEO_SYNC_CONCURRENCY"}
+POOL_VARIABLES = {
+    "tiktok_users": "SYNC_CONCURRENCY",
+    "tiktok_videos": "VIDEO_SYNC_CONCURRENCY",
+    "tiktok_business": "BUSINESS_SYNC_CONCURRENCY",
+}
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "pools": frozenset({"pool_name", "pool_slot", "pool_description"}),
@@ -143,6 +147,12 @@ def _override_connections(connections: list[dict[str, Any]], env: Mapping[str, s
                 "conn_host": env.get("TIKTOK_API_URL"),
                 "conn_login": env.get("TIKTOK_CLIENT_KEY"),
                 "conn_password": env.get("TIKTOK_CLIENT_SECRET"),
+            }
+        elif connection["conn_id"] == "tiktok_business":
+            values = {
+                "conn_host": env.get("TIKTOK_BUSINESS_URL"),
+                "conn_login": env.get("TIKTOK_BUSINESS_APP_ID"),
+                "conn_password": env.get("TIKTOK_BUSINESS_SECRET"),
             }
         elif connection["conn_id"] == "store_db" and env.get("STORE_DB_URL"):
             parts = _parts_of_url(env["STORE_DB_URL"])

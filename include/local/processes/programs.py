@@ -22,6 +22,12 @@ API_SERVER = "api-server"
 EXECUTION_API = "execution-api"
 AIRFLOW = (API_SERVER, EXECUTION_API, "scheduler", "dag-processor", "triggerer")
 
+_BUSINESS_APP = (
+    "SANDBOX_BUSINESS_APP_ID",
+    "SANDBOX_BUSINESS_SECRET",
+    "SANDBOX_BUSINESS_PENALTY_SECONDS",
+)
+
 _EXECUTION_WORKERS = "2"
 """Thirty tasks that end together queue at one process; measured in docs/decisions/0007."""
 
@@ -127,6 +133,7 @@ def _sandbox(workspace: Workspace, settings: LocalSettings) -> Program:
                     "SANDBOX_DATE",
                     "SANDBOX_CLIENT_KEY",
                     "SANDBOX_CLIENT_SECRET",
+                    *(_BUSINESS_APP if settings.business_sandbox else ()),
                 ),
             },
             folder=str(workspace.root),

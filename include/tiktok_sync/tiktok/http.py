@@ -16,6 +16,7 @@ from requests import exceptions
 from requests.auth import AuthBase
 from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
+from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import TikTokUnavailableError, bounded_wait
 from include.tiktok_sync.tiktok.bounded_headers import BoundedHeadersAdapter
 from include.tiktok_sync.tiktok.meanings import Meaning, meaning_of_exception
@@ -179,7 +180,7 @@ class HttpTransport:
             status=response.status_code,
             body=_json_object(raw),
             retry_after_s=_retry_after(response.headers),
-            observed_at=datetime.now(timezone.utc),
+            observed_at=utc_now(),
         )
 
     def _meaning(self, error: Exception) -> Meaning:
@@ -236,7 +237,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     at = _http_date(text)
     if at is None:
         return None
-    sent = _http_date(headers.get("Date", "")) or datetime.now(timezone.utc)
+    sent = _http_date(headers.get("Date", "")) or utc_now()
     return bounded_wait((at - sent).total_seconds())
 
 

@@ -36,9 +36,9 @@ class TikTokHook(BaseHook):
     hook_name = "TikTok"
     default_host = DEFAULT_API_URL
 
-    def __init__(self, tiktok_conn_id: str = default_conn_name) -> None:
+    def __init__(self, tiktok_conn_id: str | None = None) -> None:
         super().__init__()
-        self.tiktok_conn_id = tiktok_conn_id
+        self.tiktok_conn_id = tiktok_conn_id or self.default_conn_name
 
     def app(self) -> TikTokApp:
         """The app that the connection describes.
@@ -46,6 +46,10 @@ class TikTokHook(BaseHook):
         Raises:
             ConfigurationError: The connection is missing or incomplete, or has an unknown extra.
         """
+        return TikTokApp(*self._parts())
+
+    def _parts(self) -> tuple[str, str, str, Timeouts]:
+        """Address, login, password and time-outs."""
         try:
             connection = self.get_connection(self.tiktok_conn_id)
         except AirflowNotFoundException as error:
@@ -60,12 +64,8 @@ class TikTokHook(BaseHook):
             url = f"{connection.schema or 'https'}://{url}"
         if connection.port:
             url += f":{connection.port}"
-        return TikTokApp(
-            api_url=url.rstrip("/"),
-            client_key=connection.login or "",
-            client_secret=connection.password or "",
-            timeouts=self._timeouts(connection.extra_dejson),
-        )
+        timeouts = self._timeouts(connection.extra_dejson)
+        return url.rstrip("/"), connection.login or "", connection.password or "", timeouts
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask TikTok for a client token: proves address, key and secret, touches no store."""

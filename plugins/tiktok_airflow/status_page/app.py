@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
 from include.tiktok_sync.days import SnapshotDay, utc_now
-from include.tiktok_sync.jobs import NIGHTLY_JOBS
+from include.tiktok_sync.jobs import nightly_jobs
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.status import runs as status_runs
 from include.tiktok_sync.status import store as status_store
@@ -85,7 +85,7 @@ def run_report(
     status: Annotated[Literal["", "success", "failed", "skipped"], Query()] = "",
 ) -> Response:
     """The stores of a run; it is a tab of every run in Airflow, also of Dags that are not ours."""
-    if dag_id not in NIGHTLY_JOBS:
+    if dag_id not in nightly_jobs():
         return look.page("foreign", user, dag_id=dag_id)
     return look.page("run", user, **pages.run_report(conn, dag_id, run_id, active, status))
 
@@ -151,7 +151,7 @@ async def retry_failed(
 ) -> Response:
     """The button "retry failed stores"."""
     form.require(allowed=user.may_retry, what="clear tasks")
-    if dag_id not in NIGHTLY_JOBS:
+    if dag_id not in nightly_jobs():
         raise HTTPException(http.HTTP_404_NOT_FOUND, f"{dag_id} is no sync of TikTok.")
     done = await runs.retry_failed(airflow, dag_id, run_id)
     return back(form, "/run?" + urlencode({"dag_id": dag_id, "run_id": run_id}), done)
