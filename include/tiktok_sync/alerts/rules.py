@@ -144,8 +144,8 @@ def _implausible_refusals(run: EndedRun) -> list[NewAlert]:
         f"TikTok refused the grants of {counts['refused']} of {counts['tried']} stores whose tokens"
         " were refreshed. It is unlikely that all their managers withdrew at once, so no store was"
         f" marked. Check that {grants.connection} has the {grants.key} and secret of the app that"
-        " they connected (doctor), and TikTok's status page; then clear the failed tasks. For stores"
-        " marked earlier: tokens recheck."
+        " they connected (doctor), and TikTok's status page; then clear the failed tasks. For"
+        " stores marked earlier: tokens recheck."
     )
     return [NewAlert("refusals_doubted", message, details=counts)]
 

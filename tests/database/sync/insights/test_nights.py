@@ -116,7 +116,7 @@ def test_a_retry_continues_behind_the_last_page_that_was_written(world: Insights
     code = world.bench.code_with_videos(at_least=60)
     world.bench.import_stores(code)
     day = world.night(today().date)
-    rule = {"fault": "internal_error", "endpoints": ["business_video_list"], "after": 2}
+    rule = {"fault": "business_trouble", "endpoints": ["business_video_list"], "after": 2}
     world.bench.sandbox.admin("POST", "/faults", json={"rules": [rule]})
     with pytest.raises(TikTokUnavailableError):
         world.sync(code, day)

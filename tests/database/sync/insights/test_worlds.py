@@ -34,8 +34,13 @@ from tests.sandbox_server import running_sandbox
 STORES = 2
 TRIES = 3
 
-FAULTS = ("internal_error", "gateway_timeout", "connection_closed", "truncated_body")
-ENDPOINTS = ["business_get", "business_video_list"]
+TROUBLE = ("gateway_timeout_html", "business_trouble")
+ODD = (
+    *("business_figure_null", "business_figure_absent", "business_figure_text"),
+    *("business_list_null", "business_unreadable_row", "business_item_not_object"),
+    *("business_short_page", "business_empty_page", "business_code_text"),
+    *("business_audience_in_metrics", "business_scope_refused"),
+)
 
 worlds = st.fixed_dictionaries(
     {
@@ -51,13 +56,12 @@ nights = st.lists(
         st.lists(
             st.fixed_dictionaries(
                 {
-                    "fault": st.sampled_from(FAULTS),
-                    "endpoints": st.just(ENDPOINTS),
+                    "fault": st.sampled_from((*TROUBLE, *ODD)),
                     "rate": st.sampled_from([0.2, 1.0]),
                     "after": st.integers(0, 2),
                 }
             ),
-            max_size=1,
+            max_size=2,
         ),
     ),
     min_size=2,
