@@ -19,7 +19,6 @@ from tests.sandbox_server import SandboxServer, running_sandbox
 from tests.second_consent import (
     UNLIMITED,
     both_apis,
-    business_env,
     come_back,
     connect_first,
     leave_for_second,
@@ -326,12 +325,3 @@ def test_while_it_is_not_set_up_nothing_of_it_is_there(bench: Bench, app: Connec
     assert on.version != notice.version
     with pytest.raises(ConfigurationError, match="TIKTOK_BUSINESS_APP_ID"):
         LinkMaker(app.settings.secret, app.url, "x").make(bench.conn, "N1", api="business")
-
-
-def test_half_of_the_settings_is_named(bench: Bench) -> None:
-    env = {**business_env(bench), "TIKTOK_BUSINESS_SECRET": ""}
-    with (
-        pytest.raises(ConfigurationError, match="TIKTOK_BUSINESS_SECRET is not set"),
-        running_connect(bench, **env),
-    ):
-        pass
