@@ -12,6 +12,8 @@ import pytest
 from include.tiktok_sync.app import BusinessApp
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ConfigurationError, DataError
+from include.tiktok_sync.store_db.personal_retention import clear_personal
+from include.tiktok_sync.store_db.retention import RetentionSettings
 from include.tiktok_sync.stores import leaving
 from include.tiktok_sync.stores.at_once import wiping
 from include.tiktok_sync.stores.at_once.reach import reach
@@ -148,3 +150,18 @@ def test_the_calendar_has_both_consents(both: Bench) -> None:
     ]
     assert consents_ending(both.conn, 30, api="display") == []
     assert len(consents_ending(both.conn, 4_000)) == 4
+
+
+def test_a_second_consent_that_was_withdrawn_is_forgotten_and_the_first_stays(both: Bench) -> None:
+    both.conn.execute(
+        "UPDATE business_tokens SET status = 'needs_consent',"
+        " status_since = now() - interval '31 days' WHERE store_code = 'S001'"
+    )
+    before = both.rows("SELECT open_id FROM store_tokens ORDER BY store_code")
+    now = utc_now()
+    done = clear_personal(both.conn, RetentionSettings(), now=now, today=now.date(), dry_run=False)
+    assert [(one.table, one.rows) for one in done] == [("business_tokens", 1)]
+    found = both.rows("SELECT open_id FROM business_tokens ORDER BY store_code")
+    assert found[0]["open_id"] == "forgotten:S001"
+    assert found[1]["open_id"] == both.sandbox.row("S002")["business_open_id"]
+    assert both.rows("SELECT open_id FROM store_tokens ORDER BY store_code") == before
