@@ -100,7 +100,7 @@ class CallbackHandler:
 
     def _outcome_of(self, error: str) -> Outcome:
         if error == "invalid_scope" and self._api == "business":
-            return "not_approved"  # TikTok refuses the whole login, whoever the manager is
+            return "not_approved"  # TikTok refuses every login that asks for it
         return "denied" if error == "access_denied" else "failed"
 
     def decline(self, attempt: Attempt, attempt_id: UUID, browser: str) -> None:

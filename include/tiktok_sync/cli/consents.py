@@ -118,7 +118,7 @@ def _list_shown(conn: Connection, notice: NoticeState, *, as_json: bool) -> None
 
 
 def _print(columns: Mapping[str, Any], rows: Sequence[Sequence[Any]]) -> None:
-    """A table of consents; which API they are to is said where one is to the second."""
+    """A table of consents, with their API if one of them is to the second."""
     place = list(columns).index("api")
     if all(row[place] == "display" for row in rows):
         columns = {name: style for name, style in columns.items() if name != "api"}
