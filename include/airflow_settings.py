@@ -81,6 +81,8 @@ def read_settings(
     for name, entries in settings.items():
         for entry in entries:
             _check(entry, name, path)
+    if not env.get("TIKTOK_BUSINESS_APP_ID"):
+        _leave_out_business(settings)
     _override_pools(settings["pools"], env)
     _override_connections(settings["connections"], env)
     _override_variables(settings["variables"], env)
@@ -125,6 +127,12 @@ def _check(entry: Any, section: str, path: Path) -> None:
         except ValueError as error:
             message = f"{path}: conn_extra of {entry['conn_id']} is not JSON."
             raise SettingsFileError(message) from error
+
+
+def _leave_out_business(settings: dict[str, list[dict[str, Any]]]) -> None:
+    """Where the Accounts API is not used, nothing of it is loaded."""
+    for section, key in (("pools", "pool_name"), ("connections", "conn_id")):
+        settings[section] = [one for one in settings[section] if one[key] != "tiktok_business"]
 
 
 def _override_pools(pools: list[dict[str, Any]], env: Mapping[str, str]) -> None:

@@ -122,10 +122,14 @@ class LocalSettings(EnvironmentSettings):
 
     @model_validator(mode="after")
     def _fit_the_executor(self) -> Self:
-        slots = self.pool_slots
+        slots = self.users_pool + self.videos_pool
+        names = "SYNC_CONCURRENCY and VIDEO_SYNC_CONCURRENCY"
+        if self.business_sandbox:
+            slots += self.business_pool
+            names += " with BUSINESS_SYNC_CONCURRENCY"
         if slots > LOCAL_SLOTS:
             message = (
-                f"SYNC_CONCURRENCY and VIDEO_SYNC_CONCURRENCY are {slots} stores at once; Airflow's"
+                f"{names} are {slots} stores at once; Airflow's"
                 f" LocalExecutor can hang above {LOCAL_SLOTS}. Lower them, or run the Dags on"
                 " Airflow's CeleryExecutor."
             )

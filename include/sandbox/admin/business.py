@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-import json
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
-from include.sandbox.admin.wire import check_store, refuse
+from include.sandbox.admin.wire import refuse, store_by_store
 from include.sandbox.business.accounts import account_of
 from include.sandbox.business.days import LOOK_BACK, final_day, shown_day
 from include.sandbox.business.posts import (
@@ -22,8 +20,6 @@ from include.sandbox.business.posts import (
 from include.sandbox.business.reads import CATEGORIES, audience, benchmark_of, profile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from starlette.requests import Request
 
     from include.sandbox.admin.wire import Handler
@@ -34,14 +30,11 @@ if TYPE_CHECKING:
 async def truth(sandbox: SandboxState, request: Request) -> Response:
     """`{store_code: {…}}`: what the second API says now, and what is true; see `truth_of`.
 
-    `?store_code=S001` gives one store. It is sent store by store, so that calls are answered
-    meanwhile.
+    `?store_code=S001` gives one store.
     """
-    picked = request.query_params.get("store_code")
-    if picked is not None:
-        check_store(sandbox, picked)
-    codes = sandbox.codes() if picked is None else [picked]
-    return StreamingResponse(_truth(sandbox, codes), media_type="application/json")
+    if sandbox.settings.business is None:
+        refuse("the second API is off; start with SANDBOX_BUSINESS_APP_ID", 404)
+    return store_by_store(sandbox, request, truth_of)
 
 
 async def benchmarks(sandbox: SandboxState, _: Request) -> Response:
@@ -72,15 +65,6 @@ LIMIT_ROUTES: tuple[tuple[str, str, Handler[BusinessLimits]], ...] = (
 )
 
 
-async def _truth(sandbox: SandboxState, codes: list[str]) -> AsyncIterator[str]:
-    separator = "{"
-    for code in codes:
-        yield f"{separator}{json.dumps(code)}:{json.dumps(truth_of(sandbox, code))}"
-        separator = ","
-        await asyncio.sleep(0)
-    yield "}"
-
-
 def truth_of(sandbox: SandboxState, code: str) -> dict[str, Any]:
     """One store, None for each figure that is not there.
 
@@ -90,8 +74,6 @@ def truth_of(sandbox: SandboxState, code: str) -> dict[str, Any]:
     gives them, with `on_profile`, `quiet`, `hidden` and `counted_through` (a day, or None while it
     is too young). Signed links are left out.
     """
-    if sandbox.settings.business is None:
-        refuse("the second API is off; start with SANDBOX_BUSINESS_APP_ID", 404)
     store = sandbox.world.store_of(code)
     account = account_of(sandbox, store)
     today = sandbox.settings.today

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import datetime as dt
 import io
-import json
 import math
 import time
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from include.sandbox.admin.business import BUSINESS_ROUTES, LIMIT_ROUTES
 from include.sandbox.admin.faults import FAULT_ROUTES
@@ -24,12 +22,11 @@ from include.sandbox.admin.wire import (
     path_store,
     refuse,
     routes_of,
+    store_by_store,
 )
 from include.sandbox.admin.world import WORLD_ROUTES, truth_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from starlette.requests import Request
     from starlette.routing import Route
 
@@ -154,23 +151,9 @@ def _grant_columns(sandbox: SandboxState, tokens: Tokens, code: str) -> tuple[st
 async def truth(sandbox: SandboxState, request: Request) -> Response:
     """`{store_code: {"user": {…}, "videos": [{…}, …]}}`: what the API would say now.
 
-    All fields but the signed URLs, videos newest first; `?store_code=S001` gives one store. It is
-    sent store by store, so that calls are answered meanwhile.
+    All fields but the signed URLs, videos newest first; `?store_code=S001` gives one store.
     """
-    picked = request.query_params.get("store_code")
-    if picked is not None:
-        check_store(sandbox, picked)
-    codes = sandbox.codes() if picked is None else [picked]
-    return StreamingResponse(_truth(sandbox, codes), media_type="application/json")
-
-
-async def _truth(sandbox: SandboxState, codes: list[str]) -> AsyncIterator[str]:
-    separator = "{"
-    for code in codes:
-        yield f"{separator}{json.dumps(code)}:{json.dumps(truth_of(sandbox, code))}"
-        separator = ","
-        await asyncio.sleep(0)
-    yield "}"
+    return store_by_store(sandbox, request, truth_of)
 
 
 async def stats(sandbox: SandboxState, _: Request) -> Response:

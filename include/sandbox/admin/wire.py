@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from include.sandbox.setting_checks import SettingsError, check_choice, check_integer, check_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from starlette.requests import Request
 
@@ -94,6 +95,26 @@ def api_tokens(sandbox: SandboxState, request: Request) -> Tokens:
     ):
         refuse("no grant at the second API", 404)
     return sandbox.business_tokens
+
+
+def store_by_store(
+    sandbox: SandboxState, request: Request, of: Callable[[SandboxState, str], dict[str, Any]]
+) -> Response:
+    """`{store_code: …}`, of all or of `?store_code=`; other calls are answered meanwhile."""
+    picked = request.query_params.get("store_code")
+    if picked is not None:
+        check_store(sandbox, picked)
+    codes = sandbox.codes() if picked is None else [picked]
+
+    async def pieces() -> AsyncIterator[str]:
+        separator = "{"
+        for code in codes:
+            yield f"{separator}{json.dumps(code)}:{json.dumps(of(sandbox, code))}"
+            separator = ","
+            await asyncio.sleep(0)
+        yield "}"
+
+    return StreamingResponse(pieces(), media_type="application/json")
 
 
 def only(body: dict[str, Any], known: Iterable[str]) -> None:

@@ -117,7 +117,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Said:
-    """What TikTok said with an answer, beside the data.
+    """What TikTok said with an answer, other than the data.
 
     Attributes:
         meaning: What it means.

@@ -76,6 +76,7 @@ def test_file_is_in_astros_format() -> None:
 def test_file_declares_what_the_dags_use() -> None:
     assert slots() == {"tiktok_users": 30, "tiktok_videos": 20}
     assert all(pool["pool_description"] for pool in project()["pools"])
+    assert "tiktok_business" not in {one["conn_id"] for one in project()["connections"]}
     tiktok = connection("tiktok_default")
     assert (tiktok["conn_type"], tiktok["conn_host"]) == ("http", "https://open.tiktokapis.com")
     assert connection("store_db")["conn_type"] == "postgres"
