@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from include.connect.context import ConnectContext
 from include.connect.database import Attempt
-from include.connect.pages import account_names, scope_lines
+from include.connect.pages import ALREADY_ALLOWED, account_names, scope_lines
 from include.tiktok_sync.tokens.scopes import split_scope
 
 CONNECTED = ("connected", "missing_scope")
@@ -76,10 +76,11 @@ class AttemptPages:
             return None
         shown = attempt.notice_version == self._context.pages.notice.version
         notice = notice_of(self._context, request)
+        added = self._context.settings.wanted("business") - ALREADY_ALLOWED
         return {
             "path": ATTEMPT_PATH.format(attempt_id=attempt_id),
             "form_token": self._token(browser, attempt_id, "next", notice),
-            "permissions": scope_lines(self._context.settings.wanted("business"), "business"),
+            "permissions": scope_lines(added, "business"),
             "username": attempt.username,
             "is_notice_shown": shown,
         }

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 from include.connect.notice import Notice
 from include.connect.settings import PRIVACY_PATH, ConnectSettings
 from include.tiktok_sync.jobs import Api
+from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -49,6 +50,9 @@ _BUSINESS_TEXTS = {
     " came across it",
 }
 """The same for the Accounts API."""
+
+ALREADY_ALLOWED = KNOWN_SCOPES | {"user.info.username"}
+"""What the second consent asks for again, and who has given the first need not read again."""
 
 
 @dataclass(frozen=True)
