@@ -146,7 +146,7 @@ def code_of(body: Mapping[str, Any] | None) -> int | None:
         code = int(code)
     if not isinstance(code, int) or isinstance(code, bool):
         return None
-    return code if code in CODES or "request_id" in body else None
+    return code if code == OK or "request_id" in body else None
 
 
 def log_id_of(body: Mapping[str, Any] | None) -> str | None:

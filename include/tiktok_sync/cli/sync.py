@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import typer
 
-from include.tiktok_sync.app import BusinessApp, TikTokApp
+from include.tiktok_sync.app import app_of
 from include.tiktok_sync.cli.common import EXIT_CODES, errors_for_people, store_database
 from include.tiktok_sync.days import SnapshotDay, utc_now
 from include.tiktok_sync.errors import ConfigurationError
@@ -52,11 +52,7 @@ def sync_store(
             raise ConfigurationError(message)
         settings = Settings.from_env()
         grants = grants_of(jobs[job])
-        tiktok: TikTokApp | BusinessApp = (
-            BusinessApp.from_settings(settings)
-            if grants is BUSINESS
-            else TikTokApp.from_settings(settings)
-        )
+        tiktok = app_of(settings, grants.api)
         day = (
             SnapshotDay.asked_for(date.date(), settings.timezone, utc_now())
             if date

@@ -17,9 +17,9 @@ from include.tiktok_sync.business.models import InsightPage
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ListingError
 from include.tiktok_sync.jobs import StoreRun, is_turn
-from include.tiktok_sync.sync.coverage import milliseconds
 from include.tiktok_sync.sync.insights.account import skipped_details
 from include.tiktok_sync.sync.insights.repository import InsightsRepository, PostsProgress
+from include.tiktok_sync.sync.videos.coverage import milliseconds
 from include.tiktok_sync.tiktok.paginator import all_pages
 
 UNCHANGED_AFTER = timedelta(days=366)
