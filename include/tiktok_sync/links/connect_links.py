@@ -17,7 +17,7 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ConfigurationError
-from include.tiktok_sync.jobs import APIS, Api
+from include.tiktok_sync.jobs import APIS, INSIGHTS_SWITCH, Api, has_insights
 from include.tiktok_sync.store_db import audit
 from include.tiktok_sync.store_db.database import Connection
 
@@ -27,7 +27,6 @@ MIN_SECRET_LENGTH = 32
 
 _SALT = "connect-link"
 _HANDLE = re.compile(r"[a-z0-9._]{2,64}")
-_BUSINESS_APP = "TIKTOK_BUSINESS_APP_ID"
 _PLACEHOLDERS = ("change", "default", "example", "secret", "password")
 
 
@@ -147,8 +146,7 @@ class LinkMaker:
             ConfigurationError: One of the two is missing or cannot be used.
         """
         secret, base_url = env.get("CONNECT_SECRET", ""), env.get("CONNECT_BASE_URL", "")
-        has_business = env.get(_BUSINESS_APP, "").strip()
-        return cls(secret, base_url, created_by, APIS if has_business else APIS[:1])
+        return cls(secret, base_url, created_by, APIS if has_insights(env) else APIS[:1])
 
     def make(
         self,
@@ -174,7 +172,7 @@ class LinkMaker:
         """
         if api not in self.apis:
             message = (
-                f"{_BUSINESS_APP} is not set, so no store is connected to the Accounts API"
+                f"{INSIGHTS_SWITCH} is not set, so no store is connected to the Accounts API"
                 " (docs/business.md)."
             )
             raise ConfigurationError(message)

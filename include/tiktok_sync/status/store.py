@@ -37,14 +37,6 @@ LEFT JOIN grant_notices AS n USING (store_code)
 WHERE s.store_code = %(code)s
 """
 
-_SECOND_GRANT = """
-SELECT t.status, t.status_reason, t.status_since, t.refresh_expires_at, t.refreshed_at, t.scope,
-    c.notice_version, coalesce(c.notice, 'none') AS notice
-FROM business_tokens AS t
-LEFT JOIN living_consents AS c ON c.store_code = t.store_code AND c.api = 'business'
-WHERE t.store_code = %s
-"""
-
 # A sum with an unknown part is unknown.
 _VIEWS = """
 SELECT snapshot_date AS day, count(*) AS videos,
@@ -84,20 +76,6 @@ class StorePage:
     def reason(self) -> str | None:
         """Why its grant is in this state, for people."""
         return why_in_state(self.token_status, self.status_reason, self.scope)
-
-
-@dataclass(frozen=True)
-class SecondGrant:
-    """A store's grant of the Accounts API, never a token."""
-
-    status: str
-    status_reason: str | None
-    status_since: datetime
-    refresh_expires_at: datetime | None
-    refreshed_at: datetime | None
-    scope: str
-    notice_version: str | None
-    notice: NoticeState
 
 
 @dataclass(frozen=True)
@@ -159,12 +137,6 @@ def store(conn: Connection, code: str) -> StorePage | None:
     """The store; ``None`` = there is none with this code."""
     with conn.cursor(row_factory=class_row(StorePage)) as cursor:
         return cursor.execute(_STORE.encode(), {"code": code, "video_job": VIDEO_JOB}).fetchone()
-
-
-def second_grant(conn: Connection, code: str) -> SecondGrant | None:
-    """The store's grant of the Accounts API; ``None`` = it was never connected to it."""
-    with conn.cursor(row_factory=class_row(SecondGrant)) as cursor:
-        return cursor.execute(_SECOND_GRANT, [code]).fetchone()
 
 
 def figures(conn: Connection, code: str, today: date) -> list[Figures]:

@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Form, HTTPException, Response
 from fastapi import status as http
 
 from include.tiktok_sync.errors import ConfigurationError
-from include.tiktok_sync.jobs import Api
+from include.tiktok_sync.jobs import Api, has_insights
 from include.tiktok_sync.links.connect_links import DEFAULT_DAYS, MAX_DAYS, ConnectLink, LinkMaker
 from include.tiktok_sync.links.open_links import MOST_AT_ONCE, last_link, make_links, waiting_stores
 from include.tiktok_sync.settings import Settings
@@ -46,19 +46,21 @@ def add_routes(app: FastAPI) -> None:
 
 
 def for_one(conn: Connection, user: Viewer, code: str) -> dict[str, Any]:
-    """What a store's page shows of links, and of the second grant where that API is set up."""
-    shown = {**_for_form(user), "last_link": last_link(conn, code)}
-    if shown["has_business"]:
-        shown["second_grant"] = status_store.second_grant(conn, code)
-        shown["last_second_link"] = last_link(conn, code, "business")
-    return shown
+    """What a store's page shows of links."""
+    second = last_link(conn, code, "business") if has_insights() else None
+    return {
+        **_for_form(user),
+        "last_link": last_link(conn, code),
+        "last_second_link": second,
+    }
 
 
 def for_all(conn: Connection, user: Viewer) -> dict[str, Any]:
     """What the list of stores shows of links, to whom may make them."""
     waiting = waiting_stores(conn) if user.may_manage else []
     linked = sum(store.has_link for store in waiting)
-    return {**_for_form(user), "waiting": len(waiting), "linked": linked, "most": MOST_AT_ONCE}
+    shown = {**_for_form(user), "has_insights": has_insights()}
+    return {**shown, "waiting": len(waiting), "linked": linked, "most": MOST_AT_ONCE}
 
 
 def connect_link(
@@ -122,12 +124,7 @@ def _for_form(user: Viewer) -> dict[str, Any]:
             LinkMaker.from_env(os.environ, user.actor)
         except ConfigurationError as error:
             problem = str(error)
-    return {
-        "link_problem": problem,
-        "default_days": DEFAULT_DAYS,
-        "max_days": MAX_DAYS,
-        "has_business": bool(Settings.from_env().business_app_id),
-    }
+    return {"link_problem": problem, "default_days": DEFAULT_DAYS, "max_days": MAX_DAYS}
 
 
 def _whole(days: str) -> int:
