@@ -70,5 +70,8 @@ if has_insights():
 
         stores = sync_store_insights.expand(store_codes=list_stores())
         summary = record_summary("account_daily", "account_audience", "video_insights_daily")
-        stores >> data_checks("insight_days_missing", "insight_counts_negative") >> summary
+        checks = data_checks(
+            "insight_days_missing", "insight_counts_negative", "business_grants_end_soon"
+        )
+        stores >> checks >> summary
         stores >> summary  # cleared with failed stores and without the checks, it waits for them

@@ -7,12 +7,14 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import Literal, get_args
 
 from include.tiktok_sync.days import SnapshotDay
 
 Api = Literal["display", "business"]
 """TikTok's two APIs, each with an app, grants and limits of its own."""
+
+APIS: tuple[Api, ...] = get_args(Api)
 
 USER_JOB = "sync_user_daily"
 VIDEO_JOB = "sync_video_daily"

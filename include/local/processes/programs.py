@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 
 from include.airflow_settings import SETTINGS_FILE, connection_variables, read_settings
-from include.connect.settings import CALLBACK_PATH
+from include.connect.settings import BUSINESS_CALLBACK_PATH, CALLBACK_PATH
 from include.local.parts import airflow_env, postgres
 from include.local.ports import HOST
 from include.local.settings import LocalSettings
@@ -124,6 +124,7 @@ def _sandbox(workspace: Workspace, settings: LocalSettings) -> Program:
                 "SANDBOX_STORES": str(_sandbox_stores(workspace, settings)),
                 "SANDBOX_PROFILE": settings.profile,
                 "SANDBOX_REDIRECT_URIS": settings.connect_url + CALLBACK_PATH,
+                **_business_sandbox(settings),
                 **settings.chosen(
                     "SANDBOX_LATENCY",
                     "SANDBOX_LATENCY_SPREAD",
@@ -133,7 +134,6 @@ def _sandbox(workspace: Workspace, settings: LocalSettings) -> Program:
                     "SANDBOX_DATE",
                     "SANDBOX_CLIENT_KEY",
                     "SANDBOX_CLIENT_SECRET",
-                    *(_BUSINESS_APP if settings.business_sandbox else ()),
                 ),
             },
             folder=str(workspace.root),
@@ -141,6 +141,15 @@ def _sandbox(workspace: Workspace, settings: LocalSettings) -> Program:
         ),
         port_key="SANDBOX_PORT",
     )
+
+
+def _business_sandbox(settings: LocalSettings) -> dict[str, str]:
+    if not settings.business_sandbox:
+        return {}
+    return {
+        "SANDBOX_BUSINESS_REDIRECT_URIS": settings.connect_url + BUSINESS_CALLBACK_PATH,
+        **settings.chosen(*_BUSINESS_APP),
+    }
 
 
 def _sandbox_stores(workspace: Workspace, settings: LocalSettings) -> int:
@@ -176,9 +185,11 @@ def _connect(workspace: Workspace, settings: LocalSettings) -> Program:
                 **airflow_env.connect_env(settings),
                 **airflow_env.token_env(settings),
                 **settings.tiktok,
+                **settings.business,
                 **sandbox,
                 **settings.chosen(
                     "CONNECT_AUTHORIZE_URL",
+                    "CONNECT_BUSINESS_SCOPES",
                     "CONNECT_CONTACT",
                     "CONNECT_RETAILER_NAME",
                     "CONNECT_SCOPES",

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 from typing_extensions import LiteralString
 
 from include.tiktok_sync.alerts.log import NewAlert
-from include.tiktok_sync.jobs import INSIGHTS_JOB, USER_JOB, VIDEO_JOB, RunKey
+from include.tiktok_sync.jobs import INSIGHTS_JOB, USER_JOB, VIDEO_JOB, Api, RunKey
 from include.tiktok_sync.settings import DEFAULT_CONSENT_WARNING_DAYS
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.consents import Consent, consents_ending
@@ -27,7 +27,12 @@ MISSING_CHECKS = {
 }
 """Dag id -> the data check that finds stores without figures. These Dags also have a deadline."""
 
-ENDING_CHECK = "grants_end_soon"
+ENDING_CHECKS: Mapping[str, Api] = {
+    "grants_end_soon": "display",
+    "business_grants_end_soon": "business",
+}
+"""Data check -> the API whose grants it looks at."""
+
 ENDING_DAYS = (14, 3)
 """Days before a grant ends at which the alert is repeated (the first is CONSENT_WARNING_DAYS)."""
 
@@ -170,24 +175,30 @@ def _utc(moment: datetime) -> str:
 def _ending_grants(conn: Connection, run: EndedRun) -> list[NewAlert]:
     first = run.consent_warning_days
     # A check that could not run does not suppress the alert.
-    if not any(warning["check"] == ENDING_CHECK for warning in run.warnings) or not first:
+    apis = [
+        api for name, api in ENDING_CHECKS.items() if any(w["check"] == name for w in run.warnings)
+    ]
+    if not apis or not first:
         return []
     stages = [*(number for number in sorted(ENDING_DAYS) if number < first), first]
     return [
         _ending_grant(consent, next(days for days in stages if consent.days_left < days))
-        for consent in consents_ending(conn, first, stores=run.stores)
+        for api in apis
+        for consent in consents_ending(conn, first, stores=run.stores, api=api)
     ]
 
 
 def _ending_grant(consent: Consent, days: int) -> NewAlert:
     ends_on = consent.ends_at.astimezone(timezone.utc).date()
+    is_second = consent.api == "business"
+    which = "The consent to the Accounts API" if is_second else "The consent"
     return NewAlert(
         "grant_ends",
-        f"The consent ends on {ends_on}. Ask the store's manager to connect the account again"
+        f"{which} ends on {ends_on}. Ask the store's manager to connect the account again"
         " before then; a refresh does not extend it.",
         consent.store_code,
         # A refresh moves the end by its own seconds, so the month stands for the grant; a new one
         # lasts at least 180 days.
-        subject=f"{ends_on:%Y-%m}: {days} days before",
+        subject=f"{'business, ' if is_second else ''}{ends_on:%Y-%m}: {days} days before",
         details={"ends_on": str(ends_on), "days": days},
     )

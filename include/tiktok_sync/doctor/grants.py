@@ -28,7 +28,8 @@ def _grants(conn: Connection, settings: Settings) -> Iterator[Finding]:
         " count(*) FILTER (WHERE t.status = 'missing_scope')"
         " FROM stores LEFT JOIN store_tokens AS t USING (store_code) WHERE is_active"
     ).fetchall()
-    ending = len(consents_ending(conn, settings.consent_warning_days, active=True))
+    soon = consents_ending(conn, settings.consent_warning_days, api="display", active=True)
+    ending = len(soon)
     if not connected:
         todo = "python -m include.tiktok_sync stores import stores.csv"
         yield Finding("stores", "warn", "no active store has tokens", todo)

@@ -98,6 +98,15 @@ _ONLY: Mapping[str, LiteralString] = {
     "store_tokens": "d.status = 'needs_consent'",
 }
 
+# What else goes then: a second consent that was withdrawn, from a store that keeps the first.
+_SECOND_ENDED: Mapping[str, LiteralString] = {
+    "business_tokens": "d.status = 'needs_consent' AND d.status_since <= %(left_before)s",
+    "connect_attempts": """
+        d.api = 'business' AND coalesce(d.finished_at, d.expires_at) <= %(left_before)s
+        AND EXISTS (SELECT FROM business_tokens AS b WHERE b.store_code = d.store_code
+            AND b.status = 'needs_consent' AND b.status_since <= %(left_before)s)""",
+}
+
 # Instead of NULL, {} and '': what views and syncs read in it stays, and an account is unique.
 _CLEARED: Mapping[tuple[str, str], LiteralString] = {
     ("alerts", "message"): "'(cleared: the store left)'",
@@ -223,6 +232,8 @@ def _rules(conn: Connection, settings: RetentionSettings) -> list[_Rule]:
             rule = due.format(sql.SQL(_LEFT), since)
             if only := _ONLY.get(table.name):
                 rule += sql.SQL(" AND ") + sql.SQL(only)
+            if also := _SECOND_ENDED.get(table.name):
+                rule = sql.SQL("(({}) OR ({}))").format(rule, sql.SQL(also))
             rules.append(_rule("left", table.name, own, types, rule))
     # Of a store that left everything goes; so no row is counted by two clocks.
     stays = sql.SQL(" AND d.store_code NOT IN (SELECT store_code FROM ({}) AS gone)").format(

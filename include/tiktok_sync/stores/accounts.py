@@ -6,7 +6,7 @@ A store holds its account until it is removed; the database says so in one place
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.store_db.database import Connection
@@ -56,9 +56,11 @@ def other_holders(
     return {code: other for code, other in conn.execute(_OTHERS, [api, codes, open_ids]) if other}
 
 
-def other_holder(conn: Connection, store_code: str) -> str | None:
-    """Another store that holds this one's account, for any API; ``None`` = none does."""
-    for table in GRANT_TABLES.values():
+def other_holder(
+    conn: Connection, store_code: str, tables: Iterable[GrantTable] = GRANT_TABLES.values()
+) -> str | None:
+    """Another store that holds this one's account, for any of the APIs; ``None`` = none does."""
+    for table in tables:
         values = {"api": table.api, "code": store_code}
         row = conn.execute(table.sql(_OTHER_THAN), values).fetchone()
         if row and row[0]:

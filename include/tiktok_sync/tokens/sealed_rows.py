@@ -29,7 +29,8 @@ class SealedTable:
         columns: Column of ciphertext -> the kind it is sealed as.
         store: The column with the store it is sealed for.
         free: SQL condition: no process has claimed the row.
-        api: Whose tokens; ``None`` = of both.
+        rows: SQL condition: the row is one of these.
+        api: Whose tokens.
     """
 
     name: str
@@ -37,7 +38,8 @@ class SealedTable:
     columns: Mapping[str, TokenKind] = field(hash=False)
     store: str = "store_code"
     free: LiteralString = "true"
-    api: Api | None = None
+    rows: LiteralString = "true"
+    api: Api = "display"
 
 
 SEALED_TABLES: tuple[SealedTable, ...] = (
@@ -52,10 +54,15 @@ SEALED_TABLES: tuple[SealedTable, ...] = (
         for table in GRANT_TABLES.values()
     ),
     # Tokens that wait for the manager's answer; most rows no longer have any.
-    SealedTable(
-        "connect_attempts",
-        key="attempt_id",
-        columns={"access_token": "access", "refresh_token": "refresh"},
+    *(
+        SealedTable(
+            "connect_attempts",
+            key="attempt_id",
+            columns={"access_token": table.access, "refresh_token": table.refresh},
+            rows="api = 'display'" if table.api == "display" else "api = 'business'",
+            api=table.api,
+        )
+        for table in GRANT_TABLES.values()
     ),
 )
 """Every table that holds ciphertext of the vault; add new ones here."""
@@ -101,8 +108,9 @@ class KeyUse:
 
 def read_pages(conn: Connection, table: SealedTable, page: int = PAGE) -> Iterator[list[SealedRow]]:
     """All rows of a table, page by page in the order of its key; nothing is locked."""
-    query = _query(table, "WHERE {sealed} AND {key} > %(after)s ORDER BY {key} LIMIT %(page)s")
-    first = _query(table, "WHERE {sealed} ORDER BY {key} LIMIT %(page)s")
+    where = f"WHERE {{sealed}} AND {table.rows}"
+    query = _query(table, where + " AND {key} > %(after)s ORDER BY {key} LIMIT %(page)s")
+    first = _query(table, where + " ORDER BY {key} LIMIT %(page)s")
     rows = read(conn, table, first, {"page": page})
     while rows:
         yield rows
@@ -145,7 +153,7 @@ def key_use(conn: Connection, vault: TokenVault, api: Api | None = None) -> KeyU
     by_place: Counter[int] = Counter()
     unreadable = []
     for table in SEALED_TABLES:
-        if api is not None and table.api not in {None, api}:
+        if api is not None and table.api != api:
             continue
         for page in read_pages(conn, table):
             for row in page:

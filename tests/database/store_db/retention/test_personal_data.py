@@ -94,6 +94,7 @@ BY_NATURE = re.compile(
 
 NOT_PERSONAL = {
     "action": "a move of the table in docs/lifecycle.md",
+    "api": "one word of a list",
     "app_fingerprint": "of the app, not of the account",
     "access_token": "random, and encrypted",
     "audience_activity": "how many followers, by hour",

@@ -61,6 +61,7 @@ def names(server: PostgresServer, kinds: str) -> list[str]:
 
 
 CLOSED = {
+    ("living_consents", "store_name"),
     ("living_grants", "store_name"),
     ("account_growth_daily", "store_name"),
     ("hashtag_performance", "store_name"),
