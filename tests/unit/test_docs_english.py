@@ -29,7 +29,7 @@ PHRASES = {
 _FOUND = re.compile(rf"\b(?:{'|'.join(PHRASES)})\b", re.IGNORECASE)
 
 _SUFFIXES = {".py", ".md", ".yaml", ".yml", ".sh", ".sql", ".j2", ".js", ".toml"}
-_FOLDERS = ("include", "plugins", "dags", "benchmarks", "tools", "deploy", "docs", ".github")
+_FOLDERS = ("include", "plugins", "dags", "benchmarks", "tools", "deploy", "docs", ".github", "dbt")
 _WORDS = (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
 
 EXEMPT = {
