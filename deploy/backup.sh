@@ -33,8 +33,9 @@ trap 'rm -f "$file.part"' EXIT
 trap 'exit 143' HUP INT TERM
 # Of the product alone: a table of another role, such as dbt's, or its large object would stop every
 # dump. (--schema=public would make a dump that creates the schema, which is there at the restore.)
-others=$(ask "SELECT '\"' || replace(nspname, '\"', '\"\"') || '\"' FROM pg_namespace
-  WHERE nspname NOT IN ('public', 'information_schema') AND NOT starts_with(nspname, 'pg_')") ||
+quoted="'\"' || replace(nspname, '\"', '\"\"') || '\"'"
+own="nspname IN ('public', 'information_schema') OR starts_with(nspname, 'pg_')"
+others=$(ask "SELECT $quoted FROM pg_namespace WHERE NOT ($own)") ||
   fail "the database cannot be read (see above); nothing was written, older dumps are kept" 1
 set --
 while IFS= read -r schema; do
