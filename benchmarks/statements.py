@@ -41,11 +41,11 @@ from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, VIDEO_JOB, StoreRun
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import connect
 from include.tiktok_sync.store_db.schema import upgrade
-from include.tiktok_sync.stores.csv_import import import_stores
+from include.tiktok_sync.stores.importing.load import import_stores
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.store_batch import run_batch
 from include.tiktok_sync.tokens.vault import TokenVault
-from tests.database.statement_log import kind
+from tests.database.witnesses.statement_log import kind
 from tests.postgres_server import PostgresServer, running_postgres
 from tests.sandbox_server import SandboxServer, running_sandbox
 

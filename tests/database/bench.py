@@ -20,7 +20,7 @@ from include.tiktok_sync.days import SnapshotDay
 from include.tiktok_sync.jobs import VIDEO_JOB, StoreRun
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.stores.csv_import import import_stores
+from include.tiktok_sync.stores.importing.load import import_stores
 from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.sync.store_job import StoreOutcome
 from include.tiktok_sync.sync.store_run import run_store

@@ -15,11 +15,11 @@ from include.tiktok_sync.store_db.schema import upgrade
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tests.alert_receiver import Receiver, alert_receiver
 from tests.database.bench import Bench
-from tests.database.copies import Copies, copies_of
-from tests.database.metadata import migrated
 from tests.database.press import BASE, SECRET, Press
+from tests.database.rows.token_pairs import TOKEN_LIVES
+from tests.database.servers.copies import Copies, copies_of
+from tests.database.servers.metadata import migrated
 from tests.database.task_bodies import connections, set_airflow_env
-from tests.database.token_pairs import TOKEN_LIVES
 from tests.postgres_server import PostgresServer, scratch_postgres
 from tests.sandbox_server import SandboxServer, running_sandbox
 from tests.status_site import ADMIN, served, status_site

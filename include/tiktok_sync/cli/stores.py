@@ -30,9 +30,9 @@ from include.tiktok_sync.cli.common import (
 )
 from include.tiktok_sync.errors import ConfigurationError, DataError
 from include.tiktok_sync.settings import Settings
-from include.tiktok_sync.stores import csv_text
 from include.tiktok_sync.stores.codes import clean_code
-from include.tiktok_sync.stores.csv_import import ImportReport, import_stores
+from include.tiktok_sync.stores.importing import csv_text
+from include.tiktok_sync.stores.importing.load import ImportReport, import_stores
 from include.tiktok_sync.stores.lifecycle import Lifecycle, StoreState
 from include.tiktok_sync.stores.overview import overview
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of

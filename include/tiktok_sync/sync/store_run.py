@@ -23,7 +23,7 @@ from include.tiktok_sync.sync.store_job import StoreJob, StoreOutcome, StoreRepo
 from include.tiktok_sync.sync.sync_log import StoreResult, StoreStatus, SyncLog
 from include.tiktok_sync.sync.token_refresh import refresh_token
 from include.tiktok_sync.sync.user_sync import sync_user
-from include.tiktok_sync.sync.video_sync import sync_videos
+from include.tiktok_sync.sync.videos.sync import sync_videos
 from include.tiktok_sync.tiktok.client import TikTokClient
 
 log = structlog.get_logger(__name__)

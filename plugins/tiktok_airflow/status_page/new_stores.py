@@ -11,8 +11,8 @@ from fastapi import status as http
 
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.stores.codes import clean_code, looks_like_token
-from include.tiktok_sync.stores.csv_import import GRANT_COLUMNS, ImportReport, import_stores
-from include.tiktok_sync.stores.csv_text import decode
+from include.tiktok_sync.stores.importing.csv_text import decode
+from include.tiktok_sync.stores.importing.load import GRANT_COLUMNS, ImportReport, import_stores
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tiktok_airflow.status_page.access import ManagerDep, Viewer
 from tiktok_airflow.status_page.buttons.forms import FormDep, back, checked_form

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from tests.database.bench import Bench
-from tests.database.metadata import sqlalchemy_url
+from tests.database.servers.metadata import sqlalchemy_url
 from tests.database.task_bodies import connections
 
 ROOT = Path(__file__).resolve().parents[3]

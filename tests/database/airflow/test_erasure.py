@@ -22,8 +22,8 @@ from include.connect.database import ConnectDatabase
 from include.tiktok_sync.cli.app import app
 from include.tiktok_sync.jobs import ALL_DAGS, USER_JOB, VIDEO_JOB
 from include.tiktok_sync.stores.lifecycle import Lifecycle
-from tests.database.airflow_runs import ROOT, Airflow, airflow_on
 from tests.database.bench import UTC, Bench
+from tests.database.servers.airflow_runs import ROOT, Airflow, airflow_on
 
 _ACCOUNT = """
 SELECT open_id FROM store_tokens UNION SELECT union_id FROM user_daily_stats

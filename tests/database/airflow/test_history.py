@@ -15,7 +15,7 @@ import pytest
 
 from include.tiktok_sync.doctor import metadata as doctor_metadata
 from include.tiktok_sync.doctor.finding import Finding
-from tests.database.metadata import sqlalchemy_url
+from tests.database.servers.metadata import sqlalchemy_url
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "operations.md"
 

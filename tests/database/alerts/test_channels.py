@@ -14,8 +14,8 @@ import pytest
 from include.tiktok_sync.alerts.log import TRIED_FOR, AlertLog, NewAlert
 from include.tiktok_sync.store_db.database import Connection
 from tests.alert_receiver import SECRET, Receiver
-from tests.database.alert_runs import FAILED, RUN, tell
 from tests.database.bench import DAY, row, rows
+from tests.database.rows.alert_runs import FAILED, RUN, tell
 from tiktok_airflow import alerting
 
 

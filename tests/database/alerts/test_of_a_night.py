@@ -16,8 +16,8 @@ from include.tiktok_sync.alerts.rules import alerts_of
 from include.tiktok_sync.jobs import USER_JOB
 from include.tiktok_sync.store_db.database import Connection
 from tests.alert_receiver import Receiver
-from tests.database.alert_runs import ended, kill_grant, record, tell
 from tests.database.bench import UTC, row, rows
+from tests.database.rows.alert_runs import ended, kill_grant, record, tell
 from tiktok_airflow import alerting
 from tiktok_airflow import dag as sync_dag
 from tiktok_airflow.tasks import sync as sync_tasks

@@ -15,8 +15,8 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.sync.data_checks.check import CheckedRun, DataCheck, warnings_of
 from include.tiktok_sync.sync.summary import FAILURES_NAMED, RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import StoreStatus, SyncLog
-from tests.database.alert_runs import RUN, ended, kill_grant, kinds, raised, record
 from tests.database.bench import DAY, row
+from tests.database.rows.alert_runs import RUN, ended, kill_grant, kinds, raised, record
 
 BAD = RunSummary("failed", "1 of 2 stores synced, 1 failed.", {"stores": 2, "failed": 1})
 

@@ -19,8 +19,8 @@ from include.tiktok_sync.jobs import USER_JOB
 from include.tiktok_sync.stores.at_once import wiping
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tests.database.bench import Bench
-from tests.database.full_store import fill
-from tests.database.metadata import sqlalchemy_url
+from tests.database.rows.full_store import fill
+from tests.database.servers.metadata import sqlalchemy_url
 
 _ACCOUNTS = """
 SELECT open_id FROM store_tokens UNION SELECT union_id FROM user_daily_stats

@@ -20,8 +20,8 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import overview as store_overview
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.tiktok.rate_limit import PostgresRateLimiter
-from tests.database.alert_runs import OK
 from tests.database.bench import UTC
+from tests.database.rows.alert_runs import OK
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()

@@ -20,7 +20,7 @@ from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tests.browser import PHONE, open_page, screenshot
-from tests.database.status_history import seed_history
+from tests.database.rows.status_history import seed_history
 from tests.postgres_server import PostgresServer
 from tests.status_site import ADMIN, READER, served, status_site
 from tiktok_airflow.status_page import connecting, pages

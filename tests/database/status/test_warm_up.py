@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
-from tests.database.statement_log import recorded
 from tests.database.task_bodies import connections
+from tests.database.witnesses.statement_log import recorded
 from tests.postgres_server import PostgresServer
 from tiktok_airflow.status_page import warm_up
 from tiktok_airflow.status_page.app import build_app

@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from include.tiktok_sync.errors import DatabaseUnavailableError
 from include.tiktok_sync.store_db.database import PREPARE_AFTER, database_errors
-from tests.database.metadata import sqlalchemy_url
+from tests.database.servers.metadata import sqlalchemy_url
 from tests.database.task_bodies import connections
 from tiktok_airflow.hooks.store_db_hook import StoreDbHook
 

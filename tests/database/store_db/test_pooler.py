@@ -25,7 +25,7 @@ from include.tiktok_sync.status.stores import failing
 from include.tiktok_sync.store_db.database import connect
 from include.tiktok_sync.store_db.roles import prepare
 from include.tiktok_sync.store_db.schema import SCHEMA_REVISION, check_schema, upgrade
-from include.tiktok_sync.stores.csv_import import import_stores
+from include.tiktok_sync.stores.importing.load import import_stores
 from include.tiktok_sync.stores.overview import overview
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.store_run import run_store

@@ -17,7 +17,7 @@ from include.tiktok_sync.stores.lifecycle import Lifecycle
 from tests.browser import DESKTOP, PHONE, open_page, screenshot
 from tests.database.bench import Bench
 from tests.database.commands import run_command
-from tests.database.full_store import fill
+from tests.database.rows.full_store import fill
 
 CODE = "S001"
 

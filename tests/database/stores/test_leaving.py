@@ -28,7 +28,7 @@ from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.tokens.source import TokenSource
 from include.tiktok_sync.tokens.store import TokenStore
 from tests.database.bench import Bench, today
-from tests.database.full_store import fill
+from tests.database.rows.full_store import fill
 
 FRESH, EXPIRED = "S001", "S004"
 TABLES = {

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.database.airflow_runs import Airflow, airflow_on
 from tests.database.bench import UTC, Bench, insert_grants
+from tests.database.servers.airflow_runs import Airflow, airflow_on
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSED, FOUND, BROKEN = "success", "skipped", "failed"

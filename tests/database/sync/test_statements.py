@@ -13,8 +13,8 @@ import pytest
 from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, VIDEO_JOB
 from include.tiktok_sync.tiktok.client import PAGE_SIZE
 from tests.database.bench import Bench
-from tests.database.statement_log import Recorded, kind, recorded
 from tests.database.task_bodies import prepare_tasks, task_context
+from tests.database.witnesses.statement_log import Recorded, kind, recorded
 from tests.postgres_server import PostgresServer
 from tiktok_airflow.tasks import sync as sync_tasks
 

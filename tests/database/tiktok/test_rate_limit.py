@@ -14,7 +14,7 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.tiktok import rate_limit
 from include.tiktok_sync.tiktok.rate_limit import JITTER, MARGIN, WINDOW, PostgresRateLimiter
 from tests.database.bench import Bench, row, rows, together
-from tests.database.grant_log import grant_times, most_in_a_window, record_grants
+from tests.database.witnesses.grant_log import grant_times, most_in_a_window, record_grants
 
 PERIOD = (WINDOW + MARGIN).total_seconds()
 PERIOD_US = (WINDOW + MARGIN) // timedelta(microseconds=1)

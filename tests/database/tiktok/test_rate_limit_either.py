@@ -11,12 +11,12 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.tiktok import rate_limit
 from include.tiktok_sync.tiktok.rate_limit import MARGIN, WINDOW, PostgresRateLimiter
 from tests.database.bench import rows, together
-from tests.database.grant_log import most_in_a_window, record_grants
 from tests.database.tiktok.test_rate_limit import (
     CountedConnection,
     NeverWakesError,
     TimePasses,
 )
+from tests.database.witnesses.grant_log import most_in_a_window, record_grants
 
 LIMIT = 5
 

@@ -19,7 +19,7 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.tiktok import rate_limit
 from include.tiktok_sync.tiktok.rate_limit import PostgresRateLimiter
 from tests.database.bench import row, rows
-from tests.database.grant_log import grant_times, most_in_a_window, record_grants
+from tests.database.witnesses.grant_log import grant_times, most_in_a_window, record_grants
 
 ROOT = Path(__file__).resolve().parents[3]
 CALLER = Path(__file__).parents[1] / "probes" / "limited_caller.py"

@@ -24,7 +24,7 @@ from include.tiktok_sync.tokens.key_rotation import rotate_keys
 from include.tiktok_sync.tokens.store import TokenStore
 from tests.database.bench import Bench
 from tests.database.faults import Broken, Meanwhile, Refuse
-from tests.database.token_pairs import EXPIRED, grant_of, newest_pair, stored_pair
+from tests.database.rows.token_pairs import EXPIRED, grant_of, newest_pair, stored_pair
 
 CLAIM = (
     "SELECT refresh_claim IS NOT NULL AS claimed, refresh_claimed_until > now() AS lasts,"

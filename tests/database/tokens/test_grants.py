@@ -15,7 +15,7 @@ from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
 from tests.database.bench import Bench, together
 from tests.database.faults import Broken, Refuse
-from tests.database.token_pairs import (
+from tests.database.rows.token_pairs import (
     EXPIRED,
     FRESH,
     grant_of,

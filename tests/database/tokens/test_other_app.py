@@ -16,8 +16,8 @@ from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from tests.database.bench import Bench, today
 from tests.database.commands import run_command
+from tests.database.rows.token_pairs import EXPIRED, FRESH, grant_of, newest_pair, stored_pair
 from tests.database.task_bodies import connections, set_airflow_env, task_context
-from tests.database.token_pairs import EXPIRED, FRESH, grant_of, newest_pair, stored_pair
 from tests.sandbox_server import SandboxServer
 from tiktok_airflow.tasks import sync as sync_tasks
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Sequence
 
 import psycopg
 import pytest
@@ -14,91 +12,20 @@ from include.tiktok_sync.errors import (
     ConfigurationError,
     ImplausibleRefusalsError,
     NeedsConsentError,
-    SyncError,
 )
-from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, RunKey, StoreRun
-from include.tiktok_sync.stores.lifecycle import Lifecycle
+from include.tiktok_sync.jobs import USER_JOB
 from include.tiktok_sync.sync.repository import StoreRepository
-from include.tiktok_sync.sync.store_run import run_store
-from include.tiktok_sync.sync.summary import RunSummary, summarize
-from include.tiktok_sync.sync.sync_log import SyncLog
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
-from include.tiktok_sync.tokens.refusals import BELIEVED, FEWEST, IMPLAUSIBLE, review_refusals
+from include.tiktok_sync.tokens.refusals import BELIEVED, FEWEST, IMPLAUSIBLE
 from tests.database.bench import Bench, today, together
 from tests.database.commands import run_command
+from tests.database.rows.token_pairs import grant_of, newest_pair, stored_pair
 from tests.database.task_bodies import connections, set_airflow_env, task_context
-from tests.database.token_pairs import grant_of, newest_pair, stored_pair
+from tests.database.tokens.refused import ALL, end, marked, recorded, refresh, revoke
 from tests.sandbox_server import SandboxServer
 from tiktok_airflow.tasks import sync as sync_tasks
 
-ALL = [f"S{number:03}" for number in range(1, 21)]
-RUN = "night"
-
 pytestmark = pytest.mark.usefixtures("no_waits")
-
-
-@pytest.fixture
-def expired(bench: Bench) -> Bench:
-    """All 20 stores, whose access tokens have ended and whose app is not known."""
-    bench.import_stores()
-    bench.conn.execute("UPDATE store_tokens SET access_expires_at = now()")
-    return bench
-
-
-def refresh(
-    bench: Bench, codes: Sequence[str], *, run: str | None = RUN, app: TikTokApp | None = None
-) -> dict[str, str]:
-    """Refresh stores in a run of `refresh_tokens`; how each ended, by the kind of its error."""
-    app = app or bench.app
-    repository = StoreRepository(bench.conn)
-    found = {}
-    with app.transport() as http:
-        for code in codes:
-            part = StoreRun(REFRESH_JOB, run or "by-hand", code, today(), len(codes))
-            try:
-                run_store(
-                    part,
-                    open_client=lambda code=code: app.client(  # type: ignore[misc]  # called at once
-                        code,
-                        http=http,
-                        conn=bench.conn,
-                        settings=bench.settings,
-                        run=part.key.name if run else None,  # noqa: B023 - called at once
-                    ),
-                    repository=repository,
-                )
-            except SyncError as error:
-                found[code] = error.kind
-            else:
-                found[code] = "success"
-    return found
-
-
-def end(bench: Bench, codes: Sequence[str] = ALL, run: str = RUN) -> RunSummary:
-    """The end of such a run: its refusals are reviewed, then it is summed up."""
-    key = RunKey(REFRESH_JOB, run, today().date)
-    return summarize(
-        SyncLog(bench.conn),
-        key,
-        codes,
-        min_success_rate=0.9,
-        implausible=review_refusals(bench.conn, key),
-    )
-
-
-def revoke(bench: Bench, codes: Sequence[str]) -> None:
-    """Their managers withdraw, and TikTok does not tell."""
-    for code in codes:
-        bench.grant(code, revoke=True)
-
-
-def marked(bench: Bench) -> set[str]:
-    found = bench.rows("SELECT store_code FROM store_tokens WHERE status = 'needs_consent'")
-    return {line["store_code"] for line in found}
-
-
-def recorded(bench: Bench) -> Counter[str]:
-    return Counter(line["status"] for line in bench.rows("SELECT status FROM sync_logs"))
 
 
 def other(server: SandboxServer) -> TikTokApp:
@@ -332,60 +259,6 @@ def test_the_alert_says_that_refusals_are_not_believed(
     assert alerts[0]["details"] == {"refused": 20, "tried": 20}
     assert "grants of 20 of 20 stores" in alerts[0]["message"]
     assert marked(expired) == set()
-
-
-def test_recheck_takes_back_what_lives_and_names_the_rest(
-    expired: Bench, command_env: dict[str, str]
-) -> None:
-    revoke(expired, ["S002"])
-    expired.conn.execute(
-        "UPDATE store_tokens SET status = 'needs_consent', status_reason = 'x'"
-        " WHERE store_code < 'S005'"
-    )
-    expired.conn.execute(
-        "UPDATE store_tokens SET refresh_expires_at = '2026-03-01T00:00:00Z'"
-        " WHERE store_code = 'S003'"
-    )
-    Lifecycle(expired.conn, "test").remove("S004")
-    done = run_command(command_env, "tokens", "recheck", "--as", "anna")
-    assert done.returncode == 1
-    assert done.stdout.splitlines() == ["S001: restored, its grant is still valid (active)"]
-    refused, over = done.stderr.splitlines()
-    assert refused.startswith("S002: still refused. The store's grant has ended at TikTok.")
-    assert over.startswith("S003: its consent ended on 2026-03-01; send its manager a link")
-    assert marked(expired) == {"S002", "S003", "S004"}
-    assert grant_of(expired, "S002") == ("needs_consent", "x")
-    assert stored_pair(expired, "S001") == newest_pair(expired, "S001")
-    assert expired.stats()["refresh_calls"] == 2
-    move = expired.row("SELECT actor, details FROM store_audit WHERE action = 'grant_restored'")
-    assert move == {"actor": "anna", "details": {"from": "needs_consent", "to": "active"}}
-    # By code: one that is not marked, one that has left, one that nobody knows.
-    done = run_command(command_env, "tokens", "recheck", "S001", "--json")
-    assert (done.returncode, json.loads(done.stdout)[0]["ok"]) == (0, True)
-    done = run_command(command_env, "tokens", "recheck", "S004")
-    assert (done.returncode, "stores resume S004" in done.stderr) == (1, True)
-    done = run_command(command_env, "tokens", "recheck", "nobody")
-    assert (done.returncode, "no store nobody" in done.stderr) == (2, True)
-    assert expired.stats()["refresh_calls"] == 2
-
-
-@pytest.mark.usefixtures("expired")
-def test_recheck_of_nothing_says_so(command_env: dict[str, str]) -> None:
-    done = run_command(command_env, "tokens", "recheck")
-    assert (done.returncode, done.stdout) == (0, "No store is marked needs_consent.\n")
-
-
-def test_rechecked_refusals_are_no_evidence_against_tiktok(
-    expired: Bench, command_env: dict[str, str]
-) -> None:
-    revoke(expired, ALL[:8])
-    refresh(expired, ALL)
-    assert marked(expired) == set()  # they came first
-    end(expired)
-    assert marked(expired) == set(ALL[:8])
-    assert run_command(command_env, "tokens", "recheck").returncode == 1
-    refresh(expired, ALL[8:], run="next")
-    assert marked(expired) == set(ALL[:8])
 
 
 def test_commands_one_after_the_other_lose_no_store_either(

@@ -21,7 +21,7 @@ from include.tiktok_sync.tokens.source import EXPIRY_MARGIN
 from include.tiktok_sync.tokens.vault import TokenVault
 from tests.database.bench import Bench, together
 from tests.database.faults import Edit, Refuse
-from tests.database.token_pairs import (
+from tests.database.rows.token_pairs import (
     EXPIRED,
     FRESH,
     TOKEN_LIVES,

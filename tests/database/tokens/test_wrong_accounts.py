@@ -9,12 +9,12 @@ import pytest
 
 from include.tiktok_sync.doctor.store_db import check
 from include.tiktok_sync.stores.csv_cells import csv_lines
-from include.tiktok_sync.stores.csv_import import import_stores
+from include.tiktok_sync.stores.importing.load import import_stores
 from include.tiktok_sync.stores.leaving import disconnect
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from include.tiktok_sync.tokens.scopes import ACCOUNT_CONFLICT, why_in_state
 from tests.database.bench import Bench
-from tests.database.token_pairs import EXPIRED, FRESH, grant_of, newest_pair, stored_pair
+from tests.database.rows.token_pairs import EXPIRED, FRESH, grant_of, newest_pair, stored_pair
 
 CODES = [f"S{number:03}" for number in range(1, 7)]
 

@@ -23,7 +23,7 @@ OF_EVERY_TASK = {
     "include.tiktok_sync.tiktok.client",
     "include.tiktok_sync.sync.data_checks.check",
     "include.tiktok_sync.sync.user_sync",
-    "include.tiktok_sync.sync.video_sync",
+    "include.tiktok_sync.sync.videos.sync",
     "psycopg",
     "requests",
     "tiktok_airflow.operators.store_sync",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from include.tiktok_sync.stores.codes import clean
 from include.tiktok_sync.stores.csv_cells import as_it_was, csv_lines, harmless
-from include.tiktok_sync.stores.csv_rows import CsvStoreRow, read_rows
+from include.tiktok_sync.stores.importing.rows import CsvStoreRow, read_rows
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\N{FULLWIDTH EQUALS SIGN}")
 
