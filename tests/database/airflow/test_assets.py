@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.database.airflow_runs import Airflow, airflow_on
 from tests.database.bench import Bench
+from tests.database.servers.airflow_runs import Airflow, airflow_on
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "docs" / "examples" / "dbt_after_sync.py"
