@@ -58,7 +58,7 @@ def airflow_env(workspace: Workspace, settings: LocalSettings) -> dict[str, str]
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(workspace.root / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        # `make up` alone must not start a nightly run; `make sync` unpauses.
+        # `make up` alone must not start a nightly run; `make sync` unpauses all Dags.
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__PARALLELISM": slots,
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": slots,
