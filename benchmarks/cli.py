@@ -26,6 +26,9 @@ app = typer.Typer(
 )
 
 
+_NOTE = "What else the machine did; stands on the page."
+
+
 def _kept(states: Iterable[dict[str, Any]], file: Path) -> dict[str, Any]:
     """The last state, in its file; those before are kept aside, should it be broken off."""
     found: dict[str, Any] = {}
@@ -54,6 +57,10 @@ def compare(
     ] = "",
     latency: Annotated[str, typer.Option(help="constant or lognormal; empty = both.")] = "",
     timeout: Annotated[int, typer.Option(min=1, help="Minutes after which one is given up.")] = 30,
+    update: Annotated[
+        bool, typer.Option(help="Replace these variants in the results, and keep the others.")
+    ] = False,
+    note: Annotated[str, typer.Option(help=_NOTE)] = "",
     output: Annotated[
         Path | None,
         typer.Option(help="Where the figures go; default: the results, if nothing is left out."),
@@ -67,9 +74,15 @@ def compare(
     if not chosen:
         message = f"None of {only} is measured with {latency} latency."
         raise BenchError(message)
+    if update and stores != DEFAULT_STORES:
+        message = f"The results are of {DEFAULT_STORES} stores, not of {stores}."
+        raise BenchError(message)
     is_whole = stores == DEFAULT_STORES and len(chosen) == len(variants.VARIANTS)
     file = output or (results.COMPARE if is_whole else results.PARTIAL)
-    comparison.show(_kept(comparison.compare(chosen, stores, timeout * 60), file))
+    found = _kept(comparison.compare(chosen, stores, timeout * 60, note), file)
+    comparison.show(found)
+    if update:
+        results.write(results.COMPARE, results.updated(results.read(results.COMPARE), found))
 
 
 @app.command()
@@ -121,6 +134,7 @@ def limited(
         "a-known,a-known-1"
     ),
     timeout: Annotated[int, typer.Option(min=1, help="Minutes after which one is given up.")] = 60,
+    note: Annotated[str, typer.Option(help=_NOTE)] = "",
     output: Annotated[
         Path | None,
         typer.Option(help="Where the figures go; default: the results, if nothing is left out."),
@@ -138,7 +152,7 @@ def limited(
         raise BenchError(str(error)) from None
     is_whole = (sizes, limit) == (comparison.LIMITED_SIZES, variants.LIMIT)
     file = output or (results.LIMITED if is_whole else results.PARTIAL)
-    found = _kept(comparison.compare_sizes(chosen, sizes, timeout * 60), file)
+    found = _kept(comparison.compare_sizes(chosen, sizes, timeout * 60, note), file)
     for one in found["sizes"]:
         say(f"{one['stores']:,} stores, {limit} calls a minute:")
         comparison.show(one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import psutil
@@ -25,13 +25,16 @@ from include.local.run.seed import seed_stores
 LIMITED_SIZES = (1_000, 3_000)
 
 
-def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> Iterator[dict[str, Any]]:
+def compare(
+    variants: Sequence[Variant], stores: int, timeout_s: float, note: str = ""
+) -> Iterator[dict[str, Any]]:
     """Measure variants one after the other on one stack.
 
     Args:
         variants: Those without Airflow first.
         stores: Stores of the reference workload.
         timeout_s: When to give a variant up.
+        note: What else the machine did; stands on the page.
 
     Yields:
         After each, all figures so far, ready for ``results.write``.
@@ -43,11 +46,11 @@ def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> Itera
     with bench_stack({"STORES": str(stores), "SANDBOX_PROFILE": "reference"}) as stack:
         stack.up_without_airflow()
         seed_stores(stack)
-        about = machine.describe(stack)
+        about = machine.describe(stack) | ({"note": note} if note else {})
         warm: SetUp | None = None
         for number, variant in enumerate(variants, 1):
             say(f"{number} of {len(variants)}: {title(variant)}")
-            measured = blank(variant, stores)
+            measured = replace(blank(variant, stores), machine=about)
             found.append(measured)
             try:
                 if variant.uses_airflow and variant.set_up != warm:
@@ -78,13 +81,13 @@ def compare(variants: Sequence[Variant], stores: int, timeout_s: float) -> Itera
 
 
 def compare_sizes(
-    variants: Sequence[Variant], sizes: Sequence[int], timeout_s: float
+    variants: Sequence[Variant], sizes: Sequence[int], timeout_s: float, note: str = ""
 ) -> Iterator[dict[str, Any]]:
     """Compare for each number of stores, each on a fresh stack; as `compare`, in `sizes`."""
     found: list[dict[str, Any]] = []
     for size in sizes:
         found.append({})
-        for state in compare(variants, size, timeout_s):
+        for state in compare(variants, size, timeout_s, note):
             found[-1] = state
             yield {"sizes": found}
 

@@ -81,6 +81,7 @@ class Measurement:
         largest_window: Most calls in any minute, per endpoint.
         execution_calls: Requests of tasks to the API server.
         task_tries: Task tries, mapped or not.
+        machine: Where and when, and of which commit.
     """
 
     key: str
@@ -106,6 +107,7 @@ class Measurement:
     task_tries: int = 0
     limit: int = 0
     lanes: int = 2
+    machine: Mapping[str, str | int] = field(default_factory=dict)
 
 
 def fill(

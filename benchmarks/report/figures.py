@@ -25,6 +25,12 @@ def label_of(one: Mapping[str, Any]) -> str:
     return f"{way}, one lane" if one.get("lanes") == 1 else way
 
 
+def machine_of(compare: Mapping[str, Any], one: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where and when a variant was measured; figures of before 0.4.0 say so once for all."""
+    found: Mapping[str, Any] = one.get("machine") or compare["machine"]
+    return found
+
+
 def by_workload(compare: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Every variant under its workload's name, in the order in which they are shown."""
     return [

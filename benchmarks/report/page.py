@@ -11,10 +11,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.measure.meter import PARTS, TASKS, WORKERS
-from benchmarks.measure.variants import VARIANTS
+from benchmarks.measure.variants import LIMIT, VARIANTS
 from benchmarks.report.charts import compare_chart, cpu_chart, growth_chart
-from benchmarks.report.figures import busy, by_workload, label_of, per_store_ms, points_of
-from benchmarks.workload import JOBS, floor_seconds
+from benchmarks.report.figures import (
+    busy,
+    by_workload,
+    label_of,
+    machine_of,
+    per_store_ms,
+    points_of,
+)
+from benchmarks.workload import JOBS, VIDEO, floor_seconds
 from include.local.processes.programs import API_SERVER, EXECUTION_API
 from include.local.run.progress import clock
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL
@@ -55,7 +62,6 @@ def _text(
     limited: Mapping[str, Any] | None,
 ) -> str:
     machine = compare["machine"]
-    cores = int(machine["cores"])
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).resolve().parent),
         undefined=StrictUndefined,
@@ -70,7 +76,8 @@ def _text(
         "label": label_of,
         "per_store": per_store_ms,
         "tasks": _task_seconds,
-        "busy": lambda one: f"{busy(one, cores):.0%}",
+        "busy": lambda one: f"{busy(one, int(machine_of(compare, one)['cores'])):.0%}",
+        "measured": lambda one: "{date}, {commit}".format_map(machine_of(compare, one)),
         "total": lambda cpu: sum(cpu.values()),
         "oneline": lambda text: " ".join(text.split()).replace("|", "/"),
     }
@@ -79,6 +86,7 @@ def _text(
     jobs = {**{name: [job] for name, job in JOBS.items()}, "both": list(JOBS.values())}
     text = environment.get_template(TEMPLATE).render(
         machine=machine,
+        sessions=_sessions(compare),
         stores=stores,
         spread=compare["latency_spread"],
         users_at_once=DEFAULT_USERS_POOL,
@@ -93,6 +101,17 @@ def _text(
         first=valid.get("b-both"),
         user=valid.get("a-user"),
         user_several=valid.get("a-user-5"),
+        known=valid.get("a-known"),
+        known_by={
+            who: valid[key]
+            for who, key in (
+                ("this package with one lane", "a-known-1"),
+                ("batches without Airflow", "c-known"),
+                ("the first Dag", "b-known"),
+            )
+            if key in valid
+        },
+        one_lane_s=lambda size: size * VIDEO.calls * 60 / LIMIT,
         shares=_shares,
         share=_share,
         api_tasks_per_second=_api_tasks_per_second(valid.get("a-both")),
@@ -101,6 +120,15 @@ def _text(
         clock=clock,
     )
     return text.rstrip("\n") + "\n"
+
+
+def _sessions(compare: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The machines, days and commits of the figures, in the order in which they were measured."""
+    found = {
+        (m["date"], m["commit"]): m
+        for m in (machine_of(compare, one) for one in compare["variants"])
+    }
+    return [found[when] for when in sorted(found)]
 
 
 def _tail(

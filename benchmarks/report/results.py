@@ -31,6 +31,20 @@ def read(file: Path) -> dict[str, Any]:
     return content
 
 
+def updated(stored: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored figures of a comparison with those variants replaced that were measured again.
+
+    Each variant keeps the machine, day and commit that it was measured with.
+    """
+    again = {one["key"] for one in found["variants"]}
+    kept = [
+        {"machine": stored["machine"]} | one
+        for one in stored["variants"]
+        if one["key"] not in again
+    ]
+    return {**found, "variants": [*kept, *found["variants"]]}
+
+
 def _rounded(value: Any) -> Any:
     """Milliseconds are all that was measured."""
     if isinstance(value, float):

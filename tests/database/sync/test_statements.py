@@ -25,7 +25,6 @@ PERMIT = "WITH rate_limits rate_limit_grants turn granted_at"
 PAGE = "WITH jsonb_to_recordset videos page video_listings video_daily_stats"
 NOT_LISTED = "SELECT videos"
 PROFILE_COUNT = "SELECT videos user_daily_stats"
-LAST_LISTING = "SELECT sync_logs"
 FORGET = "DELETE video_listings"
 GONE = "UPDATE videos"
 RECORD = "INSERT sync_logs"
@@ -64,7 +63,7 @@ class Tasks:
         return found
 
     def codes_with_pages(self, pages: int) -> list[str]:
-        """Stores with a good token whose videos fill so many pages, the fewest videos first."""
+        """Stores with a good token whose videos fill this number of pages, fewest videos first."""
         good = {
             line["store_code"]
             for line in self.bench.rows(
@@ -169,8 +168,8 @@ def test_videos_that_are_gone_are_marked_by_the_page_too(tasks: Tasks) -> None:
 
     found = tasks.sync(VIDEO_JOB, code)
 
-    # More than a page is known: whether the store may be read from both ends is looked up.
-    assert found.kinds() == A_VIDEO_STORE + A_PAGE + Counter([LAST_LISTING, PERMIT, PERMIT, GONE])
+    # More than a page is known: whether the profile counts the store's videos is looked up.
+    assert found.kinds() == A_VIDEO_STORE + A_PAGE + Counter([PROFILE_COUNT, PERMIT, PERMIT, GONE])
     gone = tasks.bench.row("SELECT count(*) FROM videos WHERE removed_at IS NOT NULL")
     assert gone == {"count": PAGE_SIZE + 5}
 

@@ -145,11 +145,18 @@ class _StoreVideos:
             return "lanes_off"
         if len(self.ends.known) <= PAGE_SIZE:
             return "few_known"
-        if USER_FIELD_SCOPES["video_count"] not in self._client.tokens.scopes:
+        if not self._is_count_expected():
             return "count_unknown"
         if self._last is None:
             return "first_listing"
         return "weekly" if self._is_due(LISTED_WITHIN) else None
+
+    def _is_count_expected(self) -> bool:
+        """Whether tonight's profile will count the store's videos; without, both ends are vain."""
+        if USER_FIELD_SCOPES["video_count"] not in self._client.tokens.scopes:
+            return False
+        since = utc_now() - timedelta(days=LISTED_WITHIN)
+        return self._repository.known_video_count(self._run.store_code, since) is not None
 
     def _is_due(self, nights: int) -> bool:
         """Whether it is the store's night, or that number of nights has passed since a listing."""
@@ -190,23 +197,28 @@ class _StoreVideos:
         asked for once more from a second later. A number that stayed too high last time (TikTok
         also counts videos that it does not list) is not looked into again. Without a number, the
         edges that are newer than the last complete listing are looked at, and once in
-        ``LISTED_WITHIN`` nights all.
+        ``LISTED_WITHIN`` nights all; the number is looked up again before each of them, as the
+        user sync may have come to the store meanwhile.
         """
         ends = self.ends
-        if not ends.edges:
-            return
-        self._read_count()
-        if self._count is not None and not self._is_count_news():
-            return
-        edges = ends.edges
-        if self._count is None and self._last is not None and not self._is_due(LISTED_WITHIN):
-            newest = milliseconds(self._last.ended_at)
-            edges = [edge for edge in edges if edge >= newest]
-        for edge in list(edges):
+        is_known = False
+        for edge in list(ends.edges):
+            if is_known:
+                if self._excess() <= 0:
+                    break
+            else:
+                self._read_count()
+                is_known = self._count is not None
+                if not (self._is_count_news() if is_known else self._is_edge_new(edge)):
+                    break
             ends.list_from(edge + SECOND_MS)
-            if self._count is not None and self._excess() <= 0:
-                break
         ends.refuse_problems()
+
+    def _is_edge_new(self, edge: int) -> bool:
+        """Whether no listing to the end has looked behind that page edge lately."""
+        if self._last is None or self._is_due(LISTED_WITHIN):
+            return True
+        return edge >= milliseconds(self._last.ended_at)
 
     def _read_count(self) -> None:
         """Look up the profile's number of videos: as late as possible, it may be on its way."""

@@ -107,6 +107,22 @@ def test_a_calm_night_costs_a_call_for_twenty_videos_and_one_more_at_most(
     assert sum(len(one.asked) for one in queries) == len({n for one in queries for n in one.asked})
 
 
+@pytest.mark.parametrize("lacking", ["the number", "the profile"])
+def test_a_store_whose_profile_never_counts_its_videos_is_listed_and_not_queried(
+    limited: Bench, code: str, lacking: str
+) -> None:
+    """It would be listed to the end in any case: each query would be one call more."""
+    by = {
+        "the number": "UPDATE user_daily_stats SET video_count = NULL",
+        "the profile": "UPDATE user_daily_stats SET observed_at = now() - interval '8 days'",
+    }
+    limited.conn.execute(by[lacking].encode())
+    witness, details = _night(limited, code, (False,))
+    assert witness.always == {line["video_id"] for line in limited.rows(_TODAY)}
+    assert witness.calls == _floor(limited, code)
+    assert details["why_to_end"] == "count_unknown"
+
+
 @pytest.mark.parametrize("killed_at", [(1,), (2,), (3,), (2, 3), (3, 5)])
 @pytest.mark.parametrize("script", [(False,), ALTERNATING], ids=["query", "alternating"])
 def test_a_try_after_the_process_was_killed_asks_for_nothing_again(
@@ -184,7 +200,7 @@ def test_a_backfill_that_listed_to_the_end_did_so_on_the_day_it_ran(
     assert last.day == today().date
 
 
-def test_figures_that_fell_between_two_readings_are_told(limited: Bench, code: str) -> None:
+def test_figures_that_fell_between_two_readings_are_reported(limited: Bench, code: str) -> None:
     truth = {video["id"]: video["view_count"] for video in limited.truth(code)["videos"]}
     _, details = _night(limited, code, (True, *[False] * 9), rules=({"fault": "query_lower"},))
     assert details["compared"] > 0

@@ -8,6 +8,7 @@ import pytest
 
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.sync.videos.two_ends import TwoEnds
 from include.tiktok_sync.tiktok.client import BLIP_ATTEMPTS
 from tests.database.bench import Bench
 from tests.database.faults import Edit
@@ -73,6 +74,46 @@ def test_without_a_count_of_today_every_edge_is_looked_at(
     assert bench.calls() == {"video_list": pages + (pages - 1)}  # profiles have a pool of their own
 
 
+def test_a_count_that_comes_while_edges_are_asked_for_spares_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both syncs start together: the first videos are often read before their profiles."""
+    code = bench.code_with_videos(at_least=61)
+    bench.import_stores(code)
+    look = TwoEnds.list_from
+
+    def look_once(ends: TwoEnds, cursor: int) -> None:
+        monkeypatch.setattr(TwoEnds, "list_from", look)
+        look(ends, cursor)
+        bench.sync(USER_JOB, code)
+
+    monkeypatch.setattr(TwoEnds, "list_from", look_once)
+    outcome = bench.sync(VIDEO_JOB, code)
+    assert outcome.details["videos"] == len(bench.truth(code)["videos"])
+    assert bench.calls() == {"user_info": 1, "video_list": outcome.details["pages"] + 1}
+
+
+def test_a_count_that_comes_while_edges_are_asked_for_may_demand_the_others(
+    bench: Bench, tied: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the newest edges alone are asked for without a count, and the tie is at an old one."""
+    bench.sync(VIDEO_JOB, tied, run_id="before")
+    hidden = bench.truth(tied)["videos"][20]["id"]
+    bench.conn.execute("DELETE FROM video_daily_stats WHERE video_id = %s", [hidden])
+    bench.conn.execute("DELETE FROM videos WHERE video_id = %s", [hidden])
+    bench.sandbox.admin("POST", f"/stores/{tied}/videos", json={"publish": 20})
+    look = TwoEnds.list_from
+
+    def look_once(ends: TwoEnds, cursor: int) -> None:
+        monkeypatch.setattr(TwoEnds, "list_from", look)
+        look(ends, cursor)
+        bench.sync(USER_JOB, tied)
+
+    monkeypatch.setattr(TwoEnds, "list_from", look_once)
+    outcome = bench.sync(VIDEO_JOB, tied)
+    assert outcome.details["videos"] == len(bench.truth(tied)["videos"])
+
+
 def test_a_listing_on_one_page_needs_no_count(bench: Bench) -> None:
     stores = bench.sandbox.admin("GET", "/stores")
     code = next(s["store_code"] for s in stores if 0 < s["video_count"] <= 20)
@@ -92,7 +133,7 @@ def test_videos_posted_since_the_count_are_no_reason_to_look(bench: Bench) -> No
     assert bench.calls()["video_list"] == outcome.details["pages"]
 
 
-def test_a_count_that_stays_too_high_is_said_and_not_looked_into_every_night(
+def test_a_count_that_stays_too_high_is_reported_and_not_investigated_every_night(
     bench: Bench,
 ) -> None:
     code = bench.code_with_videos(at_least=41)

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.measure.variants import VARIANTS
 from benchmarks.report.page import pages
+from benchmarks.report.results import updated
 from tests.unit.benchmarks.made_up import MACHINE, comparison, measurement
 
 
@@ -59,21 +60,22 @@ def test_many_stores_under_the_limit_have_a_table_of_their_own(
         for variant in VARIANTS
         if variant.key in {"a-known", "a-known-1"}
     ]
-    limited = {"sizes": [{"stores": 1_000, "variants": ones}]}
+    limited = {"sizes": [{"stores": 1_000, "machine": MACHINE, "variants": ones}]}
     text = pages(compare, None, limited)["performance.md"]
     row = "| 1,000 | this package, one lane | 5:55 | 3,500 / 3,600 | 0 | 598 | 2,500 MB |"
     assert row in text.splitlines()
     assert "600 calls a minute and endpoint" in text
+    assert "it takes 11:40 for 1,000 stores" in text
     assert "## Many stores" not in alone["performance.md"]
 
 
 def test_every_variant_has_its_row(compare: dict[str, Any], growth: dict[str, Any]) -> None:
     text = pages(compare, growth)["performance.md"]
-    rows = [line for line in text.splitlines() if line.count("|") == 10]
-    assert len(rows) == 2 + len(VARIANTS)
+    rows = [line for line in text.splitlines() if line.endswith("| 2026-11-24, abcdef0 |")]
+    assert len(rows) == len(VARIANTS)
     assert (
-        "| user sync alone | this package | 33 s | 1.11x | 300 ms | 2,500 MB | 30 | 6.0 | 3.6 s |"
-        in rows
+        "| user sync alone | this package | 33 s | 1.11x | 300 ms | 2,500 MB | 30 | 6.0 | 3.6 s"
+        " | 2026-11-24, abcdef0 |" in rows
     )
     # What a user may expect comes before how it was measured; goals are in decision 8.
     assert text.index("## What to expect") < text.index("## What was measured")
@@ -81,7 +83,20 @@ def test_every_variant_has_its_row(compare: dict[str, Any], growth: dict[str, An
     assert "extrapolated from 10 stores" in text
 
 
-def test_a_failure_is_told_with_its_reason(compare: dict[str, Any]) -> None:
+def test_what_was_measured_again_keeps_company_with_what_was_not(compare: dict[str, Any]) -> None:
+    again = [one | {"wall_s": 99.0} for one in compare["variants"] if one["key"] == "a-known"]
+    later = MACHINE | {"date": "2026-12-01", "commit": "fedcba9", "note": "Others ran too."}
+    again = [one | {"machine": later} for one in again]
+    stored = updated(compare, compare | {"machine": later, "variants": again})
+    assert len(stored["variants"]) == len(VARIANTS)
+    text = pages(stored, None)["performance.md"]
+    assert "| when | 2026-11-24, commit abcdef0; 2026-12-01, commit fedcba9 |" in text
+    assert "2026-12-01, fedcba9: Others ran too." in text
+    assert text.count("| 2026-12-01, fedcba9 |") == 1
+    assert "in force, and the videos known from the night before, both syncs took 99 s; " in text
+
+
+def test_a_failure_is_shown_with_its_reason(compare: dict[str, Any]) -> None:
     for one in compare["variants"]:
         if one["way"] == "first":
             one["problem"] = "not finished\nafter 1800 s"
@@ -89,7 +104,7 @@ def test_a_failure_is_told_with_its_reason(compare: dict[str, Any]) -> None:
     assert text.count("| failed: not finished after 1800 s |") == sum(
         one["way"] == "first" for one in compare["variants"]
     )
-    assert "imports its hooks anew" not in text
+    assert "its hooks again in every task" not in text
 
 
 def test_without_growth_the_page_has_no_such_part(

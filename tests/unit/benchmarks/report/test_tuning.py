@@ -14,6 +14,9 @@ CPU_S = {"a-user": 0.3, "a-user-5": 0.1, "a-video": 0.4, "a-video-5": 0.2, "a-bo
 """Processor seconds of a store in one sync: a task costs 0.25 s of each, whatever it does."""
 
 
+ONE_LANE = "first night or one lane"
+
+
 @pytest.fixture
 def compare() -> dict[str, Any]:
     found = comparison()
@@ -37,9 +40,28 @@ def test_what_was_measured_is_marked(compare: dict[str, Any]) -> None:
     assert cells(table(compare), "300 stores, limit lifted")[0] == "**2:30** → 1:45"
 
 
-def test_the_limit_is_a_floor(compare: dict[str, Any]) -> None:
-    # 300 stores of 7 pages at 10 pages a second.
-    assert set(cells(table(compare), "300 stores, 600 calls a minute")) == {"3:30 → 3:30"}
+@pytest.mark.parametrize(("lanes", "floor"), [("videos known", "1:45"), (ONE_LANE, "3:30")])
+def test_the_limit_is_a_floor_for_each_lane(
+    compare: dict[str, Any], lanes: str, floor: str
+) -> None:
+    # 300 stores of 7 pages at 10 pages a second and lane.
+    for one in compare["variants"]:
+        if one["limit"]:
+            one["wall_s"] = 222.0
+    found = cells(table(compare), f"300 stores, 600 calls a minute, {lanes}")
+    assert found[0] == f"**3:42** → {floor}"
+    assert found[1].endswith(f" → {floor}")
+
+
+@pytest.mark.parametrize("measured", ["never", "on another day"])
+def test_a_limit_that_was_not_measured_is_computed(compare: dict[str, Any], measured: str) -> None:
+    if measured == "never":
+        compare["variants"] = [one for one in compare["variants"] if not one["limit"]]
+    for one in compare["variants"]:
+        if one["limit"]:
+            one["machine"] = compare["machine"] | {"date": "2026-12-01"}
+    found = cells(table(compare), f"300 stores, 600 calls a minute, {ONE_LANE}")
+    assert set(found) == {"3:30 → 3:30"}
 
 
 def test_processor_time_is_shared_by_cores(compare: dict[str, Any]) -> None:
