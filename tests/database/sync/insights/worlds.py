@@ -106,34 +106,52 @@ def day_figures(told: Mapping[str, Any]) -> dict[str, Any]:
     return {name: told.get(name) for name in DAY_COLUMNS}
 
 
-def differences(world: InsightsBench, code: str, day: date) -> list[str]:
-    """Where the database does not hold what TikTok says of the store now; empty = all is right."""
-    truth, found = world.truth(code), []
-    kept = world.days(code)
-    for name, told in truth["days"].items():
-        mine = kept.get(name)
-        if mine is None or {c: mine[c] for c in DAY_COLUMNS} != day_figures(told):
-            found.append(f"{code} {name}: {mine} is not {told}")
-    found += [f"{code} {name}: TikTok has no such day" for name in kept.keys() - truth["days"]]
+def differences(world: InsightsBench, code: str, day: date, *, is_first: bool = True) -> list[str]:
+    """Where the database does not hold what TikTok says of the store now; empty = all is right.
+
+    After the first night there may be more: older days, lists that TikTok leaves out by now; and
+    less: posts that no longer change.
+    """
+    truth = world.truth(code)
+    found = _wrong_days(world.days(code), truth["days"], is_first=is_first)
     audience = world.bench.row(
         "SELECT * FROM account_audience WHERE store_code = %s AND snapshot_date = %s", code, day
     )
-    for column in AUDIENCE_LISTS:
-        if audience[column] != truth["audience"].get(column):
-            found.append(f"{code} {column}: {audience[column]}")
-    for column in ("followers_count", "following_count", "total_likes", "videos_count"):
-        if audience[column] != truth["profile"][column]:
-            found.append(f"{code} {column}: {audience[column]}")
-    posts = world.posts(code, day)
-    listed = {post["item_id"]: post for post in truth["posts"] if not post["hidden"]}
-    for video_id, told in listed.items():
-        mine = posts.get(video_id)
-        names = (*POST_FIGURES, *POST_LISTS, "media_type", "is_ad")
-        if mine is None:
-            found.append(f"{code} {video_id}: missing")
-        elif wrong := [name for name in names if mine[name] != told.get(name)]:
-            found.append(f"{code} {video_id}: {wrong}")
-    found += [f"{code} {video_id}: TikTok does not list it" for video_id in posts.keys() - listed]
+    told = {**truth["profile"], **truth["audience"]}
+    totals = ("followers_count", "following_count", "total_likes", "videos_count")
+    found += [
+        f"{column}: {audience[column]} is not {told.get(column)}"
+        for column in (*AUDIENCE_LISTS, *totals)
+        if audience[column] != told.get(column)
+    ]
+    found += _wrong_posts(world.posts(code, day), truth["posts"], day, is_first=is_first)
+    return [f"{code} {line}" for line in found]
+
+
+def _wrong_days(kept: Mapping[str, Any], told: Mapping[str, Any], *, is_first: bool) -> list[str]:
+    found = [
+        f"{name}: {kept.get(name)} is not {figures}"
+        for name, figures in told.items()
+        if name not in kept or {c: kept[name][c] for c in DAY_COLUMNS} != day_figures(figures)
+    ]
+    more = kept.keys() - told.keys() if is_first else ()
+    return found + [f"{name}: TikTok has no such day" for name in more]
+
+
+def _wrong_posts(
+    kept: Mapping[str, Any], posts: list[dict[str, Any]], day: date, *, is_first: bool
+) -> list[str]:
+    told = {post["item_id"]: post for post in posts if not post["hidden"]}
+    old = (datetime.combine(day, NIGHT, UTC) - timedelta(days=366)).timestamp()
+    found = [f"{video_id}: TikTok does not list it" for video_id in kept.keys() - told]
+    for video_id, post in told.items():
+        lists = [name for name in POST_LISTS if is_first or post.get(name) is not None]
+        names = (*POST_FIGURES, *lists, "media_type", "is_ad")
+        if video_id not in kept:
+            if is_first or float(post["create_time"]) > old:
+                found.append(f"{video_id}: missing")
+        elif wrong := [name for name in names if kept[video_id][name] != post.get(name)]:
+            found.append(f"{video_id}: {wrong}")
     return found
 
 
