@@ -10,7 +10,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from include.sandbox.business.accounts import has_audience, has_insights
-from include.sandbox.world.content import drawn
+from include.sandbox.world.content import drawn, seeded
 
 if TYPE_CHECKING:
     from include.sandbox.business.accounts import Account
@@ -79,11 +79,11 @@ def final_day(sandbox: SandboxState, account: Account, day: dt.date) -> Figures 
     figures |= _if(
         account.kind == "registered", {name: some(views // 200, name) for name in clicks}
     )
-    active = [
-        {"hour": str(hour), "count": some(total // 4, f"hour {hour}")} for hour in range(_HOURS)
-    ]
-    shows_hours = account.has_business(day) and has_audience(sandbox, account)
-    return figures | _if(shows_hours, {"audience_activity": active})
+    if not account.has_business(day) or not has_audience(sandbox, account):
+        return figures | {"audience_activity": None}
+    rng = seeded(seed, code, day, "hours")
+    active = [{"hour": str(hour), "count": rng.randint(0, total // 4)} for hour in range(_HOURS)]
+    return figures | {"audience_activity": active}
 
 
 def shown_day(sandbox: SandboxState, account: Account, day: dt.date) -> Figures | None:

@@ -83,12 +83,11 @@ def types(*key: object) -> Shares:
 
 def by_second(duration: int, *key: object) -> Shares:
     """`[{"second", "percentage"}]`, from 1 downwards; the second is a text."""
-    rng = seeded(*key)
-    share, found = 1.0, []
-    for second in range(min(duration, _SECONDS_SHOWN)):
-        found.append({"second": str(second), "percentage": round(share, 4)})
-        share *= 0.8 + 0.2 * rng.random()
-    return found
+    left = (800 + drawn(199, *key)) / 1_000
+    return [
+        {"second": str(second), "percentage": round(left**second, 4)}
+        for second in range(min(duration, _SECONDS_SHOWN))
+    ]
 
 
 def _shares(

@@ -24,8 +24,11 @@ def business() -> Iterator[SandboxServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def unchanged() -> Iterator[SandboxServer]:
     """The same with 60 stores, for tests that change nothing in it."""
     with running_sandbox(rate_limit_per_minute=0, date=DAY, stores=60, business=LIFTED) as server:
+        for code in server.sandbox.codes()[3::4]:  # whose tokens have expired
+            grant = {"access_expires_in": 3_600}
+            server.admin("POST", f"/stores/{code}/grant?api=business", json=grant)
         yield server

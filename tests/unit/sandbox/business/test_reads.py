@@ -36,8 +36,9 @@ def _code(response: requests.Response) -> int:
     return int(body["code"])
 
 
-def _truth(sandbox: SandboxServer) -> dict[str, Any]:
-    found: dict[str, Any] = sandbox.admin("GET", "/business/truth")
+def _truth(sandbox: SandboxServer, code: str | None = None) -> dict[str, Any]:
+    picked = {} if code is None else {"store_code": code}
+    found: dict[str, Any] = sandbox.admin("GET", "/business/truth", params=picked)
     return found
 
 
@@ -185,7 +186,7 @@ def test_six_fields_go_while_a_video_is_quiet_and_come_back(business: SandboxSer
     quiet: dict[str, list[bool]] = {}
     for later in range(0, 40, 4):
         business.admin("PATCH", "/settings", json={"date": str(first + later * DAY)})
-        one = business.admin("GET", "/business/truth", params={"store_code": "S014"})["S014"]
+        one = _truth(business, "S011")["S011"]
         for post in one["posts"]:
             quiet.setdefault(post["item_id"], []).append(post["quiet"])
             assert not post["quiet"] or all(post[name] is None for name in QUIET_FIELDS)
@@ -201,7 +202,7 @@ def test_six_fields_go_while_a_video_is_quiet_and_come_back(business: SandboxSer
 def test_nothing_changes_after_365_days(business: SandboxServer) -> None:
     def views(day: dt.date) -> dict[str, int]:
         business.admin("PATCH", "/settings", json={"date": str(day)})
-        one = business.admin("GET", "/business/truth", params={"store_code": "S002"})["S002"]
+        one = _truth(business, "S002")["S002"]
         return {post["item_id"]: post["video_views"] for post in one["posts"]}
 
     young = business.sandbox.settings.today
@@ -273,8 +274,8 @@ def test_what_is_not_documented_can_be_switched(business: SandboxServer) -> None
 @pytest.mark.parametrize("look", ["null", "omit", "empty", "mixed"])
 def test_what_is_absent_can_look_like_anything(business: SandboxServer, look: str) -> None:
     business.admin("PATCH", "/settings", json={"business": {"absent_as": look}})
-    truth = _truth(business)["S014"]["posts"]
-    found = {p["item_id"]: p for p in _all_posts(business, "S014", fields=list(VIDEO_FIELDS))}
+    truth = _truth(business, "S011")["S011"]["posts"]
+    found = {p["item_id"]: p for p in _all_posts(business, "S011", fields=list(VIDEO_FIELDS))}
     looks = set()
     for post in truth:
         shown = found.get(post["item_id"], post)
@@ -377,7 +378,7 @@ def test_a_benchmark(unchanged: SandboxServer) -> None:
 def test_a_private_video_is_on_neither_side(business: SandboxServer) -> None:
     gone = business.sandbox.world.listing(1).videos[0].id
     business.admin("POST", "/stores/S001/videos", json={"privatize": [gone], "publish": 1})
-    posts = business.admin("GET", "/business/truth")["S001"]["posts"]
+    posts = _truth(business, "S001")["S001"]["posts"]
     assert gone not in json.dumps(posts)
     assert posts[0]["counted_through"] is None
     assert posts[0]["video_views"] is None
