@@ -217,7 +217,7 @@ def test_summary_is_the_only_leaf_and_runs_whatever_happened(sync: tuple[Any, An
     assert not summary.is_teardown
 
 
-def test_checks_run_side_by_side_whatever_came_of_the_stores(sync: tuple[Any, Any]) -> None:
+def test_checks_run_side_by_side_however_the_stores_ended(sync: tuple[Any, Any]) -> None:
     dag, task = sync
 
     checks = [dag.get_task(f"data_checks.{check}") for check in CHECKS[dag.dag_id]]

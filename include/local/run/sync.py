@@ -18,6 +18,7 @@ from include.local.run.progress import Count, ProgressView
 from include.local.run.report import report
 from include.local.run.seed import seed_stores
 from include.local.stack import Stack
+from include.tiktok_sync.jobs import ALL_DAGS, INSIGHTS_JOB
 from include.tiktok_sync.sync.repository import StoreRepository
 
 _POLL_SECONDS = 1.0
@@ -73,8 +74,9 @@ def _start_runs(stack: Stack) -> list[Run]:
     for dag_id in jobs:
         for run_id in stack.api.active_runs(dag_id):
             say(f"  {dag_id}: the new run is queued behind {run_id}, which has not ended")
-    for dag_id in stack.settings.nightly_jobs:
-        stack.api.unpause(dag_id)
+    for dag_id in ALL_DAGS:
+        if dag_id != INSIGHTS_JOB or dag_id in jobs:  # which has no Dag otherwise
+            stack.api.unpause(dag_id)
     started = time.monotonic()
     runs = []
     for dag_id in jobs:
@@ -171,7 +173,7 @@ def _count(stack: Stack, run: Run, total: int) -> Count:
 
 
 class _Watch:
-    """Tells waiting from hanging: a run may be slow, but not behind a dead scheduler."""
+    """Distinguishes waiting from hanging: a run may be slow, but not behind a dead scheduler."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
