@@ -25,7 +25,7 @@ PATIENCE_MS = 60_000
 """How long a page may take on a busy machine; ``expect`` alone would give it 5 s."""
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-# Nothing may be asked of the network beside the page under test.
+# Nothing may be requested from the network except the page under test.
 _QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -38,7 +38,7 @@ _QUIET = (
 
 @contextmanager
 def running_browser() -> Iterator[Browser]:
-    """Headless Chromium; skips the test where there is none to be had."""
+    """Headless Chromium; skips the test where none is installed."""
     program = next((found for name in _PROGRAMS if (found := shutil.which(name))), None)
     if program is None:
         pytest.skip("Chromium is not installed: make test-tools (as root), or your own package")

@@ -29,7 +29,7 @@ RETAILER = "Nordlicht"
 
 @dataclass
 class ConnectServer:
-    """One connect app beside a bench.
+    """One connect app on a bench's database and sandbox.
 
     Attributes:
         bench: Database and sandbox.
@@ -69,7 +69,7 @@ def connect_role(bench: Bench) -> Iterator[str]:
 
 
 def connect_env(bench: Bench, db_url: str, port: int) -> dict[str, str]:
-    """The environment of an app beside a bench."""
+    """The environment of a bench's app."""
     return {
         "CONNECT_BASE_URL": f"http://{HOST}:{port}",
         "CONNECT_PORT": str(port),

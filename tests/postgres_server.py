@@ -82,7 +82,7 @@ def running_postgres(
 
     Args:
         folder: Its own; the user that Postgres runs as must be able to reach it.
-        *settings: ``name=value``, beside those of the local stack.
+        *settings: ``name=value``, on top of those of the local stack.
         binaries: Folder of another installation's ``initdb`` and ``postgres``; ``None`` = the
             embedded one.
 

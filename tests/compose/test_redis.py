@@ -1,4 +1,4 @@
-"""Redis is killed in the middle of a night and comes back, as when its machine is started anew."""
+"""Redis is killed in the middle of a night and comes back, as when its machine is restarted."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class WorkerHost:
         self._ip("link", "set", "tiktok-here", "down")
 
     def mend(self) -> None:
-        """Join it again; what was sent meanwhile is sent anew by TCP."""
+        """Join it again; TCP sends again what was sent meanwhile."""
         self._ip("link", "set", "tiktok-here", "up")
 
     @staticmethod

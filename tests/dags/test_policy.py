@@ -210,7 +210,7 @@ def test_summary_is_the_only_leaf_and_runs_whatever_happened(sync: tuple[Any, An
     assert not summary.is_teardown
 
 
-def test_checks_run_side_by_side_whatever_came_of_the_stores(sync: tuple[Any, Any]) -> None:
+def test_checks_run_side_by_side_however_the_stores_ended(sync: tuple[Any, Any]) -> None:
     dag, task = sync
 
     checks = [dag.get_task(f"data_checks.{check}") for check in CHECKS[dag.dag_id]]
@@ -251,11 +251,13 @@ def test_summary_announces_the_tables_of_its_dag(sync: tuple[Any, Any]) -> None:
     dag, task = sync
     _, _, tables = SYNCS[dag.dag_id]
 
-    assert {
-        (outlet.name, outlet.uri)
-        for outlet in dag.get_task("record_summary").outlets
-        if isinstance(outlet, Asset)
-    } == {(name, f"tiktok-sync://store_db/public/{name}") for name in tables}
+    outlets = dag.get_task("record_summary").outlets
+    uris = [f"postgres://store-db:5432/tiktok_sync/public/{name}" for name in tables]
+    assert [(outlet.name, outlet.uri) for outlet in outlets if isinstance(outlet, Asset)] == [
+        *((uri, uri) for uri in uris),
+        # Until 0.5.0.
+        *((name, f"tiktok-sync://store_db/public/{name}") for name in tables),
+    ]
     assert not task.partial_kwargs.get("outlets")
     assert not dag.get_task("list_stores").outlets
 

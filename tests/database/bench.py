@@ -1,4 +1,4 @@
-"""One product on a real database beside a real-HTTP TikTok: what a database test works with."""
+"""The product on a real database and a TikTok over real HTTP: what a database test works with."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class Bench:
         )
 
     def code_with_videos(self, at_least: int = 1) -> str:
-        """The first store with so many videos, and not very many."""
+        """The first store with at least that number of videos, and at most 200."""
         stores = self.sandbox.admin("GET", "/stores")
         return str(next(s["store_code"] for s in stores if at_least <= s["video_count"] <= 200))
 

@@ -30,15 +30,16 @@ class Edit:
 
 
 class Refuse:
-    """A fault plan that answers an endpoint with one error for ever."""
+    """A fault plan that answers an endpoint with one error, always."""
 
-    def __init__(self, endpoint: str, status: int, code: str) -> None:
+    def __init__(self, endpoint: str, status: int, code: str, message: str = "why") -> None:
         self.endpoint, self.status, self.code = endpoint, status, code
+        self.message = message
 
     async def around(self, call: Call, proceed: Callable[[], SandboxAnswer]) -> SandboxAnswer:
         if call.endpoint != self.endpoint:
             return proceed()
-        error = {"code": self.code, "message": "why", "log_id": "LOG7"}
+        error = {"code": self.code, "message": self.message, "log_id": "LOG7"}
         return SandboxAnswer(self.status, self.code, {"data": {}, "error": error})
 
 

@@ -1,4 +1,4 @@
-"""Who presses the status page's buttons without a window, and what came of it?"""
+"""Who presses the status page's buttons without a window, and what is recorded of it?"""
 
 from __future__ import annotations
 

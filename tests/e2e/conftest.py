@@ -1,4 +1,4 @@
-"""One whole stack for the end-to-end tests, in a temporary folder beside the user's own."""
+"""One whole stack for the end-to-end tests, in a temporary folder, apart from the user's own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -95,6 +96,16 @@ def morning_zone(now: datetime) -> ZoneInfo:
     return ZoneInfo(f"Etc/GMT{-ahead:+d}")  # POSIX counts westwards
 
 
+@contextmanager
+def paused(stack: RunningStack, dag_id: str) -> Iterator[None]:
+    """A live scheduler would take the run that `airflow dags test` makes for one of its own."""
+    assert stack.run(["airflow", "dags", "pause", dag_id, "-y"]).returncode == 0
+    try:
+        yield
+    finally:
+        assert stack.run(["airflow", "dags", "unpause", dag_id, "-y"]).returncode == 0
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """The whole stack with 40 stores, started once for all tests."""
@@ -106,7 +117,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         "LOCAL_STATE_DIR": str(tmp_path_factory.mktemp("stack")),
         "STORES": str(STORES),
         "SANDBOX_LATENCY": LATENCY,
-        # Beside the admin somebody who may look and nothing else.
+        # The admin, and somebody who may look and nothing else.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"admin:admin,{READER}:viewer",
     }
     settings = Stack.load(env).settings

@@ -7,7 +7,7 @@ import json
 import psycopg
 import pytest
 
-from tests.e2e.conftest import RunningStack
+from tests.e2e.conftest import RunningStack, paused
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -37,7 +37,10 @@ def test_doctor_finds_the_stack_healthy_and_pools_that_differ_from_settings(
 
 
 def test_retention_dag_thins_only_when_told_to(stack: RunningStack) -> None:
-    with psycopg.connect(stack.db_url, autocommit=True) as conn:
+    with (
+        paused(stack, "apply_retention"),
+        psycopg.connect(stack.db_url, autocommit=True) as conn,
+    ):
         conn.execute(
             "INSERT INTO stores (store_code, store_name, is_active) VALUES ('OLD', '', false)"
         )

@@ -6,8 +6,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from psycopg import sql
 
 from include.local.processes.programs import EXECUTION_API
 from include.local.stack import Stack
-from tests.e2e.conftest import STORES, RunningStack
+from include.tiktok_sync.jobs import ALL_DAGS
+from tests.e2e.conftest import STORES, RunningStack, paused
 from tests.sandbox_server import running_sandbox
 from tests.truth import COUNTERS, USER_COLUMNS, VIDEO_COLUMNS, differences
 
@@ -92,16 +92,6 @@ def wait_for_end(stack: RunningStack, dag_id: str, run_id: str) -> str:
     return state
 
 
-@contextmanager
-def paused(stack: RunningStack, dag_id: str) -> Iterator[None]:
-    """A live scheduler would take the run that `airflow dags test` makes for one of its own."""
-    assert stack.run(["airflow", "dags", "pause", dag_id, "-y"]).returncode == 0
-    try:
-        yield
-    finally:
-        assert stack.run(["airflow", "dags", "unpause", dag_id, "-y"]).returncode == 0
-
-
 @pytest.fixture(scope="module")
 def synced(stack: RunningStack) -> RunningStack:
     """The stack after its first sync, with what the first sync printed already checked."""
@@ -110,6 +100,12 @@ def synced(stack: RunningStack) -> RunningStack:
     assert f"{STORES} of {STORES} stores" in " ".join(done.stdout.split())
     assert stack.airflow_url in done.stdout
     return stack
+
+
+def test_a_first_sync_leaves_no_dag_paused(synced: RunningStack) -> None:
+    with psycopg.connect(Stack.load(dict(synced.env)).settings.airflow_db_url) as conn:
+        query = "SELECT dag_id FROM dag WHERE dag_id = ANY(%s) AND is_paused"
+        assert conn.execute(query, [list(ALL_DAGS)]).fetchall() == []
 
 
 def test_a_first_sync_leaves_two_successful_summaries(synced: RunningStack) -> None:
@@ -223,7 +219,9 @@ def test_dags_test_syncs_just_the_stores_it_names(synced: RunningStack) -> None:
     assert newest == [("S002",), ("S003",)]
 
 
-def test_a_finding_of_the_data_checks_is_told_and_the_run_succeeds(synced: RunningStack) -> None:
+def test_a_finding_of_the_data_checks_is_reported_and_the_run_succeeds(
+    synced: RunningStack,
+) -> None:
     run_id = "day-before"
     yesterday = datetime.now(timezone.utc) - timedelta(days=1)
     triggered = synced.run(

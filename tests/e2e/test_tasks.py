@@ -50,7 +50,7 @@ def failed(operator: Operator) -> Instances:
     return operator.instances()
 
 
-def test_each_store_says_in_its_name_what_came_of_it(failed: Instances) -> None:
+def test_each_store_shows_its_result_in_its_name(failed: Instances) -> None:
     told = [failed[TASK, index]["rendered_map_index"] for index in range(len(CODES))]
     for index, code in enumerate(CODES):
         assert told[index].startswith(f"{code} · "), told
@@ -100,9 +100,7 @@ def test_what_failed_is_done_again_by_a_command(operator: Operator, failed: Inst
     assert failed[TASK, 3]["state"] == "failed"
 
 
-def test_checks_and_summary_are_made_anew_by_a_command(
-    operator: Operator, failed: Instances
-) -> None:
+def test_a_command_repeats_checks_and_summary(operator: Operator, failed: Instances) -> None:
     before = operator.instances()
     assert set(before) == set(failed)
     operator.command("tasks clear")

@@ -93,7 +93,7 @@ def watch(frame: FrameLocator) -> list[int]:
     seen: list[int] = []
     running = frame.get_by_role("region", name="Running now")
     deadline = time.monotonic() + PATIENCE_MS / 1000
-    # One look at a time: between two the page may load itself anew.
+    # One look at a time: between two the page may reload itself.
     while "No sync is running" not in (text := running.inner_text()):
         assert time.monotonic() < deadline, text
         seen += [int(done) for done in re.findall(rf"(\d+) of {STORES} stores", text)]
@@ -187,7 +187,7 @@ def open_log(page: Page, stack: RunningStack, run_id: str, code: str) -> None:
         timeout=60,
     )
     indices = {
-        # Behind the store's code stands what came of it.
+        # Behind the store's code stands its result.
         task["rendered_map_index"].split(" · ")[0]: task["map_index"]
         for task in answer.json()["task_instances"]
     }

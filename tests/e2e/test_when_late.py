@@ -1,4 +1,4 @@
-"""A late or dead run is told of once, and missed days are filled from one reading."""
+"""A late or dead run raises one alert, and missed days are filled from one reading."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def ready(stack: RunningStack) -> RunningStack:
     api = Stack.load(dict(stack.env)).api
     api.unpause(DAG)
     # From a backfill on Airflow takes up the night of today, unless there is a run of its date:
-    # a run of all stores, beside the few whose calls are counted.
+    # a run of all stores, apart from the few whose calls are counted.
     night = datetime.combine(stack.today, time(2), stack.zone).isoformat()
     body = {"dag_run_id": "tonight", "logical_date": night, "conf": CONF}
     api._send("POST", RUNS, body=body)
@@ -108,10 +108,10 @@ def channel(api: AirflowApi) -> Iterator[Receiver]:
         configure({})
 
 
-def test_a_run_that_is_late_and_then_dies_is_told_of_and_can_be_cleared_meanwhile(
+def test_a_run_that_is_late_and_then_dies_raises_alerts_and_can_be_cleared_meanwhile(
     ready: RunningStack, api: AirflowApi, metadata_url: str, channel: Receiver
 ) -> None:
-    set_latency(ready, 20)  # it is still going when the channel is told
+    set_latency(ready, 20)  # it is still going when the channel gets the alert
     run = api._send("POST", RUNS, body={"logical_date": None, "conf": LATE})
     run_id = run["dag_run_id"]
     try:
@@ -133,7 +133,7 @@ def test_a_run_that_is_late_and_then_dies_is_told_of_and_can_be_cleared_meanwhil
             " FROM dag_run r WHERE r.id = d.dagrun_id AND r.run_id = %s",
             run_id,
         )
-        wait_for(lambda: channel.messages, "the channel is told of the late run")
+        wait_for(lambda: channel.messages, "the channel gets the alert about the late run")
         assert api.run_state(DAG, run_id) in {"queued", "running"}
         # ... and so do 20 hours: the run dies without a summary.
         rows(
@@ -141,7 +141,7 @@ def test_a_run_that_is_late_and_then_dies_is_told_of_and_can_be_cleared_meanwhil
             "UPDATE dag_run SET start_date = now() - interval '21 hours' WHERE run_id = %s",
             run_id,
         )
-        wait_for(lambda: len(channel.messages) > 1, "the channel is told of the dead run")
+        wait_for(lambda: len(channel.messages) > 1, "the channel gets the alert about the dead run")
     finally:
         set_latency(ready, 0.02)
 

@@ -92,7 +92,7 @@ def test_a_day_drawn_at_random_can_be_had_again() -> None:
     assert begun <= datetime.fromtimestamp(float(done.stdout), UTC) < begun + MINUTES
 
 
-def test_where_it_cannot_be_had_the_machines_own_clock_is_used_and_that_is_said() -> None:
+def test_where_it_is_unavailable_the_machines_own_clock_is_used_and_reported() -> None:
     without = Path(sys.executable).parent  # no compiler there
     done = run("--", sys.executable, "-c", NOW, CLOCK="2028-02-29T10:00", PATH=str(without))
     assert is_now(float(done.stdout))

@@ -29,11 +29,23 @@ PHRASES = {
 _FOUND = re.compile(rf"\b(?:{'|'.join(PHRASES)})\b", re.IGNORECASE)
 
 _SUFFIXES = {".py", ".md", ".yaml", ".yml", ".sh", ".sql", ".j2", ".js", ".toml"}
-_FOLDERS = ("include", "plugins", "dags", "benchmarks", "tools", "deploy", "docs", ".github")
+_FOLDERS = (
+    "include",
+    "plugins",
+    "dags",
+    "benchmarks",
+    "tools",
+    "deploy",
+    "docs",
+    "tests",
+    ".github",
+    "dbt",
+)
 _WORDS = (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
 
 EXEMPT = {
     "CHANGELOG.md",  # what was released stays as it was
+    "tests/unit/test_docs_english.py",
 }
 
 
@@ -49,12 +61,16 @@ def _files() -> list[Path]:
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Lines that a person reads: of Python, the comments and the strings."""
+    """Lines that a person reads: of Python, comments, strings and names of tests."""
     text = file.read_text(encoding="utf-8")
     if file.suffix != ".py":
         yield from enumerate(text.splitlines(), 1)
         return
+    before = ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if before == "def" and token.string.startswith("test_"):
+            yield token.start[0], token.string.replace("_", " ")
+        before = token.string
         if token.type in _WORDS:
             yield from enumerate(token.string.splitlines(), token.start[0])
 
@@ -91,7 +107,7 @@ def test_the_phrases_are_found_and_their_plain_neighbours_are_not() -> None:
     for good in (
         "The two are told apart by their status.",
         "besides the tests, the result of the run",
-        "`test_no_window_holds_more_than_the_limit_whoever_calls`",
+        "`test_no_window_holds_more_than_the_limit_across_all_callers`",
         "TikTok is said to count them",
     ):
         assert _odd(good) == [], good

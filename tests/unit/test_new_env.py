@@ -134,7 +134,7 @@ OURS = "TIKTOK_TOKEN_KEYS=ours"
         "TIKTOK_TOKEN_KEYS=#ours\n",
     ],
 )
-def test_no_second_key_is_made_beside_one_that_is_there(tmp_path: Path, lines: str) -> None:
+def test_no_second_key_is_made_where_there_is_one(tmp_path: Path, lines: str) -> None:
     file = tmp_path / ".env"
     file.write_text(lines, encoding="utf-8")
 

@@ -25,6 +25,7 @@ RETENTION_VARIABLES = (
 """How long things are kept: the Dag does it, and the connect app's privacy notice says it."""
 
 _PRODUCT_VARIABLES = (
+    "STORE_DB_ASSET_URI",
     "SYNC_TIMEZONE",
     "SLA_MINUTES",
     "MIN_SUCCESS_RATE",
@@ -58,7 +59,7 @@ def airflow_env(workspace: Workspace, settings: LocalSettings) -> dict[str, str]
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(workspace.root / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        # `make up` alone must not start a nightly run; `make sync` unpauses.
+        # `make up` alone must not start a nightly run; `make sync` unpauses all Dags.
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__PARALLELISM": slots,
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": slots,
@@ -76,7 +77,7 @@ def airflow_env(workspace: Workspace, settings: LocalSettings) -> dict[str, str]
         # The API server answers on 40 threads; the default of 15 connections starves them.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "20",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "20",
-        # Each hop from task to task waits for the scheduler's next look.
+        # Each step from task to task waits for the scheduler's next loop.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         # The API server is asked over HTTP: no worker need load the public CAs (22 ms each).
         "AIRFLOW__API__CLIENT_USE_PUBLIC_CERTS": "False",
@@ -93,6 +94,7 @@ def airflow_env(workspace: Workspace, settings: LocalSettings) -> dict[str, str]
         # and not be another Airflow's.
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": "1",
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": "1",
+        "STORE_DB_ASSET_URI": f"postgres://{HOST}:{settings.port('POSTGRES_PORT')}/tiktok_sync",
         **settings.chosen(_USERS, *_PRODUCT_VARIABLES),
         **{
             name: value

@@ -18,7 +18,7 @@ from include.local.run.progress import Count, ProgressView
 from include.local.run.report import report
 from include.local.run.seed import seed_stores
 from include.local.stack import Stack
-from include.tiktok_sync.jobs import NIGHTLY_JOBS, SYNC_JOBS
+from include.tiktok_sync.jobs import ALL_DAGS, SYNC_JOBS
 
 _POLL_SECONDS = 1.0
 _STALL_SECONDS = 60.0
@@ -72,7 +72,7 @@ def _start_runs(stack: Stack) -> list[Run]:
     for dag_id in SYNC_JOBS:
         for run_id in stack.api.active_runs(dag_id):
             say(f"  {dag_id}: the new run is queued behind {run_id}, which has not ended")
-    for dag_id in NIGHTLY_JOBS:
+    for dag_id in ALL_DAGS:
         stack.api.unpause(dag_id)
     started = time.monotonic()
     runs = []
@@ -171,7 +171,7 @@ def _count(stack: Stack, run: Run, total: int) -> Count:
 
 
 class _Watch:
-    """Tells waiting from hanging: a run may be slow, but not behind a dead scheduler."""
+    """Distinguishes waiting from hanging: a run may be slow, but not behind a dead scheduler."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

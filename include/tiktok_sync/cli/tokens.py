@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from cryptography.fernet import Fernet
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from include.tiktok_sync.app import TikTokApp
 from include.tiktok_sync.cli.common import (
@@ -18,11 +14,11 @@ from include.tiktok_sync.cli.common import (
     AsOption,
     JsonOption,
     actor_of,
-    console,
     errors_for_people,
     for_each_store,
     print_json,
     print_table,
+    progress_bar,
     require_known,
     store_database,
 )
@@ -103,7 +99,7 @@ def rotate(
             if only_check:
                 _report(use, vault, renewed=0, as_json=as_json)
                 return
-            with _progress(use.rows) as advance:
+            with progress_bar("Rotating keys", use.rows) as advance:
                 done = rotate_keys(conn, vault, on_progress=advance)
             left = key_use(conn, vault)
         for code, reason in done.unreadable.items():
@@ -203,15 +199,3 @@ def _as_json(use: KeyUse, vault: TokenVault) -> dict[str, Any]:
         ],
         "unreadable": list(use.unreadable),
     }
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    columns = (TextColumn("Rotating keys"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console(stderr=True)) as bar:
-        task = bar.add_task("rotate", total=total)
-        yield lambda rows: bar.advance(task, rows)

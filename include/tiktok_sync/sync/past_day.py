@@ -176,7 +176,8 @@ def claim(conn: Connection, run: StoreRun) -> bool:
     """Claim the store, so that only this run reads it; a run that was interrupted may claim again.
 
     A row and not a lock: no transaction is open while TikTok is asked, and it works behind a
-    pooler.
+    pooler. By ``clock_timestamp()``: ``now()`` is when the statement began, and one that began
+    before a claim and met it only after its commit would take it for one from the future.
 
     Returns:
         False: another run is reading it.
@@ -184,12 +185,14 @@ def claim(conn: Connection, run: StoreRun) -> bool:
     return (
         conn.execute(
             "INSERT INTO backfill_readings AS old (job_name, store_code, run_id, claimed_until)"
-            " VALUES (%(job_name)s, %(store_code)s, %(run_id)s, now() + %(claim)s)"
+            " VALUES (%(job_name)s, %(store_code)s, %(run_id)s,"
+            " clock_timestamp() + %(claim)s)"
             " ON CONFLICT (job_name, store_code) DO UPDATE SET"
             " run_id = excluded.run_id, claimed_until = excluded.claimed_until"
-            " WHERE old.claimed_until IS NULL OR old.claimed_until < now()"
+            " WHERE old.claimed_until IS NULL OR old.claimed_until < clock_timestamp()"
             # Left by a clock that was ahead: no valid claim reaches that far.
-            " OR old.claimed_until > now() + %(claim)s OR old.run_id = excluded.run_id",
+            " OR old.claimed_until > clock_timestamp() + %(claim)s"
+            " OR old.run_id = excluded.run_id",
             {**_values(run), "claim": CLAIM},
         ).rowcount
         == 1

@@ -264,7 +264,9 @@ def clean_text(text: str) -> str:
 
 
 def _wrong(name: str, value: object, wanted: str) -> DataError:
-    return DataError(f"`{name}` should be {wanted} and is {type(value).__name__} {value!r:.60}.")
+    # Anything but a number could name the account, or a video, in a log and in the run's summary.
+    shown = f" {value!r:.60}" if isinstance(value, int | float) else ""
+    return DataError(f"`{name}` should be {wanted} and is {type(value).__name__}{shown}.")
 
 
 def _text(source: Mapping[str, Any], name: str) -> str | None:
@@ -272,7 +274,7 @@ def _text(source: Mapping[str, Any], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        # Without the value, unlike a figure's: it would name the account, or a video, in a log.
+        # Without the value: see _wrong.
         message = f"`{name}` should be text and is {type(value).__name__}."
         raise DataError(message)
     return clean_text(value)

@@ -78,7 +78,7 @@ def statsd(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsD]:
             sending.statsd.close()
 
 
-def test_a_store_tells_what_it_cost_and_what_came_of_it(bench: Bench, statsd: StatsD) -> None:
+def test_a_store_reports_its_cost_and_its_result(bench: Bench, statsd: StatsD) -> None:
     sync_tasks.sync_stores(USER_JOB, [EXPIRED], task_context())
 
     row = bench.log_row(EXPIRED)

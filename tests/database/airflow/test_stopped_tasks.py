@@ -172,7 +172,7 @@ def test_a_refresh_survives_the_termination_of_its_task(
     assert _rows(bench)["S004"]["attempts"] == 2  # it was recorded, and then again
 
 
-def test_nothing_is_said_over_a_success_of_this_run(bench: Bench, context: dict[str, Any]) -> None:
+def test_a_success_of_this_run_is_not_overwritten(bench: Bench, context: dict[str, Any]) -> None:
     _execute(_task("S001"), context)
     _slow(bench, 60, stores=["S002"])
     task = _task("S001", "S002")

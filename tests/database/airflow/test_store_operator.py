@@ -33,18 +33,18 @@ def execute(context: dict[str, Any], *codes: str) -> None:
     StoreSyncOperator.execute.__wrapped__(task, context)  # type: ignore[attr-defined] # Airflow's
 
 
-def test_a_success_is_told_in_the_name(context: dict[str, Any]) -> None:
+def test_a_success_shows_in_the_name(context: dict[str, Any]) -> None:
     execute(context, "S001")
     assert context["ti"].rendered_map_index.startswith("S001 · Profile of the day: ")
 
 
-def test_a_dry_run_and_a_batch_are_told_in_the_name(context: dict[str, Any]) -> None:
+def test_a_dry_run_and_a_batch_show_in_the_name(context: dict[str, Any]) -> None:
     context["params"]["dry_run"] = True
     execute(context, "S001", "S002")
     assert context["ti"].rendered_map_index == "S001 to S002 (2) · dry run · 2 synced"
 
 
-def test_a_dead_grant_is_told_in_the_name(bench: Bench, context: dict[str, Any]) -> None:
+def test_a_dead_grant_shows_in_the_name(bench: Bench, context: dict[str, Any]) -> None:
     bench.grant("S008", revoke=True)
     with pytest.raises(AirflowSkipException):
         execute(context, "S008")

@@ -1,4 +1,4 @@
-"""Do the channels get every alert, once, and is it known what came of it?"""
+"""Do the channels get every alert once, and is the result recorded?"""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ def test_a_night_of_dead_grants_arrives_whole_at_services_with_a_limit(
     assert found == [{"notify_error": None, "unsent": False}]
 
 
-def test_a_part_that_is_refused_leaves_the_alert_to_be_told(
+def test_a_part_that_is_refused_leaves_the_alert_unsent(
     conn: Connection, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_ALERTS", connection_to(DISCORD))

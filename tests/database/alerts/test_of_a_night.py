@@ -35,7 +35,7 @@ def deadline_context(**changes: Any) -> dict[str, Any]:
     return {"dag_run": run | changes, "deadline": {}}
 
 
-def test_a_missed_deadline_is_told_once_by_callback_and_summary_together(
+def test_callback_and_summary_together_report_a_missed_deadline_once(
     conn: Connection, receiver: Receiver, stores: list[str]
 ) -> None:
     record(conn, USER_JOB, S1="success")
@@ -62,7 +62,9 @@ def test_the_deadline_of_a_run_that_ended_or_of_a_backfill_says_nothing(
     assert rows(conn, "SELECT FROM alerts") == []
 
 
-def test_a_run_that_dies_without_a_summary_is_told_of(conn: Connection, receiver: Receiver) -> None:
+def test_a_run_that_dies_without_a_summary_raises_an_alert(
+    conn: Connection, receiver: Receiver
+) -> None:
     run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 3, 10, 2, tzinfo=UTC))
     dag = DAG(USER_JOB, schedule=None)
     sync_dag.on_run_failure(
@@ -141,7 +143,9 @@ def test_the_summary_tells_of_a_failed_and_late_run_with_dead_grants(
         assert said in message["title"]
 
 
-def test_stores_that_could_not_be_listed_are_told_of(conn: Connection, receiver: Receiver) -> None:
+def test_stores_that_could_not_be_listed_raise_an_alert(
+    conn: Connection, receiver: Receiver
+) -> None:
     with pytest.raises(AirflowFailException):
         sync_tasks.record_summary(summary_context(None, datetime.now(UTC)))
 

@@ -1,4 +1,4 @@
-"""Does the app keep its promises beside the flow: headers, limits, webhooks, its start, its log?"""
+"""Does the app keep its promises outside the flow: headers, limits, webhooks, start and log?"""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_trouble_at_tiktok_is_a_page_with_a_next_step_and_connects_nothing(
         {"open_id": "\x00"},
     ],
 )
-def test_an_odd_value_beside_the_tokens_does_not_cost_the_consent(
+def test_an_odd_value_next_to_the_tokens_does_not_cost_the_consent(
     app: ConnectServer, odd: dict[str, object]
 ) -> None:
     app.bench.sandbox.faults.plan = Edit("oauth_token", lambda body: body.update(odd))

@@ -93,7 +93,7 @@ def test_a_manager_who_is_at_tiktok_meanwhile_connects_nothing(
 
 
 @ends
-def test_a_manager_who_is_asked_meanwhile_connects_nothing_and_is_told(
+def test_a_manager_who_is_asked_meanwhile_connects_nothing_and_learns_why(
     app: ConnectServer, end: End
 ) -> None:
     browser = Browser(app)

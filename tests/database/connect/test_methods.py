@@ -108,7 +108,7 @@ def test_a_gateway_that_looks_at_a_link_changes_nothing(app: ConnectServer, meth
         (WEBHOOK_PATH, "OPTIONS, POST"),
     ],
 )
-def test_other_methods_are_told_which_there_are(
+def test_other_methods_are_refused_with_those_that_exist(
     app: ConnectServer, path: str, allowed: str
 ) -> None:
     asked = [(method, ask(Browser(app), method, app.url + path)) for method in ("OPTIONS", "PUT")]

@@ -244,7 +244,7 @@ def test_a_state_of_one_store_does_not_connect_another(app: ConnectServer) -> No
     browser = Browser(app)
     first = browser.consent(browser.leave(app.link("N1")), account="S021")
     second = browser.consent(browser.leave(app.link("N2")), account="S022")
-    # Whoever mixes codes and states up: the code's challenge belongs to the other state.
+    # Codes and states mixed up: the code's challenge belongs to the other state.
     mixed = browser.get("/callback", state=first["state"], code=second["code"])
     assert "did not give us access" in browser.get(mixed.headers["Location"]).text
     page = browser.get(browser.get("/callback", **second).headers["Location"])

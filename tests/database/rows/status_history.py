@@ -94,7 +94,7 @@ FROM rate_limits, generate_series(0, 599) AS place;
 def seed_history(
     conn: Connection, today: date, *, days: int = 365, stores: int = STORES, videos: bool = True
 ) -> None:
-    """Fill an empty database as so many nights of so many stores would have, up to today.
+    """Fill an empty database as these nights of these stores would have filled it, up to today.
 
     Videos are there for the first ten stores and :data:`VIDEO_DAYS` days.
     """

@@ -40,7 +40,7 @@ class Copies:
         return name
 
     def drop(self, name: str) -> None:
-        """Drop a copy soon, whoever is still connected to it."""
+        """Drop a copy soon, even if somebody is still connected to it."""
         self._drops.append(self._worker.submit(self._drop, name))
 
     def check(self) -> None:

@@ -57,7 +57,7 @@ def test_a_link_is_in_its_page_alone(
         ({"account": "two words"}, "no TikTok username"),
     ],
 )
-def test_a_refused_link_is_told_why_and_nothing_typed_is_lost(
+def test_a_refused_link_shows_why_and_nothing_typed_is_lost(
     press: Press, conn: Connection, form: dict[str, str], says: str
 ) -> None:
     answer = press("connect-link", store_code="S1", **form)

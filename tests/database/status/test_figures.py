@@ -1,4 +1,4 @@
-"""What the status page is told: who needs help and since when, which days lack figures, how far."""
+"""What the status page shows: who needs help and since when, which days lack figures, how far."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_grants_that_do_not_work_and_that_end_soon_are_told_apart(conn: Connecti
         ),
     ],
 )
-def test_of_a_store_that_lacks_a_permission_it_is_said_what_is_synced(
+def test_a_store_that_lacks_a_permission_shows_what_is_synced(
     conn: Connection, scope: str, said: str
 ) -> None:
     add_store(conn, "S1")

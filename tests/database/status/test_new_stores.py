@@ -49,7 +49,7 @@ def test_a_store_is_put_in_and_its_page_says_what_comes_next(
         ({"timezone": "Mars"}, "timezone is no known time zone: Mars. Write it as Europe/Berlin"),
     ],
 )
-def test_a_refused_store_is_told_why_and_nothing_typed_is_lost(
+def test_a_refused_store_shows_why_and_nothing_typed_is_lost(
     press: Press, conn: Connection, changed: dict[str, str], says: str
 ) -> None:
     typed = {"code": "N1", "name": 'A "quoted" name', "region": "<North>", **changed}

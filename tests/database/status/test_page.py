@@ -247,7 +247,7 @@ def test_a_page_that_cannot_be_read_again_says_so_until_it_can(
         expect(read).to_have_text(re.compile(r"^Read \S+ \S+ UTC$"), timeout=PATIENCE_MS)
 
 
-def test_an_empty_database_is_told_what_comes_next(db_url: str, browser: Browser) -> None:
+def test_an_empty_database_shows_what_comes_next(db_url: str, browser: Browser) -> None:
     with served(status_site(db_url)) as url, open_page(browser) as page:
         page.goto(url)
         assert "make stores-import" in page.locator("main").inner_text()
@@ -350,7 +350,7 @@ def token_of(html: str) -> str:
     return found[0]
 
 
-def test_a_sync_that_is_switched_off_is_said_before_anything_is_queued(history_url: str) -> None:
+def test_a_paused_sync_is_reported_before_anything_is_queued(history_url: str) -> None:
     with served(status_site(history_url, paused=[VIDEO_JOB])) as url:
         texts = [text_of(url), text_of(f"{url}store?code=S001")]
     for text in texts:
@@ -377,7 +377,7 @@ def test_what_does_not_exist_is_named(history_url: str) -> None:
         assert "left no summary" in unknown
 
 
-def test_a_database_that_cannot_be_reached_is_said() -> None:
+def test_a_database_that_cannot_be_reached_is_reported() -> None:
     site = status_site("postgresql://nobody:secret@127.0.0.1:1/none")
     with served(site) as url:
         text = text_of(url, 503)

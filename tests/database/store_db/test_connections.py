@@ -73,7 +73,7 @@ def test_the_first_store_of_a_minute_is_the_one_that_says_so(conn: Connection) -
     assert first == ["S001", "S002", "S005"]
 
 
-def test_a_store_that_is_synced_says_it_beside_the_progress(
+def test_a_synced_store_logs_it_next_to_the_progress(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logs = structlog.testing.CapturingLogger()

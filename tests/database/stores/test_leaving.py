@@ -135,7 +135,7 @@ def test_a_grant_can_be_left_alone_at_tiktok(bench: Bench) -> None:
     assert leaving.erase(FRESH, _lifecycle(bench))["stores"] == 1
 
 
-def test_a_store_that_comes_back_is_connected_anew_and_keeps_its_past(bench: Bench) -> None:
+def test_a_store_that_comes_back_is_connected_again_and_keeps_its_past(bench: Bench) -> None:
     bench.import_stores(FRESH)
     bench.sync(USER_JOB, FRESH)
     _disconnect(bench, FRESH)

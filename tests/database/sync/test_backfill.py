@@ -144,7 +144,7 @@ def test_a_day_filled_late_stays_and_says_so(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("job", [USER_JOB, VIDEO_JOB])
-def test_runs_beside_each_other_read_the_store_once(bench: Bench, job: str) -> None:
+def test_concurrent_runs_read_the_store_once(bench: Bench, job: str) -> None:
     stores = bench.sandbox.admin("GET", "/stores")
     code = next(s["store_code"] for s in stores if 1 <= s["video_count"] <= PAGE_SIZE)
     bench.import_stores(code)
@@ -154,6 +154,16 @@ def test_runs_beside_each_other_read_the_store_once(bench: Bench, job: str) -> N
 
     assert bench.calls() == {"user_info" if job == USER_JOB else "video_list": 1}
     assert {outcome.details["backfill"] for outcome in outcomes} == {"carried"}
+
+
+def test_a_claim_is_kept_from_a_run_that_began_just_before_it(bench: Bench) -> None:
+    """Both asked at once, and the later one was served first."""
+    bench.import_stores(CODE)
+    first, second = (StoreRun(USER_JOB, run, CODE, ago(9)) for run in ("first", "second"))
+    with psycopg.connect(bench.db_url) as slow:
+        slow.execute("SELECT now()")  # what now() says from here on
+        assert claim(bench.conn, second)
+        assert not claim(slow, first)
 
 
 def test_a_run_that_waits_too_long_is_tried_again_later(
@@ -170,7 +180,9 @@ def test_a_run_that_waits_too_long_is_tried_again_later(
     assert bench.calls() == {}
     assert claim(bench.conn, other)  # a run that was killed goes on with its own
     bench.conn.execute("UPDATE backfill_readings SET claimed_until = now() - interval '1 second'")
-    fill(bench, USER_JOB, CODE, 1)  # ... and one that does not come back holds nobody up for ever
+    fill(
+        bench, USER_JOB, CODE, 1
+    )  # ... and one that does not come back does not block others forever
     assert timedelta(minutes=30) > CLAIM
 
 

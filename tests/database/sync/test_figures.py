@@ -46,7 +46,7 @@ def test_image_links_are_replaced_and_are_no_sign_of_anything(bench: Bench) -> N
             for name in ("observed_at", "last_seen_at"):
                 line.pop(name, None)
         others.append(found)
-    assert all(one != two for one, two in zip(*links, strict=True))  # signed anew by every answer
+    assert all(one != two for one, two in zip(*links, strict=True))  # every answer signs them again
     assert others[0] == others[1]
 
 

@@ -181,7 +181,7 @@ def test_the_zone_of_the_sync_decides_what_is_late(repository: StoreRepository) 
         assert found == {"follower_count": kept}, zone
 
 
-def test_days_are_kept_beside_each_other(repository: StoreRepository) -> None:
+def test_days_are_kept_next_to_each_other(repository: StoreRepository) -> None:
     following = SnapshotDay.of(NEXT_DAY, DAY.timezone)
     for day, moment, count in ((DAY, NOON, 1), (following, NEXT_DAY, 2)):
         repository.save_videos(run_of("A", day), [replace(VIDEO, view_count=count)], moment)
@@ -261,7 +261,7 @@ def test_an_empty_page_writes_nothing(repository: StoreRepository) -> None:
 
 
 class CountingConnection(psycopg.Connection[Any]):
-    """Counts what is sent, whoever makes the cursor."""
+    """Counts what is sent through any cursor."""
 
     sent: list[str]
 

@@ -63,7 +63,7 @@ class Tasks:
         return found
 
     def codes_with_pages(self, pages: int) -> list[str]:
-        """Stores with a good token whose videos fill so many pages, the fewest videos first."""
+        """Stores with a good token whose videos fill this number of pages, fewest videos first."""
         good = {
             line["store_code"]
             for line in self.bench.rows(

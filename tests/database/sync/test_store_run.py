@@ -1,4 +1,4 @@
-"""Does one store's sync write what TikTok says, record what came of it, and nothing else?"""
+"""Does one store's sync write what TikTok says, record the result, and nothing else?"""
 
 from __future__ import annotations
 

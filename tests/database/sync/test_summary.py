@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from include.tiktok_sync.jobs import RunKey
+from include.tiktok_sync.alerts.rules import EndedRun, alerts_of
+from include.tiktok_sync.errors import SyncError
+from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB, RunKey
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.sync.summary import FAILURES_NAMED, RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import StoreStatus, SyncLog
-from tests.database.bench import DAY, row, rows
+from tests.database.bench import DAY, Bench, row, rows, today
+from tests.database.faults import Edit, Refuse
+from tests.database.rows.token_pairs import EXPIRED
 
 RUN = RunKey("sync_user_daily", "run-1", DAY.date)
 _STATUS: dict[str, StoreStatus] = {"s": "success", "f": "failed", "k": "skipped"}
@@ -87,7 +92,7 @@ def test_no_store_at_all_is_a_skipped_run_with_its_reason(conn: Connection) -> N
     assert "make stores-import" in summary.message
 
 
-def test_one_reason_for_all_is_said_once(conn: Connection) -> None:
+def test_one_reason_for_all_is_named_once(conn: Connection) -> None:
     summary = _sum(conn, "ffs", reason="TikTok is down.")
     assert summary.message == "1 of 3 stores synced, 2 failed. All for one reason: TikTok is down."
 
@@ -120,7 +125,7 @@ def test_costs_are_added_up_and_the_stores_to_look_at_are_named(conn: Connection
         ("sf", 2, "1 of 2 stores synced, 1 failed; 2 warnings. First: S002: f of S002"),
     ],
 )
-def test_warnings_are_told_and_do_not_judge_the_run(
+def test_warnings_are_reported_and_do_not_judge_the_run(
     conn: Connection, letters: str, checks: int, message: str
 ) -> None:
     codes = _record(conn, letters)
@@ -162,3 +167,44 @@ def test_a_store_row_cannot_be_partial(conn: Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         SyncLog(conn).record(RUN, "S001", "partial", "m", duration_ms=1, details={})
     assert rows(conn, "SELECT status FROM sync_logs") == [{"status": "success"}]
+
+
+def test_no_text_about_a_run_repeats_what_tiktok_wrote(bench: Bench) -> None:
+    """No clock of retention reaches a run's summary and alerts, nor ``status_reason``."""
+    said = "Anna's bakery"
+
+    def odd_count(data: dict[str, Any]) -> None:
+        data["user"]["follower_count"] = said
+
+    def refused(body: dict[str, Any]) -> None:
+        body.clear()
+        body.update(error="invalid_grant", error_description=said, log_id="L")
+
+    def odd_video(data: dict[str, Any]) -> None:
+        data["videos"][0]["view_count"] = said
+
+    failures: list[tuple[str, str, Any]] = [
+        (USER_JOB, "S001", Edit("user_info", odd_count)),
+        (USER_JOB, "S002", Refuse("user_info", 400, "user_not_found", said)),
+        (USER_JOB, EXPIRED, Edit("oauth_token", refused)),
+        (VIDEO_JOB, bench.code_with_videos(), Edit("video_list", odd_video)),
+    ]
+    codes = [code for _, code, _ in failures]
+    bench.import_stores(*set(codes))
+    for job, code, plan in failures:
+        bench.sandbox.faults.plan = plan
+        with pytest.raises(SyncError):
+            bench.sync(job, code)
+
+    assert said in str(bench.rows("SELECT details FROM sync_logs"))  # of the store, for engineers
+    texts = bench.rows("SELECT message, details ->> 'kind' AS kind FROM sync_logs")
+    assert {text["kind"] for text in texts} == {"data", "fatal", "needs_consent"}
+    for job in (USER_JOB, VIDEO_JOB):
+        run = RunKey(job, "run-1", today().date)
+        summary = summarize(SyncLog(bench.conn), run, codes, min_success_rate=0.9)
+        texts.append({"summary": summary})
+        texts += map(vars, alerts_of(bench.conn, EndedRun(run, codes, summary, timedelta())))
+    texts += bench.rows("SELECT status_reason FROM store_tokens")
+    texts += bench.rows("SELECT details FROM store_audit")
+    assert said not in str(texts)
+    assert "grant has ended at TikTok" in str(texts)

@@ -48,10 +48,10 @@ _SLOW = {
 # Where one endpoint lies, right is what it showed: `test_lane_worlds` judges by that.
 _LYING = {"query_lower", "query_older", "query_hides", "count_low"}
 
-# Faults that leave a figure out: NULL is then right beside the figure.
+# Faults that leave a figure out: NULL is then as right as the figure.
 _BLANKING = {"counter_absent", "counter_null"}
 
-# Faults -> kinds of failure that they explain, beside those of plain trouble.
+# Faults -> kinds of failure that they explain, apart from those of plain trouble.
 _LASTING = {
     "unreadable_video": {"data"},
     "item_not_object": {"data"},
@@ -115,7 +115,7 @@ def fast() -> Iterator[None]:
 
 @dataclass
 class World:
-    """One made-up TikTok and the product beside it."""
+    """One made-up TikTok and the product that syncs from it."""
 
     bench: Bench
     server: SandboxServer

@@ -116,7 +116,9 @@ def test_a_place_is_free_again_once_its_window_is_over(conn: Connection) -> None
     assert sleeper.waits == []
 
 
-def test_no_window_holds_more_than_the_limit_whoever_calls(db_url: str, conn: Connection) -> None:
+def test_no_window_holds_more_than_the_limit_across_all_callers(
+    db_url: str, conn: Connection
+) -> None:
     limit, threads, each = 7, 6, 12
 
     def grants(_: int) -> list[datetime]:

@@ -31,7 +31,7 @@ StartCaller = Callable[[int, int, float], Caller]
 
 @pytest.fixture
 def start_caller(db_url: str) -> Iterator[StartCaller]:
-    """Starts a process that makes so many calls, so many in a window of so many seconds."""
+    """Starts a process that makes calls: how many, the limit of a window, and its seconds."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "STORE_DB_URL": db_url}
     with ExitStack() as stack:
 

@@ -98,7 +98,7 @@ def test_a_lost_answer_to_a_refresh_is_proved_by_trying_the_same_token(bench: Be
 
 def test_a_refresh_that_was_cut_off_is_named_when_the_grant_turns_out_dead(bench: Bench) -> None:
     bench.import_stores(EXPIRED, "S008")
-    bench.conn.execute("SET TIME ZONE 'America/New_York'")  # what is said is in UTC all the same
+    bench.conn.execute("SET TIME ZONE 'America/New_York'")  # the message is in UTC all the same
     # As a process leaves it that is killed between TikTok's answer and the commit.
     bench.sandbox.refresh(newest_pair(bench, EXPIRED)[1]).raise_for_status()
     bench.conn.execute(

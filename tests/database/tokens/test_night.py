@@ -30,7 +30,7 @@ PATIENCE_S = 600
 
 
 def _expire_all(bench: Bench, stores: int) -> list[str]:
-    """Import so many stores whose access tokens have all ended; gives their codes."""
+    """Import this number of stores whose access tokens have all ended; gives their codes."""
     bench.sandbox.admin("PATCH", "/settings", json={"stores": stores})
     codes = [store["store_code"] for store in bench.sandbox.admin("GET", "/stores")]
     for code in codes:
@@ -42,7 +42,7 @@ def _expire_all(bench: Bench, stores: int) -> list[str]:
     return codes
 
 
-def _work(bench: Bench, job: str, codes: list[str], beside: threading.Barrier) -> None:
+def _work(bench: Bench, job: str, codes: list[str], partner: threading.Barrier) -> None:
     """One worker of one job; it begins each store at the moment its peer of the other job does."""
     app, settings = bench.app, bench.settings
     with psycopg.connect(bench.db_url, autocommit=True) as conn, app.transport() as http:
@@ -51,7 +51,7 @@ def _work(bench: Bench, job: str, codes: list[str], beside: threading.Barrier) -
             client: Callable[[], TikTokClient] = partial(
                 app.client, code, http=http, conn=conn, settings=settings
             )
-            beside.wait(PATIENCE_S)
+            partner.wait(PATIENCE_S)
             with suppress(SyncError):  # the outcome is in sync_logs
                 run_store(run, open_client=client, repository=StoreRepository(conn))
 
@@ -60,9 +60,9 @@ def _both_jobs(bench: Bench, codes: list[str]) -> None:
     with ThreadPoolExecutor(2 * PAIRS) as pool:
         workers = []
         for number in range(PAIRS):
-            beside = threading.Barrier(2)
+            partner = threading.Barrier(2)
             workers += [
-                pool.submit(_work, bench, job, codes[number::PAIRS], beside)
+                pool.submit(_work, bench, job, codes[number::PAIRS], partner)
                 for job in (USER_JOB, VIDEO_JOB)
             ]
         for worker in workers:

@@ -141,7 +141,7 @@ def test_a_token_rejected_in_mid_life_costs_one_refresh_and_one_repetition(bench
     assert stored_pair(bench, FRESH) == newest_pair(bench, FRESH)
 
 
-def test_a_token_rejected_even_when_new_is_not_refreshed_for_ever(bench: Bench) -> None:
+def test_a_token_rejected_even_when_new_is_not_refreshed_forever(bench: Bench) -> None:
     bench.import_stores(FRESH)
     bench.sandbox.faults.plan = Refuse("user_info", 401, "access_token_invalid")
     with bench.client(FRESH) as client, pytest.raises(FatalError) as caught:
@@ -243,7 +243,7 @@ ODD: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_an_odd_value_beside_a_new_pair_does_not_cost_the_pair(bench: Bench, odd: str) -> None:
+def test_an_odd_value_next_to_a_new_pair_does_not_cost_the_pair(bench: Bench, odd: str) -> None:
     bench.import_stores(EXPIRED)
     before = bench.row("SELECT * FROM store_tokens")
     bench.sandbox.faults.plan = Edit("oauth_token", lambda body: body.update(ODD[odd]))

@@ -39,7 +39,7 @@ def grant_times(conn: Connection, *, first: int | None = None) -> list[int]:
 
 
 def most_in_a_window(times: Sequence[int], window_us: int) -> int:
-    """The most times that any half-open window of so many microseconds holds."""
+    """The most times that any half-open window of this number of microseconds holds."""
     ordered = sorted(times)
     return max(
         bisect_left(ordered, start + window_us) - number for number, start in enumerate(ordered)

@@ -210,7 +210,7 @@ def test_a_long_message_leaves_the_other_columns_whole(width: int) -> None:
     assert max(len(line) for line in text.splitlines()) <= width
 
 
-def test_warnings_are_told_whole_on_a_narrow_screen(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_shown_whole_on_a_narrow_screen(capsys: pytest.CaptureFixture[str]) -> None:
     finding = (
         "Videos vanished: 7 stores: S001 (12 of 14), [S002] and 5 more. Look at them " + 20 * "x "
     )

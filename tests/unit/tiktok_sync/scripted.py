@@ -38,7 +38,7 @@ def refusal(status: int, code: str, **headers: str) -> Reply:
 class Reply:
     """What to answer: `body` is sent as JSON, or as it is when it is bytes.
 
-    With `drop_s`, it comes byte by byte, each so many seconds after the one before; with
+    With `drop_s`, it comes byte by byte, each that number of seconds after the one before; with
     `header_drop_s`, the header does.
     """
 
@@ -63,7 +63,7 @@ class Seen:
 
 
 class ScriptedServer:
-    """Gives the replies one after the other, the last one for ever; keeps what arrived."""
+    """Gives the replies one after the other, then the last one forever; keeps what arrived."""
 
     def __init__(self) -> None:
         self.replies: list[Reply] = []
@@ -131,7 +131,7 @@ class ScriptedServer:
 
 
 class Limiter:
-    """A limiter that never makes anyone wait and keeps what it was told."""
+    """A limiter that never makes anyone wait and keeps what it was given."""
 
     def __init__(self) -> None:
         self.acquired: list[str] = []

@@ -137,8 +137,8 @@ def hide_in_history(env: Mapping[str, str], redactor: Redactor, *, dry_run: bool
         files = found.changed
         if found.unread:
             unsearched.append(
-                f"{len(found.unread)} log files are compressed or not accessible, the first:"
-                f" {found.unread[0]}. Delete them, or wait until they are rotated away."
+                f"{len(found.unread)} log files or folders are compressed or not accessible, the"
+                f" first: {found.unread[0]}. Delete them, or wait until they are rotated away."
             )
     if env.get(_REMOTE, "").strip().lower() in {"true", "t", "1"}:
         unsearched.append(

@@ -21,7 +21,8 @@ class LogFiles:
 
     Attributes:
         changed: Files with something to hide; hidden by now unless it was a dry run.
-        unread: Files that could not be read or written, or are compressed.
+        unread: Files that could not be read or written, or are compressed; folders that could not
+            be listed.
     """
 
     changed: int
@@ -35,8 +36,9 @@ def hide_in_files(
 
     A line keeps its length, so that a process that is still writing to a file loses nothing.
     """
-    changed, unread = 0, []
-    for path in _files(folder, dags):
+    changed = 0
+    unread: list[Path] = []
+    for path in _files(folder, dags, unread):
         if path.suffix in _PACKED:
             unread.append(path)
             continue
@@ -47,8 +49,11 @@ def hide_in_files(
     return LogFiles(changed, tuple(unread))
 
 
-def _files(folder: Path, dags: Collection[str]) -> Iterator[Path]:
-    for parent, names, files in os.walk(folder):
+def _files(folder: Path, dags: Collection[str], unread: list[Path]) -> Iterator[Path]:
+    def not_listed(error: OSError) -> None:
+        unread.append(Path(error.filename))
+
+    for parent, names, files in os.walk(folder, onerror=not_listed):
         names[:] = sorted(name for name in names if not _of_others(name, dags))
         for name in sorted(files):
             path = Path(parent, name)

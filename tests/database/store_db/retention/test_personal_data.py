@@ -120,7 +120,7 @@ NOT_PERSONAL = {
     "state": "one word of a list",
     "state_hash": "hash of a random value",
     "status": "one word of a list",
-    "status_reason": "this code's words and TikTok's error code; names stores by their code",
+    "status_reason": "this code's words, times and store codes; see sync/test_summary.py",
     "profile_days_missing": "days",
     "store_code": "the retailer's own",
     "store_name": "the retailer's own name of the store",

@@ -56,7 +56,7 @@ def test_an_account_of_another_store_is_refused(conn: Connection) -> None:
     assert accounts.doubles(conn) == []
 
 
-def test_a_store_is_not_resumed_beside_the_one_that_has_its_account(conn: Connection) -> None:
+def test_a_store_is_not_resumed_while_another_has_its_account(conn: Connection) -> None:
     load(conn, cells("S1"))
     lifecycle = Lifecycle(conn, "anna")
     lifecycle.remove("S1")
@@ -82,9 +82,7 @@ def test_a_store_is_not_resumed_beside_the_one_that_has_its_account(conn: Connec
         "UPDATE stores SET removed_at = NULL WHERE store_code = 'S4'",
     ],
 )
-def test_the_database_refuses_a_second_holder_whoever_writes(
-    conn: Connection, statement: str
-) -> None:
+def test_the_database_itself_refuses_a_second_holder(conn: Connection, statement: str) -> None:
     load(conn, cells("S4", open_id="-000S1"))
     Lifecycle(conn, "anna").remove("S4")
     load(conn, cells("S1"), cells("S2"))
@@ -108,7 +106,7 @@ def test_two_imports_at_once_give_an_account_to_one_store(conn: Connection, db_u
     )
 
 
-def test_an_import_beside_a_consent_is_refused_by_line(conn: Connection, db_url: str) -> None:
+def test_an_import_during_a_consent_is_refused_by_line(conn: Connection, db_url: str) -> None:
     load(conn, cells("S2"))
     done: list[ImportReport] = []
     with psycopg.connect(db_url, autocommit=True) as other:

@@ -231,7 +231,7 @@ def test_scopes_are_separated_by_blanks_or_commas(conn: Connection, scope: str) 
     assert _token(conn, "S1")["status"] == "active"
 
 
-def test_a_partial_scope_is_told(conn: Connection) -> None:
+def test_a_partial_scope_is_reported(conn: Connection) -> None:
     _load(conn, _line("S1", scope="user.info.basic"))
     assert _token(conn, "S1")["status"] == "missing_scope"
 

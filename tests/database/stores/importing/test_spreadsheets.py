@@ -91,7 +91,7 @@ def test_excels_unicode_text_is_read(conn: Connection, encoding: str) -> None:
         (b"\xff\xfeabc", "Line 1 is not UTF-8"),
     ],
 )
-def test_a_file_that_is_no_utf_8_is_told_how_to_save_it(raw: bytes, says: str) -> None:
+def test_a_file_that_is_not_utf_8_is_refused_with_how_to_save_it(raw: bytes, says: str) -> None:
     with pytest.raises(DataError, match=says) as caught:
         decode(raw)
     assert 'Save it in Excel as "CSV UTF-8 (Comma delimited)"' in caught.value.message

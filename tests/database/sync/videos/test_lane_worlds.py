@@ -113,7 +113,7 @@ _QUIET: dict[str, Any] = {
     "profile": "before",
 }
 _BACK = {"kind": "back", "at": 0, "n": 1}
-# An old video that nobody knows is public again, and the profile's count hides it for ever.
+# An old video that nobody knows is public again, and the profile's count hides it forever.
 _HIDDEN_BY_COUNT: dict[str, Any] = {
     "seed": 61,
     "same_second_ties": False,

@@ -200,7 +200,7 @@ def test_a_backfill_that_listed_to_the_end_did_so_on_the_day_it_ran(
     assert last.day == today().date
 
 
-def test_figures_that_fell_between_two_readings_are_told(limited: Bench, code: str) -> None:
+def test_figures_that_fell_between_two_readings_are_reported(limited: Bench, code: str) -> None:
     truth = {video["id"]: video["view_count"] for video in limited.truth(code)["videos"]}
     _, details = _night(limited, code, (True, *[False] * 9), rules=({"fault": "query_lower"},))
     assert details["compared"] > 0

@@ -133,7 +133,7 @@ def test_videos_posted_since_the_count_are_no_reason_to_look(bench: Bench) -> No
     assert bench.calls()["video_list"] == outcome.details["pages"]
 
 
-def test_a_count_that_stays_too_high_is_said_and_not_looked_into_every_night(
+def test_a_count_that_stays_too_high_is_reported_and_not_investigated_every_night(
     bench: Bench,
 ) -> None:
     code = bench.code_with_videos(at_least=41)

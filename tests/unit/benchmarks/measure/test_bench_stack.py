@@ -60,7 +60,9 @@ def test_several_stores_a_task_is_a_setting_of_the_package(stack: BenchStack) ->
     assert stack.wanted_programs()["scheduler"].launch.env["STORES_PER_TASK"] == "5"
 
 
-def test_an_enforced_limit_and_one_lane_are_settings_of_whoever_syncs(stack: BenchStack) -> None:
+def test_an_enforced_limit_and_one_lane_are_settings_of_the_processes_that_sync(
+    stack: BenchStack,
+) -> None:
     found = {variant.key: variant for variant in VARIANTS if variant.limit}
     assert found.keys() == {"a-known", "a-known-1", "b-known", "c-known"}
     limit = {"TIKTOK_RATE_LIMIT_PER_MINUTE": "600"}

@@ -96,7 +96,7 @@ def test_what_was_measured_again_keeps_company_with_what_was_not(compare: dict[s
     assert "in force, and the videos known from the night before, both syncs took 99 s; " in text
 
 
-def test_a_failure_is_told_with_its_reason(compare: dict[str, Any]) -> None:
+def test_a_failure_is_shown_with_its_reason(compare: dict[str, Any]) -> None:
     for one in compare["variants"]:
         if one["way"] == "first":
             one["problem"] = "not finished\nafter 1800 s"
@@ -104,7 +104,7 @@ def test_a_failure_is_told_with_its_reason(compare: dict[str, Any]) -> None:
     assert text.count("| failed: not finished after 1800 s |") == sum(
         one["way"] == "first" for one in compare["variants"]
     )
-    assert "imports its hooks anew" not in text
+    assert "its hooks again in every task" not in text
 
 
 def test_without_growth_the_page_has_no_such_part(

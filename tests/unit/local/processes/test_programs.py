@@ -69,7 +69,7 @@ def test_the_app_secret_of_a_real_tiktok_reaches_the_tasks_alone(bench: Bench) -
     assert product_env(settings)["TIKTOK_CLIENT_SECRET"] == "s3cret-of-the-app"
 
 
-def test_beside_a_real_tiktok_the_connect_app_runs_once_it_has_an_address(bench: Bench) -> None:
+def test_with_a_real_tiktok_the_connect_app_runs_once_it_has_an_address(bench: Bench) -> None:
     without = programs(bench.workspace, bench.settings(REAL_TIKTOK))
     assert "connect" not in without
     # A link to an app that does not run would lead nowhere: the status page makes none.
@@ -86,7 +86,7 @@ def test_beside_a_real_tiktok_the_connect_app_runs_once_it_has_an_address(bench:
     assert (settings.retailer, settings.api_url) == ("Ours", REAL_TIKTOK["TIKTOK_API_URL"])
 
 
-def test_beside_the_sandbox_the_connect_app_finds_it_and_is_registered_there(bench: Bench) -> None:
+def test_with_the_sandbox_the_connect_app_finds_it_and_is_registered_there(bench: Bench) -> None:
     found = programs(bench.workspace, bench.settings())
 
     settings = ConnectSettings.from_env(found["connect"].launch.env)

@@ -55,7 +55,7 @@ def test_rules_set_by_hand_stay_and_are_named(
     assert "rules set by hand: 1" in capsys.readouterr().err
 
 
-def test_nothing_is_said_about_a_healthy_tiktok(
+def test_a_healthy_tiktok_needs_no_report(
     bench: Bench, sandbox: SandboxServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     healthy = stack(bench, sandbox)

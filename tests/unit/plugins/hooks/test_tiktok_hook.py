@@ -1,4 +1,4 @@
-"""TikTokHook: what an Airflow connection becomes, and what is said when it cannot."""
+"""TikTokHook: what an Airflow connection becomes, and the message when it cannot."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _UNSHAREABLE = (
     ("urllib3.connection", "HTTPConnection"),
 )
 _GENERATORS = ("numpy.random", "torch")
-"""Modules that bring a generator which, unlike Python's, does not start anew in a fork."""
+"""Modules that bring a generator which, unlike Python's, does not start again in a fork."""
 
 
 def sockets() -> set[str]:
@@ -72,12 +72,12 @@ def unshareable() -> dict[int, str]:
 def generators() -> dict[int, str]:
     """Identity -> name, of the random generators whose state forks would share.
 
-    ``random``'s own starts anew in each fork, and ``SystemRandom`` has no state.
+    ``random``'s own starts again in each fork, and ``SystemRandom`` has no state.
     """
     names = getattr(sys.modules.get("tempfile"), "_name_sequence", None)
     primes = getattr(sys.modules.get("more_itertools.recipes"), "_private_randrange", None)
     harmless = (
-        getattr(names, "_rng", None),  # starts anew where the process is another
+        getattr(names, "_rng", None),  # starts again where the process is another
         getattr(primes, "__self__", None),  # helps to tell whether a number is prime
     )
     shared: Any = random.random.__self__  # type: ignore[attr-defined]  # the generator behind the functions

@@ -54,7 +54,7 @@ if "include.tiktok_sync.tiktok.client" in sys.modules:
     draws["the client's jitter"] = jitter
 drawn = {name: alive.drawn_in_forks(draw) for name, draw in draws.items()}
 
-# What a process builds at its first use and keeps: found here, or built anew by every task.
+# What a process builds at its first use and keeps: found here, or built again by every task.
 built = {}
 if "airflow.sdk.listener" in sys.modules:
     listener = sys.modules["airflow.sdk.listener"]

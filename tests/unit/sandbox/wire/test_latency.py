@@ -52,7 +52,7 @@ def test_a_seed_has_one_schedule_however_the_stores_interleave() -> None:
     assert first.draw("user_info", "S001") != a[0]
 
 
-def test_it_begins_anew_when_it_is_set() -> None:
+def test_it_begins_again_when_it_is_set() -> None:
     with running_sandbox(latency=0.02, latency_spread=0.8) as server:
         latencies = server.sandbox.latencies
         first = [latencies.draw("user_info", "S001") for _ in range(3)]

@@ -29,6 +29,8 @@ def test_the_doctor_knows_every_dag_of_the_project() -> None:
         ({"apply_retention": None}, "fail", "not parsed: apply_retention"),
     ],
 )
-def test_what_is_said_of_the_dags(changes: dict[str, bool | None], status: str, text: str) -> None:
+def test_which_finding_the_dags_give(
+    changes: dict[str, bool | None], status: str, text: str
+) -> None:
     found = dags_finding({**ALL_ON, **changes})
     assert (found.status, found.text) == (status, text)

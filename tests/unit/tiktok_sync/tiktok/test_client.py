@@ -155,7 +155,7 @@ def test_a_429_pauses_the_endpoint_for_everyone_and_goes_on(
     assert [endpoint for endpoint, _ in limiter.pauses] == ["user/info"] * 2
     assert limiter.pauses[0][1] == pause_s
     assert (client.counts.calls, client.counts.rate_limited, waits) == (3, 2, [])
-    assert client.counts.repeats == 0  # a pause is told as such
+    assert client.counts.repeats == 0  # a pause counts as such
 
 
 def test_a_call_that_two_endpoints_can_serve_goes_where_it_may(

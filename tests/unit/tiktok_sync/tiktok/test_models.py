@@ -207,3 +207,9 @@ def test_a_text_of_the_wrong_type_is_named_without_what_it_says(name: str) -> No
     with pytest.raises(DataError) as caught:
         UserProfile.from_api({"display_name": {"de": "Anna"}})
     assert str(caught.value) == "`display_name` should be text and is dict."
+    with pytest.raises(DataError) as caught:
+        UserProfile.from_api({"follower_count": "Anna's"})
+    assert (
+        str(caught.value)
+        == "`follower_count` should be a whole number that fits 64 bits and is str."
+    )

@@ -28,7 +28,7 @@ def _page(cursor: int | None, *, ids: str = "", more: bool = True) -> VideoPage:
 
 
 class Pages:
-    """Gives pages in order, the last for ever, and keeps the cursors that were asked for."""
+    """Gives pages in order, the last one forever, and keeps the cursors that were asked for."""
 
     def __init__(self, *pages: VideoPage) -> None:
         self.pages = list(pages)
@@ -129,7 +129,7 @@ def test_pages_are_fetched_one_at_a_time() -> None:
         min_size=1,
     )
 )
-def test_no_sequence_of_answers_is_followed_for_ever_or_upwards(
+def test_no_sequence_of_answers_is_followed_forever_or_upwards(
     answers: list[tuple[int | None, set[int], bool]],
 ) -> None:
     pages = Pages(

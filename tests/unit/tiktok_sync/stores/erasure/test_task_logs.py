@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -11,6 +13,7 @@ from include.tiktok_sync.stores.erasure.redaction import Redactor
 from include.tiktok_sync.stores.erasure.task_logs import hide_in_files
 
 NAME = "Café Köln 🎉"
+NOBODY = 65534
 
 
 def hide(folder: Path, *, dry_run: bool = False) -> tuple[int, list[str]]:
@@ -18,16 +21,20 @@ def hide(folder: Path, *, dry_run: bool = False) -> tuple[int, list[str]]:
     return found.changed, [path.name for path in found.unread]
 
 
+def fill(folder: Path) -> Path:
+    for dag in ("ours", "theirs"):
+        run = folder / f"dag_id={dag}" / "run_id=r"
+        run.mkdir(parents=True)
+        (run / "attempt=1.log").write_bytes(f"one {NAME}\n\xff".encode() + b"\xff\nlast")
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "old.log.gz").touch()
+    (folder / "link.log").symlink_to(folder / "dag_id=theirs/run_id=r/attempt=1.log")
+    return folder
+
+
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
-    for dag in ("ours", "theirs"):
-        folder = tmp_path / f"dag_id={dag}" / "run_id=r"
-        folder.mkdir(parents=True)
-        (folder / "attempt=1.log").write_bytes(f"one {NAME}\n\xff".encode() + b"\xff\nlast")
-    (tmp_path / "scheduler").mkdir()
-    (tmp_path / "scheduler" / "old.log.gz").touch()
-    (tmp_path / "link.log").symlink_to(tmp_path / "dag_id=theirs/run_id=r/attempt=1.log")
-    return tmp_path
+    return fill(tmp_path)
 
 
 def test_a_file_keeps_its_size_and_a_writer_loses_nothing(logs: Path) -> None:
@@ -50,8 +57,27 @@ def test_a_dry_run_counts_and_changes_nothing(logs: Path) -> None:
     assert file.read_bytes() == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_cannot_be_read_is_named(logs: Path) -> None:
-    file = logs / "dag_id=ours/run_id=r/attempt=1.log"
-    file.chmod(0)
-    assert hide(logs) == (0, ["attempt=1.log", "old.log.gz"])
+@pytest.fixture
+def of_nobody() -> Iterator[Path]:
+    """A folder of the user the test goes on as: root may read everything, so it is not root."""
+    root = os.geteuid() == 0
+    with TemporaryDirectory() as name:
+        folder = fill(Path(name))
+        if root:
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+            os.seteuid(NOBODY)
+        try:
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+
+
+def test_what_cannot_be_read_is_named(of_nobody: Path) -> None:
+    run = of_nobody / "dag_id=ours/run_id=r"
+    (run / "attempt=1.log").chmod(0)
+    assert hide(of_nobody) == (0, ["attempt=1.log", "old.log.gz"])
+    run.chmod(0)
+    assert hide(of_nobody) == (0, ["run_id=r", "old.log.gz"])
+    run.chmod(0o700)
