@@ -11,6 +11,9 @@ INSTALLED := $(VENV)/.installed
 # An environment of its own: pip-audit's dependencies are none of ours.
 AUDIT := $(VENV)/audit
 AUDIT_TOOLS := pip-audit==2.10.1 PyYAML==6.0.3
+# dbt's dependencies clash with Airflow's. From 1.12 on, its installation needs GitHub.
+DBT := $(VENV)/dbt
+DBT_TOOLS := dbt-core==1.11.16 dbt-postgres==1.11.0
 ARGS ?=
 # Processes that share the tests. They wait more than they compute: one more than CI has cores.
 TEST_PROCESSES ?= 3
@@ -22,7 +25,7 @@ TEST_DAEMONS := pgbouncer:pgbouncer prometheus:prometheus
 .DEFAULT_GOAL := help
 .PHONY: help sync up down status db-url stores-import stores-link doctor dictionary privacy meanings \
   dags-doc metrics-doc lifecycle rooms-doc pictures test test-days lint audit bench bench-growth bench-limited chaos compose-test \
-  constraints test-tools
+  constraints test-tools dbt-test
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
@@ -125,6 +128,14 @@ $(AUDIT)/.installed: requirements-audit.txt | $(RUN)
 	  --no-deps -r requirements-audit.txt >&2
 	@touch $@
 
+dbt-test: $(DBT)/.installed $(INSTALLED) ## Build and test the dbt package on an embedded Postgres (3 min)
+	$(RUN) -m pytest tests/dbt $(ARGS)
+
+$(DBT)/.installed: dbt/requirements.txt | $(RUN)
+	@"$(RUN)" -m venv $(DBT) >&2
+	@$(DBT)/bin/python -m pip install --quiet --disable-pip-version-check -r dbt/requirements.txt >&2
+	@touch $@
+
 bench: $(INSTALLED) ## Compare the sync with other ways to do it; write docs/performance.md (1 h)
 	$(RUN) -m benchmarks compare
 	$(RUN) -m benchmarks page
@@ -153,6 +164,9 @@ constraints: $(RUN) ## Compile constraints.txt from the requirements
 	@printf '%s\n' $(AUDIT_TOOLS) | $(RUN) -m piptools compile --quiet --strip-extras --allow-unsafe \
 	  --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --upgrade \
 	  --output-file requirements-audit.txt -
+	@printf '%s\n' $(DBT_TOOLS) | $(RUN) -m piptools compile --quiet --strip-extras --allow-unsafe \
+	  --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --upgrade \
+	  --output-file dbt/requirements.txt -
 
 # All noise goes to stderr: `make db-url` is read by scripts, on first use too.
 $(RUN):

@@ -31,9 +31,20 @@ file=$BACKUP_FOLDER/tiktok_sync-$(date -u +%Y%m%dT%H%M%SZ).dump
 [ ! -e "$file" ] || fail "$file exists already; nothing was written" 1
 trap 'rm -f "$file.part"' EXIT
 trap 'exit 143' HUP INT TERM
-# No large objects: the product has none, and one that belongs to another role stops every dump.
+# Of the product alone: a table of another role, such as dbt's, or its large object would stop every
+# dump. (--schema=public would make a dump that creates the schema, which is there at the restore.)
+quoted="'\"' || replace(nspname, '\"', '\"\"') || '\"'"
+own="nspname IN ('public', 'information_schema') OR starts_with(nspname, 'pg_')"
+others=$(ask "SELECT $quoted FROM pg_namespace WHERE NOT ($own)") ||
+  fail "the database cannot be read (see above); nothing was written, older dumps are kept" 1
+set --
+while IFS= read -r schema; do
+  [ -z "$schema" ] || set -- "$@" "--exclude-schema=$schema"
+done <<END
+$others
+END
 pg_dump --dbname="$url" --format=custom --no-owner --no-privileges --no-large-objects \
-  --lock-wait-timeout=60s --file="$file.part" ||
+  --lock-wait-timeout=60s --file="$file.part" "$@" ||
   fail "pg_dump failed (see above); older dumps are kept" 1
 # Read back to the last block.
 pg_restore --file=/dev/null "$file.part" ||

@@ -39,7 +39,7 @@ _FOREIGN = (
     "MIN_SUCCESS_RATE",
     "RETENTION_",
     "SLA_MINUTES",
-    "STORE_DB_URL",
+    "STORE_DB_",
     "SYNC_",
     "TIKTOK_",
     "VIDEO_SYNC_",
@@ -79,6 +79,7 @@ _TOGETHER = {
     # They share a stack, in their order.
     "tests/e2e/": "tests/e2e",
     # They share a database that `airflow db migrate` takes long to make: `metadata_template`.
+    "tests/database/airflow/test_assets.py": "metadata_template",
     "tests/database/airflow/test_dag_versions.py": "metadata_template",
     "tests/database/airflow/test_erasure.py": "metadata_template",
     "tests/database/airflow/test_history.py": "metadata_template",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 from include.tiktok_sync.days import SnapshotDay
+
+Api = Literal["display", "business"]
+"""TikTok's two APIs, each with an app, grants and limits of its own."""
 
 USER_JOB = "sync_user_daily"
 VIDEO_JOB = "sync_video_daily"

@@ -9,7 +9,6 @@ from typing import Any
 
 from airflow.sdk import (
     DAG,
-    Asset,
     CronTriggerTimetable,
     Param,
     TaskGroup,
@@ -17,6 +16,7 @@ from airflow.sdk import (
     task,
 )
 
+from tiktok_airflow.assets import outlets
 from tiktok_airflow.failure_log import log_failure_reason, log_retry_reason
 from tiktok_airflow.operators.data_check import DataCheckOperator
 from tiktok_airflow.operators.store_sync import STORES_LABEL, StoreSyncOperator
@@ -93,11 +93,6 @@ def params(
     }
 
 
-def table(name: str) -> Asset:
-    """The asset of a table of the store database, for Dags that wait for fresh data."""
-    return Asset(name, uri=f"tiktok-sync://store_db/public/{name}")
-
-
 def list_stores(per_task: int | None = None) -> Any:
     """The first task: the stores of the run, as lists of those that share a task.
 
@@ -169,7 +164,7 @@ def warm_up() -> None:
 def record_summary(*tables: str) -> Any:
     """The last task: records the result of the run and announces the tables' fresh data."""
 
-    @task(trigger_rule="all_done", outlets=[table(name) for name in tables])
+    @task(trigger_rule="all_done", outlets=outlets(*tables))
     def record_summary() -> None:
         """Record the result of the run."""
         from tiktok_airflow.tasks import sync as sync_tasks  # noqa: PLC0415 - heavy; preloaded in workers, not paid at parse

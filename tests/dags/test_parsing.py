@@ -14,7 +14,16 @@ ROOT = Path(__file__).resolve().parents[2]
 DAGS = ROOT / "dags"
 PROBE = Path(__file__).parent / "probes" / "parse.py"
 
-HEAVY = ("alembic", "cryptography", "psycopg", "psycopg2", "requests", "tenacity", "typer")
+HEAVY = (
+    "alembic",
+    "cryptography",
+    "psycopg",
+    "psycopg2",
+    "pyarrow",
+    "requests",
+    "tenacity",
+    "typer",
+)
 """Packages that only tasks need; each costs a parse tens of milliseconds."""
 
 ASKING_DAG = """

@@ -251,11 +251,13 @@ def test_summary_announces_the_tables_of_its_dag(sync: tuple[Any, Any]) -> None:
     dag, task = sync
     _, _, tables = SYNCS[dag.dag_id]
 
-    assert {
-        (outlet.name, outlet.uri)
-        for outlet in dag.get_task("record_summary").outlets
-        if isinstance(outlet, Asset)
-    } == {(name, f"tiktok-sync://store_db/public/{name}") for name in tables}
+    outlets = dag.get_task("record_summary").outlets
+    uris = [f"postgres://store-db:5432/tiktok_sync/public/{name}" for name in tables]
+    assert [(outlet.name, outlet.uri) for outlet in outlets if isinstance(outlet, Asset)] == [
+        *((uri, uri) for uri in uris),
+        # Until 0.5.0.
+        *((name, f"tiktok-sync://store_db/public/{name}") for name in tables),
+    ]
     assert not task.partial_kwargs.get("outlets")
     assert not dag.get_task("list_stores").outlets
 

@@ -39,6 +39,7 @@ _FOLDERS = (
     "docs",
     "tests",
     ".github",
+    "dbt",
 )
 _WORDS = (tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
 

@@ -25,6 +25,7 @@ RETENTION_VARIABLES = (
 """How long things are kept: the Dag does it, and the connect app's privacy notice says it."""
 
 _PRODUCT_VARIABLES = (
+    "STORE_DB_ASSET_URI",
     "SYNC_TIMEZONE",
     "SLA_MINUTES",
     "MIN_SUCCESS_RATE",
@@ -93,6 +94,7 @@ def airflow_env(workspace: Workspace, settings: LocalSettings) -> dict[str, str]
         # and not be another Airflow's.
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": "1",
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": "1",
+        "STORE_DB_ASSET_URI": f"postgres://{HOST}:{settings.port('POSTGRES_PORT')}/tiktok_sync",
         **settings.chosen(_USERS, *_PRODUCT_VARIABLES),
         **{
             name: value

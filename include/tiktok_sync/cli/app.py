@@ -9,6 +9,7 @@ import typer
 from include.tiktok_sync import __version__
 from include.tiktok_sync.cli import connect as cli_connect  # noqa: F401 - adds its commands to their groups
 from include.tiktok_sync.cli import db as cli_db
+from include.tiktok_sync.cli import export as cli_export
 from include.tiktok_sync.cli import incident as cli_incident
 from include.tiktok_sync.cli import operations as cli_operations
 from include.tiktok_sync.cli import stores as cli_stores
@@ -29,6 +30,7 @@ app.add_typer(cli_operations.app)
 app.add_typer(cli_stores.app, name="stores")
 app.add_typer(cli_tokens.app, name="tokens")
 app.add_typer(cli_db.app, name="db")
+app.add_typer(cli_export.app, name="export")
 cli_wipe.register(app)
 cli_incident.register(app)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import psycopg
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
@@ -165,6 +166,18 @@ def console(*, stderr: bool = False) -> Console:
         markup=False,
         emoji=False,
     )
+
+
+@contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None] | None]:
+    """A bar on a terminal, to be called with what was done since the last call; elsewhere none."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done: bar.advance(task, done)
 
 
 def _cell(value: Any) -> str:

@@ -56,6 +56,18 @@ def connect(
         yield conn
 
 
+@contextmanager
+def one_moment(conn: Connection) -> Iterator[None]:
+    """A transaction that sees the database as it was at its beginning, and changes nothing.
+
+    Args:
+        conn: Autocommit connection.
+    """
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
+
+
 def unreachable(
     error: psycopg.OperationalError, setting: str = "STORE_DB_URL"
 ) -> DatabaseUnavailableError:

@@ -93,12 +93,14 @@ _WRITTEN: Mapping[str, LiteralString] = {
 _ONLY: Mapping[str, LiteralString] = {
     # Without the account it expects, an open link would take any.
     "connect_links": "least(d.used_at, d.revoked_at, d.expires_at) <= %(now)s",
+    "business_tokens": "d.status = 'needs_consent'",
     "store_tokens": "d.status = 'needs_consent'",
 }
 
 # Instead of NULL, {} and '': what views and syncs read in it stays, and an account is unique.
 _CLEARED: Mapping[tuple[str, str], LiteralString] = {
     ("alerts", "message"): "'(cleared: the store left)'",
+    ("business_tokens", "open_id"): "'forgotten:' || d.store_code",
     ("store_tokens", "open_id"): "'forgotten:' || d.store_code",
     ("sync_logs", "message"): "'(cleared: the store left)'",
     ("sync_logs", "details"): (

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -13,7 +12,7 @@ from psycopg import sql
 
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.store_db import store_tables
-from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.store_db.database import Connection, one_moment
 from include.tiktok_sync.store_db.store_tables import StoreTable
 from include.tiktok_sync.stores.csv_cells import csv_lines
 from include.tiktok_sync.stores.erasure.backups import backups_with
@@ -57,7 +56,7 @@ def export_to_folder(
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(mode=0o700, parents=True)
         extension = "csv" if kind == "page" else kind
-        with _one_moment(conn):
+        with one_moment(conn):
             tables = store_tables.tables(conn, with_kept=True)
             for table in tables:
                 path = half / f"{table.name}.{extension}"
@@ -94,19 +93,12 @@ def export_as_stream(
         Rows by table.
     """
     rows: dict[str, int] = {}
-    with _one_moment(conn):
+    with one_moment(conn):
         for table in store_tables.tables(conn, with_kept=True):
             rows[table.name] = _copy_jsonl(conn, table, code, file, named=True)
             if on_table:
                 on_table(table.name, rows[table.name])
     return rows
-
-
-@contextmanager
-def _one_moment(conn: Connection) -> Iterator[None]:
-    with conn.transaction():
-        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield
 
 
 def _selection(table: StoreTable) -> sql.Composed:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from include.tiktok_sync.jobs import StoreRun
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.sync_log import StoreResult
-from include.tiktok_sync.tiktok.client import CallCounts, TikTokClient
+from include.tiktok_sync.tiktok.api_client import CallCounts
+from include.tiktok_sync.tiktok.client import TikTokClient
 
 
 @dataclass(frozen=True)

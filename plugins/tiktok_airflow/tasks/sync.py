@@ -232,7 +232,7 @@ def record_summary(context: Mapping[str, Any]) -> None:
 
 
 def _check_keys(conn: Connection, vault: TokenVault) -> None:
-    use = check_keys(conn, vault)
+    use = check_keys(conn, vault, "display")
     if use.unreadable:
         log.warning("Tokens that no key opens", hint=unreadable_message(use, vault))
 

@@ -44,6 +44,7 @@ def test_the_core_runs_without_airflow_and_without_the_layers_above() -> None:
     )
     above = {name for name in loaded if name.startswith(forbidden)}
     assert above == set()
+    assert "pyarrow" not in loaded  # optional: imported by the export alone, when it runs
 
 
 def test_a_sync_does_not_load_what_only_the_upgrade_needs() -> None:

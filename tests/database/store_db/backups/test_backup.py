@@ -133,13 +133,17 @@ def test_a_backup_that_is_older_by_its_name_is_not_removed_at_once(
     assert (tmp_path / ahead).exists()
 
 
-def test_a_large_object_of_a_reader_stops_no_backup(
+def test_what_another_role_made_stops_no_backup_and_is_not_in_it(
     new_server: PostgresServer, tmp_path: Path
 ) -> None:
-    """Made before the right was taken away, or on a server where it cannot be."""
+    """A large object from before the right was taken away; a schema of models, such as dbt's."""
     url, analyst = prepared(new_server)
     with psycopg.connect(new_server.url("tiktok_sync")) as conn:
         conn.execute("GRANT EXECUTE ON FUNCTION lo_from_bytea(oid, bytea) TO PUBLIC")
+        for schema in ("dbt_stores", 'odd "name" *'):
+            name = sql.Identifier(schema)
+            conn.execute(sql.SQL("CREATE SCHEMA {}").format(name))
+            conn.execute(sql.SQL("CREATE TABLE {}.models (id integer)").format(name))
     with psycopg.connect(analyst) as conn:
         conn.execute("SET default_transaction_read_only = off")
         conn.commit()
@@ -150,6 +154,8 @@ def test_a_large_object_of_a_reader_stops_no_backup(
     done = run("backup.sh", STORE_DB_DIRECT_URL=url, BACKUP_FOLDER=str(tmp_path))
 
     assert done.returncode == 0, done.stderr
+    (dump,) = tmp_path.glob("*.dump")
+    assert b"models" not in dump.read_bytes()
 
 
 def test_no_password_is_an_argument_of_a_program(
