@@ -25,8 +25,9 @@ class AppHook(BaseHook):
     headers. Not a subclass of it either: its module imports aiohttp, which makes two TLS contexts
     on import, and so in the parent of all tasks.
 
-    :param tiktok_conn_id: host = API base URL, login = key or id, password = secret; extras ``connect_timeout_s`` and ``read_timeout_s`` in seconds; the latter is the patience
-        with a first try and grows with the next ones.
+    :param tiktok_conn_id: host = API base URL, login = key or id, password = secret; extras
+        ``connect_timeout_s`` and ``read_timeout_s`` in seconds; the latter is the patience with a
+        first try and grows with the next ones.
     """
 
     conn_name_attr = "tiktok_conn_id"
