@@ -1,4 +1,4 @@
-"""What can a person ask of the local stack? ``python -m include.local --help``."""
+"""Which commands does the local stack have? ``python -m include.local --help``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How does the stack tell what it is doing? Progress on stderr, results on stdout."""
+"""How does the stack report what it does? Progress on stderr, results on stdout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ result = Console(highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """Tell something, one line."""
+    """Print one line."""
     progress.print(text, markup=False)
 
 

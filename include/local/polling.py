@@ -1,4 +1,4 @@
-"""How long is something waited for that nobody reports? One loop for all of the stack's waits."""
+"""How does the stack wait for something that sends no signal? One loop for all its waits."""
 
 from __future__ import annotations
 

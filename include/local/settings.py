@@ -1,4 +1,4 @@
-"""What was asked of the stack? The variables of environment and ``.env``, checked once."""
+"""Which settings does the stack have? The environment's variables and ``.env``'s, checked once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _number(name: str, largest: float, what: str) -> Any:
 
 
 class LocalSettings(EnvironmentSettings):
-    """One checked set of wishes for the stack.
+    """The settings of the stack, checked.
 
     Attributes:
         stores: How many of the sandbox's stores are active (``STORES``).

@@ -1,4 +1,4 @@
-"""Where are the files of the stack? One project root, one state folder, one ``.env``."""
+"""Where are the stack's files? One project root, one state folder, one ``.env``."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class BusinessSettings:
         absent_as: How a figure that is not there looks: `null`, left out, an empty list (`null`
             for numbers), or any of them by turns.
         wrong_business_id: Code for a `business_id` that is not the token's.
-        rotate_one_in: One refresh in so many brings a new refresh token, 0 = never.
+        rotate_one_in: Every how many refreshes one brings a new refresh token, 0 = never.
 
     Raises:
         SettingsError: A value is out of range or of the wrong type.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import ClassVar, Generic, Protocol, TypeVar
@@ -86,10 +86,8 @@ class Consent(Generic[OAuth]):
         with self._oauth() as (_, oauth):
             self._revoke(oauth, token, store_code)
 
-    @contextmanager
-    def _oauth(self) -> Iterator[tuple[HttpTransport, OAuth]]:
+    def _oauth(self) -> AbstractContextManager[tuple[HttpTransport, OAuth]]:
         raise NotImplementedError
-        yield
 
     def _usable(self, oauth: OAuth, grant: TokenGrant, store_code: str) -> str:
         """The granted scopes, in one order.

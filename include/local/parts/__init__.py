@@ -1,1 +1,1 @@
-"""What does each part of the stack need?"""
+"""What does each part of the stack need in order to start?"""

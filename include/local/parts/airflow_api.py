@@ -28,7 +28,7 @@ class AirflowApi:
     def __init__(self, settings: LocalSettings) -> None:
         self._url = settings.airflow_url
         self._client = AirflowClient(self._url, settings.env["AIRFLOW_ADMIN_PASSWORD"])
-        # A look at a run that is being made may meet one 500 of Airflow's (seen with 3.3.2).
+        # Asking about a run that is just being created may get one 500 (seen with Airflow 3.3.2).
         again = Retry(
             total=3,
             connect=0,

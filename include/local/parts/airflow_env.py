@@ -79,7 +79,7 @@ def airflow_env(workspace: Workspace, settings: LocalSettings) -> dict[str, str]
         # The API server answers on 40 threads; the default of 15 connections starves them.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "20",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "20",
-        # Each hop from task to task waits for the scheduler's next look.
+        # Each step from task to task waits for the scheduler's next loop.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         # The API server is asked over HTTP: no worker need load the public CAs (22 ms each).
         "AIRFLOW__API__CLIENT_USE_PUBLIC_CERTS": "False",

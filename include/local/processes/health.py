@@ -121,7 +121,7 @@ def wait_until_ready(
         nonlocal missing
         for name, state in supervisor.states().items():
             if name in first and has_ended(first[name], state):
-                supervisor.stop([name])  # no endless restarts while a person reads why
+                supervisor.stop([name])  # no endless restarts while a person reads the reason
                 reason = state.reason or "the process ended"
                 raise start_error(workspace, what, name, reason)
         try:

@@ -1,4 +1,4 @@
-"""Which programs make up the stack, and what does each of them get to know?"""
+"""Which programs make up the stack, and which variables does each of them get?"""
 
 from __future__ import annotations
 

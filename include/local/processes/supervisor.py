@@ -37,14 +37,14 @@ _ANSWER_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class ProgramState:
-    """What supervisord says of one program.
+    """The state of one program, as supervisord reports it.
 
     Attributes:
         name: The program.
         state: Supervisor's state name, such as ``RUNNING`` or ``FATAL``.
         pid: Its process, 0 if there is none.
         started: When the process was started, in seconds since 1970.
-        reason: Supervisor's word on why a start failed; may be empty.
+        reason: Why a start failed, as supervisor reports it; may be empty.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Supervisor:
         try:
             return bool(self._call("getState")["statename"] == RUNNING)
         except (OSError, HTTPException, xmlrpc.client.Error):
-            # Nobody there, or a program that does not speak to us: the port check tells.
+            # Nothing listens there, or another program does: the port check names it.
             return False
 
     def start(self, environ: Mapping[str, str]) -> None:

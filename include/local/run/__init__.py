@@ -1,1 +1,1 @@
-"""The main job, as a person sees it."""
+"""What does ``make sync`` show while it runs, and at the end?"""

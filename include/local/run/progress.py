@@ -23,7 +23,7 @@ class Count:
         total: Active stores when the run began.
         done: Stores that succeeded.
         failed: Stores that failed.
-        skipped: Stores for which nothing was to be done.
+        skipped: Stores with nothing to do.
         seconds: Since the run was started.
         state: Of the run, as Airflow names it.
         retries: Tasks that wait for their next try.

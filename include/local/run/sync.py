@@ -172,7 +172,7 @@ def _count(stack: Stack, run: Run, total: int) -> Count:
 
 
 class _Watch:
-    """Tells waiting from hanging: a run may be slow, but not behind a dead scheduler."""
+    """Distinguishes waiting from hanging: a run may be slow, but not behind a dead scheduler."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

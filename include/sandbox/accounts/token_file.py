@@ -1,4 +1,4 @@
-"""What of the tokens survives a restart: tokens, grants, codes and client secrets."""
+"""Which of the accounts' data survives a restart? Tokens, grants, codes and client secrets."""
 
 from __future__ import annotations
 

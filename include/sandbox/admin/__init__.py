@@ -1,1 +1,1 @@
-"""How is the sandbox looked at and changed while it runs?"""
+"""How is the sandbox inspected and changed while it runs?"""

@@ -1,4 +1,4 @@
-"""How are faults switched while the sandbox runs? `/admin/faults`."""
+"""How are faults switched on and off while the sandbox runs? `/admin/faults`."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def _form(sandbox: SandboxState, fields: dict[str, str], *, logged_in: str | Non
     tokens = _tokens(sandbox, fields)
     known = logged_in if tokens.app.is_business and _exists(sandbox, logged_in) else None
     if known and fields.get("disable_auto_auth") != "1" and _has_granted(tokens, known, scopes):
-        # Whoever has granted all of it before is sent back without a question.
+        # A person who has granted all of it before is sent back without a question.
         return _consent(tokens, fields, known, fields["scope"])
     hidden = "".join(
         f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'

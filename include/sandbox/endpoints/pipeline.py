@@ -81,7 +81,7 @@ class Call:
 
 
 class FaultPlan(Protocol):
-    """What goes wrong on purpose: it is asked about every call that the rate limit let through."""
+    """What goes wrong on purpose; consulted for every call that the rate limit let through."""
 
     async def around(self, call: Call, proceed: Callable[[], SandboxAnswer]) -> SandboxAnswer:
         """Answers a call.

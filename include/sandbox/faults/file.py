@@ -1,4 +1,4 @@
-"""What of a fault plan survives a restart: its rules, and how far its schedule has come."""
+"""Which parts of a fault plan survive a restart? Its rules, and how far its schedule has got."""
 
 from __future__ import annotations
 

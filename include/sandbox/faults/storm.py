@@ -36,7 +36,7 @@ _BLIPS: Mapping[str, float] = {
     "rate_limited": 0.005,
 }
 
-#: Rarer, because each costs a store dear: a refresh, or its whole listing once more.
+#: Rarer, because each is expensive for a store: a refresh, or its whole listing once more.
 _ONCE_PER_STORE: Mapping[str, float] = {
     "token_rejected": 0.02,
     "cursor_stuck": 0.02,

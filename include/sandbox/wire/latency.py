@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def pause(seconds: float) -> None:
-    """Wait so long, and never less: uvloop's timers count milliseconds and may be one early."""
+    """Wait this long, and never less: uvloop's timers count milliseconds and may be one early."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:  # noqa: ASYNC110 - a time is waited for, no event
         await asyncio.sleep(left)

@@ -1,4 +1,4 @@
-"""What has been called: the request log, in-flight gauges and window maxima."""
+"""Which calls were made? The request log, in-flight gauges and window maxima."""
 
 from __future__ import annotations
 

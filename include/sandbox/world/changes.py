@@ -1,4 +1,4 @@
-"""What has been changed about the stores' content since the seed made it?"""
+"""What has changed in the stores' content since the seed made it?"""
 
 from __future__ import annotations
 

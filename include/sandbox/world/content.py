@@ -1,4 +1,4 @@
-"""What do stores and videos say: names, places and captions in many scripts, from a seed."""
+"""Which texts do stores and videos have? Names, places and captions in many scripts, by seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where is kept what must survive a restart: one SQLite file, one process at a time."""
+"""Where is the state that survives a restart? In one SQLite file, used by one process at a time."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class AccountDay:
         try:
             metric_date = date.fromisoformat(text or "")
         except ValueError:
-            message = f"A day of `metrics` came with the date {text!r:.40}."
+            message = "A day of `metrics` came without a readable date."
             raise DataError(message) from None
         try:
             figures = {name: read_count(day, name) for name in DAY_FIGURES}

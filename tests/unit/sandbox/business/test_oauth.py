@@ -180,7 +180,7 @@ def test_a_code_is_for_its_redirect_address(business: SandboxServer) -> None:
     assert _exchange(business, code)["code"] == 0
 
 
-def test_whoever_has_granted_it_all_is_sent_back_at_once(business: SandboxServer) -> None:
+def test_an_account_that_has_granted_it_all_is_sent_back_at_once(business: SandboxServer) -> None:
     browser = _Browser(business)
     assert browser.show().status_code == 200
     _back(browser.decide("S003"))

@@ -56,7 +56,7 @@ class BusinessTokens(Tokens):
 
 
 class Limiter:
-    """Never makes anyone wait, and keeps what it was told."""
+    """Never makes anyone wait, and keeps its pauses."""
 
     def __init__(self) -> None:
         self.acquired: list[str] = []
