@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg.rows import dict_row
+from typing_extensions import Self
 
 from include.tiktok_sync.app import BusinessApp, TikTokApp
 from include.tiktok_sync.days import SnapshotDay
@@ -100,7 +101,7 @@ class Bench:
     def app(self) -> TikTokApp:
         return TikTokApp(self.sandbox.url, self.sandbox.client_key, self.sandbox.client_secret)
 
-    def with_settings(self, **changes: Any) -> Bench:
+    def with_settings(self, **changes: Any) -> Self:
         return replace(self, settings=self.settings.model_copy(update=changes))
 
     def import_stores(self, *codes: str) -> None:

@@ -143,9 +143,10 @@ def disconnect(
 
                 def work(code: str) -> str:
                     source = TokenSource(code, store=tokens, vault=vault, oauth=oauth)
-                    business = second and leaving.Grant(
-                        TokenSource(code, store=second_tokens, vault=vault, oauth=second), second
-                    )
+                    business = None
+                    if second:
+                        grant = TokenSource(code, store=second_tokens, vault=vault, oauth=second)
+                        business = leaving.Grant(grant, second)
                     return leaving.disconnect(
                         code, lifecycle, source=source, oauth=oauth, business=business
                     )

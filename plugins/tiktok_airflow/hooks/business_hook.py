@@ -5,10 +5,10 @@ from __future__ import annotations
 from include.tiktok_sync.app import BusinessApp
 from include.tiktok_sync.errors import SyncError
 from include.tiktok_sync.settings import DEFAULT_BUSINESS_URL
-from tiktok_airflow.hooks.tiktok_hook import TikTokHook
+from tiktok_airflow.hooks.tiktok_hook import AppHook
 
 
-class BusinessHook(TikTokHook):
+class BusinessHook(AppHook):
     """Builds the app of the Accounts API; host = base URL, login = app id, password = secret."""
 
     default_conn_name = "tiktok_business"
@@ -19,7 +19,7 @@ class BusinessHook(TikTokHook):
         """The app that the connection describes.
 
         Raises:
-            ConfigurationError: See :meth:`TikTokHook.app`.
+            ConfigurationError: The connection is missing or incomplete, or has an unknown extra.
         """
         return BusinessApp(*self._parts())
 

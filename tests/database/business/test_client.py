@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from include.tiktok_sync.business.client import BusinessClient
-from include.tiktok_sync.business.models import AUDIENCE_LISTS, DAY_FIGURES, POST_LISTS, STATS
+from include.tiktok_sync.business.models import (
+    AUDIENCE_LISTS,
+    DAY_FIGURES,
+    POST_LISTS,
+    STATS,
+    VideoInsights,
+)
 from include.tiktok_sync.errors import MissingScopeError
 from tests.database.business.conftest import CODES, BusinessBench
 
@@ -36,7 +42,7 @@ def test_everything_read_is_the_truth_and_absent_figures_stay_absent(
         with bench.business.transport() as http:
             client = _client(bench, code, http)
             found = client.account(start, end)
-            posts = []
+            posts: list[VideoInsights] = []
             cursor, has_more = None, True
             while has_more:
                 page = client.videos(cursor)

@@ -81,7 +81,7 @@ def fill_past_day(
 def _find_or_read(run: StoreRun, client: BusinessClient, insights: InsightsRepository) -> _Found:
     if insights.base.dry_run:
         return _read(run, client, insights)
-    state = found_or_claimed(insights.conn, run, lambda: _state(run, insights))
+    state: State | None = found_or_claimed(insights.conn, run, lambda: _state(run, insights))
     if state is not None:
         return _Found(state)
     with released_at_the_end(insights.conn, run):

@@ -76,7 +76,7 @@ def read_posts(run: StoreRun, client: BusinessClient, insights: InsightsReposito
     if progress:
         read.pages, read.posts, read.resumed = progress.pages, progress.posts, True
     try:
-        for page, following in all_pages(client.videos, progress and progress.next_cursor):
+        for page, following in all_pages(client.videos, progress.next_cursor if progress else None):
             _write(run, insights, page, following, read)
             if following is not None and following < before and not to_end:
                 break
