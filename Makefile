@@ -24,7 +24,7 @@ TEST_DAEMONS := pgbouncer:pgbouncer prometheus:prometheus
 
 .DEFAULT_GOAL := help
 .PHONY: help sync up down status db-url stores-import stores-link doctor dictionary privacy meanings \
-  dags-doc metrics-doc lifecycle rooms-doc pictures test test-days lint audit bench bench-growth bench-limited chaos compose-test \
+  dags-doc metrics-doc lifecycle rooms-doc pictures report report-pictures test test-days lint audit bench bench-growth bench-limited chaos compose-test \
   constraints test-tools dbt-test
 
 help: ## List the targets
@@ -88,8 +88,15 @@ rooms-doc: $(INSTALLED) ## Regenerate the drawing and table of packages in docs/
 	  docs/architecture.md
 	@rm docs/.rooms.md
 
+report: $(INSTALLED) ## Make last week's report from the running stack, as report.html (WEEK, REGION, OUT)
+	@$(LOCAL) run -- python -m include.tiktok_sync report --out "$(or $(OUT),report.html)" \
+	  $(if $(WEEK),--week "$$WEEK") $(if $(REGION),--region "$$REGION")
+
 pictures: test-tools $(INSTALLED) ## Take the README's pictures from the running stack (after make sync)
 	@$(RUN) -m tools.pictures
+
+report-pictures: test-tools $(INSTALLED) ## Draw the pictures of docs/reports.md and docs/analysts.md
+	@$(RUN) -m tools.report_pictures
 
 test: lint test-tools ## Run everything CI runs: lint, types, tests on a random day (CLOCK=real: today)
 	$(RUN) -m mypy

@@ -3,7 +3,8 @@
 **Personal data** is cleared every day at noon, by three clocks; figures stay as they are. Names, links and account ids in daily
 profile rows go after `RETENTION_IDENTITY_DAYS` (90; the store's current ones stay), the text of a removed video after
 `RETENTION_REMOVED_TEXT_DAYS` (30), everything personal of a store that left or whose grant ended after `RETENTION_LEFT_DAYS` (30), or at once
-if TikTok says that the account was deleted. 0 switches a clock off; `personal_dry_run` only counts.
+if TikTok says that the account was deleted. 0 switches a clock off; `personal_dry_run` only counts. Weekly reports lose the lines about
+videos whose text was cleared, and are deleted a year after their week.
 
 **Figures.** The table with one row per video and day is the one that grows. Days older than `RETENTION_DAILY_DAYS` (400) are thinned to one
 a week, the newest of each video; whole months older than `RETENTION_WEEKLY_DAYS` (0 = never)

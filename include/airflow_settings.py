@@ -18,7 +18,11 @@ from psycopg.conninfo import conninfo_to_dict
 
 SETTINGS_FILE = Path(__file__).resolve().parents[1] / "airflow_settings.yaml"
 
-POOL_VARIABLES = {"tiktok_users": "SYNC_CONCURRENCY", "tiktok_videos": "VIDEO_SYNC_CONCURRENCY"}
+POOL_VARIABLES = {
+    "tiktok_users": "SYNC_CONCURRENCY",
+    "tiktok_videos": "VIDEO_SYNC_CONCURRENCY",
+    "tiktok_business": "BUSINESS_SYNC_CONCURRENCY",
+}
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "pools": frozenset({"pool_name", "pool_slot", "pool_description"}),
@@ -77,6 +81,8 @@ def read_settings(
     for name, entries in settings.items():
         for entry in entries:
             _check(entry, name, path)
+    if not env.get("TIKTOK_BUSINESS_APP_ID"):
+        _leave_out_business(settings)
     _override_pools(settings["pools"], env)
     _override_connections(settings["connections"], env)
     _override_variables(settings["variables"], env)
@@ -123,6 +129,12 @@ def _check(entry: Any, section: str, path: Path) -> None:
             raise SettingsFileError(message) from error
 
 
+def _leave_out_business(settings: dict[str, list[dict[str, Any]]]) -> None:
+    """Where the Accounts API is not used, nothing of it is loaded."""
+    for section, key in (("pools", "pool_name"), ("connections", "conn_id")):
+        settings[section] = [one for one in settings[section] if one[key] != "tiktok_business"]
+
+
 def _override_pools(pools: list[dict[str, Any]], env: Mapping[str, str]) -> None:
     for pool in pools:
         variable = POOL_VARIABLES.get(pool["pool_name"], "")
@@ -144,6 +156,12 @@ def _override_connections(connections: list[dict[str, Any]], env: Mapping[str, s
                 "conn_login": env.get("TIKTOK_CLIENT_KEY"),
                 "conn_password": env.get("TIKTOK_CLIENT_SECRET"),
             }
+        elif connection["conn_id"] == "tiktok_business":
+            values = {
+                "conn_host": env.get("TIKTOK_BUSINESS_URL"),
+                "conn_login": env.get("TIKTOK_BUSINESS_APP_ID"),
+                "conn_password": env.get("TIKTOK_BUSINESS_SECRET"),
+            }
         elif connection["conn_id"] == "store_db" and env.get("STORE_DB_URL"):
             parts = _parts_of_url(env["STORE_DB_URL"])
             values = {
@@ -159,18 +177,20 @@ def _override_connections(connections: list[dict[str, Any]], env: Mapping[str, s
                 },
             }
         elif connection["conn_id"] == "tiktok_alerts" and env.get("ALERTS_URL"):
-            values = {"conn_extra": {"config": _channels(env["ALERTS_URL"])}}
+            values = {"conn_extra": {"config": _channels("ALERTS_URL", env["ALERTS_URL"])}}
+        elif connection["conn_id"] == "tiktok_reports" and env.get("REPORT_URL"):
+            values = {"conn_extra": {"config": _channels("REPORT_URL", env["REPORT_URL"])}}
         else:
             continue
         connection.update({name: value for name, value in values.items() if value})
 
 
-def _channels(text: str) -> list[dict[str, str]]:
+def _channels(variable: str, text: str) -> list[dict[str, str]]:
     # A comma may be a part of a URL (several recipients); before another scheme it is not.
     urls = [url.strip() for url in re.split(r",\s*(?=[a-zA-Z][a-zA-Z0-9+.-]*://)", text)]
     if not all("://" in url for url in urls):
         message = (  # without the value, which holds secrets
-            "ALERTS_URL must be Apprise URLs, separated by commas (mailto://…, slack://…,"
+            f"{variable} must be Apprise URLs, separated by commas (mailto://…, slack://…,"
             " msteams://…, jsons://…; github.com/caronc/apprise lists them)."
         )
         raise SettingsFileError(message)

@@ -37,6 +37,7 @@ _FOREIGN = (
     "CONNECT_",
     "DB_POOL_",
     "MIN_SUCCESS_RATE",
+    "REPORT_",
     "RETENTION_",
     "SLA_MINUTES",
     "STORE_DB_",

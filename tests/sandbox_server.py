@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import time
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import requests
 
 from include.sandbox.app import build_app
+from include.sandbox.business_settings import BusinessSettings
 from include.sandbox.server import listen, make_server, url_of
 from include.sandbox.settings import SandboxSettings
 from tests.threaded_server import ThreadedServer
@@ -32,11 +34,18 @@ _DEFAULTS: dict[str, Any] = {
     "latency": 0.0,
 }
 
+#: The second API's app, for `running_sandbox(business=…)`.
+BUSINESS_APP: dict[str, Any] = {
+    "app_id": "7300000000000000017",
+    "secret": "sandbox-business-secret",
+}
+
 
 class SandboxServer:
     """One sandbox in a thread of this process.
 
     Args:
+        business: Fields of `BusinessSettings`, with which the second API is served.
         **overrides: `SandboxSettings` fields; by default 20 stores, no latency, a free port.
 
     Attributes:
@@ -48,8 +57,9 @@ class SandboxServer:
     sandbox: SandboxState
     faults: FaultSwitch
 
-    def __init__(self, **overrides: Any) -> None:
-        self.settings = SandboxSettings(**{**_DEFAULTS, **overrides})
+    def __init__(self, *, business: Mapping[str, Any] | None = None, **overrides: Any) -> None:
+        second = None if business is None else BusinessSettings(**{**BUSINESS_APP, **business})
+        self.settings = SandboxSettings(**{**_DEFAULTS, "business": second, **overrides})
         self.client_key = self.settings.client_key
         self.client_secret = self.settings.client_secret
         self.url = ""
@@ -140,6 +150,43 @@ class SandboxServer:
         }
         return requests.post(f"{self.url}/v2/oauth/revoke/", data=data, timeout=60)
 
+    def business(
+        self, path: str, code: str = "S001", *, token: str | None = None, **query: Any
+    ) -> requests.Response:
+        """Calls `GET /open_api/v1.3/business/…` for a store, with its newest token.
+
+        Args:
+            path: Such as `get/`.
+            code: The store.
+            token: Access token to send instead.
+            **query: Parameters; lists and objects are sent as JSON.
+        """
+        row = self.row(code)
+        sent = {"business_id": row["business_open_id"], **query}
+        params = {
+            name: json.dumps(value) if isinstance(value, (list, dict)) else str(value)
+            for name, value in sent.items()
+            if value is not None
+        }
+        return requests.get(
+            f"{self.url}/open_api/v1.3/business/{path}",
+            params=params,
+            headers={"Access-Token": row["business_access_token"] if token is None else token},
+            timeout=60,
+        )
+
+    def business_oauth(self, path: str, **body: str) -> dict[str, Any]:
+        """Calls `POST /open_api/v1.3/tt_user/…` with the app's id and secret, and a JSON body."""
+        sent = {
+            "client_id": BUSINESS_APP["app_id"],
+            "client_secret": BUSINESS_APP["secret"],
+            "app_id": BUSINESS_APP["app_id"],
+            **body,
+        }
+        url = f"{self.url}/open_api/v1.3/tt_user/{path}"
+        answer: dict[str, Any] = requests.post(url, json=sent, timeout=60).json()
+        return answer
+
     def _display(
         self, method: str, path: str, token: str, fields: str | None, **kwargs: Any
     ) -> requests.Response:
@@ -158,7 +205,7 @@ def running_sandbox(**overrides: Any) -> Iterator[SandboxServer]:
     """A `SandboxServer` for the length of a `with` block.
 
     Args:
-        **overrides: `SandboxSettings` fields.
+        **overrides: As `SandboxServer` takes them.
     """
     server = SandboxServer(**overrides)
     server.start()

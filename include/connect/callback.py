@@ -7,14 +7,15 @@ from uuid import UUID
 
 import structlog
 
+from include.connect.consent.base import GrantedConsent, NoAccessError
 from include.connect.context import ConnectContext
 from include.connect.database import Account, Attempt, Outcome, Return, Verdict
-from include.connect.tiktok import GrantedConsent, NoAccessError
 from include.tiktok_sync.errors import (
     DatabaseUnavailableError,
     SyncError,
     TikTokUnavailableError,
 )
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.links.connect_links import hash_of
 
 log = structlog.get_logger(__name__)
@@ -36,10 +37,13 @@ class CallbackHandler:
 
     Args:
         context: Shared by the routes.
+        api: Whose consent it is.
     """
 
-    def __init__(self, context: ConnectContext) -> None:
+    def __init__(self, context: ConnectContext, api: Api) -> None:
         self._context = context
+        self._api = api
+        self._consent = context.consents[api]
 
     def handle(self, state: str, *, code: str, error: str, browser: str) -> CallbackResult | None:
         """Use the state up, exchange the code, and connect if the manager need not be asked.
@@ -57,13 +61,13 @@ class CallbackHandler:
         if not returned.is_first:
             return CallbackResult(returned.attempt_id)
         if error or not code:
-            outcome: Outcome = "denied" if error == "access_denied" else "failed"
+            outcome = self._outcome_of(error)
             self._close(returned, browser_hash, outcome, reason=error[:100] or "no code")
             return CallbackResult(returned.attempt_id)
         unwanted = None
         try:
             verifier = self._context.cookies.code_verifier(state)
-            consent = self._context.consent.exchange(code, verifier, returned.store_code)
+            consent = self._consent.exchange(code, verifier, returned.store_code)
         except NoAccessError as problem:
             self._close(returned, browser_hash, "denied", reason=str(problem))
         except TikTokUnavailableError as problem:
@@ -81,10 +85,10 @@ class CallbackHandler:
 
     def _attempt_of(self, state: str, browser: str, *, use: bool) -> Return | None:
         cookies = self._context.cookies
-        store_code = cookies.store_of_state(state, of_any_age=True)
+        store_code = cookies.store_of_state(self._api, state, of_any_age=True)
         if store_code is None:
             return None
-        is_fresh = cookies.store_of_state(state) is not None
+        is_fresh = cookies.store_of_state(self._api, state) is not None
         with self._context.database() as database:
             if use:
                 database.sweep()
@@ -94,6 +98,11 @@ class CallbackHandler:
             return None
         return returned
 
+    def _outcome_of(self, error: str) -> Outcome:
+        if error == "invalid_scope" and self._api == "business":
+            return "not_approved"  # TikTok refuses every login that asks for it
+        return "denied" if error == "access_denied" else "failed"
+
     def decline(self, attempt: Attempt, attempt_id: UUID, browser: str) -> None:
         """The manager says that it is not the store's account: revoke the access at TikTok."""
         if not attempt.is_waiting:
@@ -102,7 +111,7 @@ class CallbackHandler:
             token = database.close(attempt_id, hash_of(browser), "declined")
         # Revoking ends the whole grant of that account: never do it while a store uses the account.
         if token is not None and attempt.verdict in {"first", "replaces"}:
-            self._context.consent.revoke(token, attempt.store_code)
+            self._consent.revoke(token, attempt.store_code)
         log.info("connect.declined", store_code=attempt.store_code)
 
     def _take(
@@ -122,23 +131,35 @@ class CallbackHandler:
         elif returned.expected_account is not None and not is_expected:
             token = self._close(returned, browser_hash, "wrong_account", reason="not the expected")
             if token is not None and verdict != "same":
-                self._context.consent.revoke(token, returned.store_code)
+                self._consent.revoke(token, returned.store_code)
             return consent.account
-        elif _needs_no_question(verdict, is_expected=is_expected):
-            self._connect(returned, browser_hash, consent.account.scope)
+        elif self._needs_no_question(verdict, is_expected=is_expected):
+            self._connect(returned, browser_hash, consent.account.scope, verdict)
         return None
 
-    def _connect(self, returned: Return, browser_hash: bytes, scope: str) -> None:
+    def _needs_no_question(self, verdict: Verdict, *, is_expected: bool) -> bool:
+        """Whether it is the account the store had, or the one that is expected of a new store.
+
+        The account that the first consent was given for may replace another one in the second.
+        """
+        if verdict == "same":
+            return True
+        return is_expected and (verdict == "first" or self._api == "business")
+
+    def _connect(self, returned: Return, browser_hash: bytes, scope: str, verdict: Verdict) -> None:
         try:
             with self._context.database() as database:
                 result = database.confirm(
+                    self._api,
                     returned.attempt_id,
                     browser_hash,
                     scope=scope,
-                    wanted=self._context.settings.scopes,
-                    replace=False,
+                    wanted=self._context.settings.wanted(self._api),
+                    replace=verdict == "replaces",
                     notice=None,
                 )
+                if result == "other":
+                    database.close(returned.attempt_id, browser_hash, "wrong_account")
         except DatabaseUnavailableError as error:
             # A token refresh has locked the store's row. The tokens are kept; the next page asks.
             log.warning("connect.busy", store_code=returned.store_code, reason=str(error))
@@ -152,11 +173,6 @@ class CallbackHandler:
             token = database.close(returned.attempt_id, browser_hash, outcome)
         log.warning("connect.ended", store_code=returned.store_code, outcome=outcome, reason=reason)
         return token
-
-
-def _needs_no_question(verdict: Verdict, *, is_expected: bool) -> bool:
-    """Whether it is the account the store had, or the one the operator named for a new store."""
-    return verdict == "same" or (verdict == "first" and is_expected)
 
 
 def _words(problem: SyncError) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from include.connect.consent.base import Consent
+from include.connect.consent.business import BusinessConsent
+from include.connect.consent.display import DisplayConsent
 from include.connect.cookies import BrowserCookies
 from include.connect.database import ConnectDatabase
 from include.connect.pages import Pages
 from include.connect.settings import ConnectSettings
-from include.connect.tiktok import TikTokConsent
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.links.connect_links import LinkSigner
 from include.tiktok_sync.store_db import schema
 from include.tiktok_sync.store_db.connect_role import check_rights
@@ -31,7 +35,9 @@ class ConnectContext:
         self.cookies = BrowserCookies(settings)
         self.signer = LinkSigner(settings.secret)
         self.pages = Pages(settings)
-        self.consent = TikTokConsent(settings)
+        self.consents: dict[Api, Consent[Any]] = {"display": DisplayConsent(settings)}
+        if "business" in settings.apis:
+            self.consents["business"] = BusinessConsent(settings)
 
     @contextmanager
     def database(self) -> Iterator[ConnectDatabase]:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from include.connect.settings import ConnectSettings
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.links.connect_links import hash_of
 
 ATTEMPT_SECONDS = 1_800
@@ -40,7 +41,10 @@ class BrowserCookies:
         self.cookie = "__Host-connect" if settings.is_https else "connect"
         self.attempt_life = timedelta(seconds=ATTEMPT_SECONDS)
         self._forms = self._serializer(settings, "connect-form")
-        self._states = self._serializer(settings, "connect-state")
+        self._states: dict[Api, URLSafeTimedSerializer] = {
+            "display": self._serializer(settings, "connect-state"),
+            "business": self._serializer(settings, "connect-business-state"),
+        }
         self._names = self._serializer(settings, "connect-names")
 
     @staticmethod
@@ -95,15 +99,15 @@ class BrowserCookies:
             return []
         return signed
 
-    def new_state(self, store_code: str) -> str:
-        """An OAuth state: signed, random, for one store."""
-        return str(self._states.dumps([store_code, secrets.token_urlsafe(24)]))
+    def new_state(self, api: Api, store_code: str) -> str:
+        """An OAuth state: signed, random, for one store and one API."""
+        return str(self._states[api].dumps([store_code, secrets.token_urlsafe(24)]))
 
-    def store_of_state(self, state: str, *, of_any_age: bool = False) -> str | None:
-        """The store that a state was made for; ``None`` = forged or too old."""
+    def store_of_state(self, api: Api, state: str, *, of_any_age: bool = False) -> str | None:
+        """The store that a state was made for; ``None`` = forged, the other API's or too old."""
         try:
             max_age = None if of_any_age else ATTEMPT_SECONDS
-            store_code, _ = self._states.loads(state, max_age=max_age)
+            store_code, _ = self._states[api].loads(state, max_age=max_age)
         except (BadData, ValueError, TypeError):
             return None
         return str(store_code)

@@ -1,6 +1,6 @@
 """How does the connect app use the database? By function calls; it reads and writes no table.
 
-The functions (migrations 0007 to 0018) find a row only by a secret that the caller must know: the
+The functions (migrations 0007 to 0024) find a row only by a secret that the caller must know: the
 hash of a link, or an attempt together with the browser that began it.
 """
 
@@ -15,13 +15,26 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 from typing_extensions import LiteralString
 
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.tokens.scopes import split_scope, status_for_scope
 
 LinkState = Literal["open", "used", "replaced", "expired"]
-Outcome = Literal["denied", "declined", "wrong_account", "taken", "unavailable", "failed"]
+Outcome = Literal[
+    "denied", "declined", "wrong_account", "taken", "unavailable", "failed", "not_approved"
+]
 Scopes = frozenset[str]
 Verdict = Literal["first", "same", "replaces", "taken", "gone"]
+Confirmed = Verdict | Literal["connected", "other"]
+
+_CONFIRM: dict[Api, LiteralString] = {
+    "display": "SELECT connect_confirm(%s, %s, %s, %s, %s, %s)",
+    "business": "SELECT connect_business_confirm(%s, %s, %s, %s, %s, %s)",
+}
+_WEBHOOK: dict[Api, LiteralString] = {
+    "display": "SELECT connect_webhook(%s, %s, %s, %s, %s, %s)",
+    "business": "SELECT connect_business_webhook(%s, %s, %s, %s, %s, %s)",
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,7 @@ class Link:
     expected_account: str | None
     expires_at: datetime
     state: LinkState
+    api: Api
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class Attempt:
 
     ``is_waiting``: its tokens wait for the manager's answer. ``is_under_way``: another request of
     the same browser is asking TikTok for them. ``notice_version``: the privacy notice that was
-    shown last.
+    shown last. ``has_business``: the store has a whole grant of the Accounts API.
     """
 
     store_code: str
@@ -69,6 +83,8 @@ class Attempt:
     present_username: str | None
     present_display_name: str | None
     notice_version: str | None
+    api: Api
+    has_business: bool
 
 
 @dataclass(frozen=True)
@@ -128,6 +144,37 @@ class ConnectDatabase:
         )
         return begun
 
+    def begin_next(
+        self,
+        attempt_id: UUID,
+        browser_hash: bytes,
+        *,
+        link_hash: bytes,
+        state_hash: bytes,
+        life: timedelta,
+        notice: str,
+    ) -> UUID | None:
+        """The second consent of a manager who has just given the first; ``None`` = not now.
+
+        Args:
+            attempt_id: The attempt that connected the store.
+            browser_hash: The browser that began it.
+            link_hash: Of a fresh random value, for a link that nobody is sent.
+            state_hash: As for :meth:`begin`.
+            life: As for :meth:`begin`.
+            notice: As for :meth:`begin`.
+        """
+        begun: UUID | None = self._value(
+            "SELECT connect_next(%s, %s, %s, %s, %s, %s)",
+            attempt_id,
+            browser_hash,
+            link_hash,
+            state_hash,
+            life,
+            notice,
+        )
+        return begun
+
     def returned(self, state_hash: bytes, browser_hash: bytes, *, use: bool) -> Return | None:
         """The attempt of a state; ``None`` = unknown, expired unused, or another browser's.
 
@@ -168,6 +215,7 @@ class ConnectDatabase:
 
     def confirm(
         self,
+        api: Api,
         attempt_id: UUID,
         browser_hash: bytes,
         *,
@@ -175,10 +223,11 @@ class ConnectDatabase:
         wanted: Scopes,
         replace: bool,
         notice: str | None,
-    ) -> Literal["connected"] | Verdict:
+    ) -> Confirmed:
         """Connect the store with the tokens that were kept; any other result says why not.
 
         Args:
+            api: To which API.
             attempt_id: The attempt that has the tokens.
             browser_hash: The browser that began it.
             scope: Scopes granted, comma-separated.
@@ -187,12 +236,12 @@ class ConnectDatabase:
             notice: Version of the privacy notice on the page that was answered; ``None`` = nothing
                 was asked, so that of the attempt counts.
         """
-        result: Literal["connected"] | Verdict = self._value(
-            "SELECT connect_confirm(%s, %s, %s, %s, %s, %s)",
+        result: Confirmed = self._value(
+            _CONFIRM[api],
             attempt_id,
             browser_hash,
             replace,
-            status_for_scope(scope),
+            status_for_scope(scope, api),
             split_scope(scope) >= wanted,
             notice,
         )
@@ -211,6 +260,7 @@ class ConnectDatabase:
 
     def webhook(
         self,
+        api: Api,
         event_hash: bytes,
         *,
         event: str,
@@ -222,7 +272,7 @@ class ConnectDatabase:
         """Record an event; returns its effect."""
         return str(
             self._value(
-                "SELECT connect_webhook(%s, %s, %s, %s, %s, %s)",
+                _WEBHOOK[api],
                 event_hash,
                 event,
                 open_id,

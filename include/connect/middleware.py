@@ -12,7 +12,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from include.connect.pages import CONTENT_POLICY, Pages
-from include.connect.settings import HEALTH_PATH, WEBHOOK_PATH, ConnectSettings
+from include.connect.settings import (
+    BUSINESS_WEBHOOK_PATH,
+    HEALTH_PATH,
+    WEBHOOK_PATH,
+    ConnectSettings,
+)
 
 MAX_BODY_BYTES = 32 * 1024
 """Our forms and TikTok's events are far below 2 KB."""
@@ -94,7 +99,7 @@ class SecurityMiddleware:
 
 
 def _kind_of(scope: Scope) -> str | None:
-    if scope["path"] == WEBHOOK_PATH:
+    if scope["path"] in {WEBHOOK_PATH, BUSINESS_WEBHOOK_PATH}:
         return "webhook"
     if scope["path"] == HEALTH_PATH or scope["path"].startswith("/static/"):
         return None  # costs nothing

@@ -35,6 +35,29 @@ _DATA = {
 }
 """Scope -> the data that it gives, in short and in full; in the order in which they are listed."""
 
+_BUSINESS_DATA = {
+    "user.insights": (
+        "statistics of each day and of its followers as a whole",
+        (
+            "Statistics of the account for each of the last 60 days and from then on: views, visits"
+            " of the profile, likes, comments, shares, new followers, clicks"
+        ),
+        (
+            "How its followers divide by age group, gender, country and city, and at which hours"
+            " they are online: shares and counts, no single person"
+        ),
+    ),
+    "video.insights": (
+        "how its videos are watched",
+        (
+            "For each public post: how many people it reached, how long it was watched, where"
+            " viewers came from and how they divide by country, city and gender"
+        ),
+    ),
+    "user.account.type": ("", "Whether it is a personal or a business account"),
+}
+"""The same for what only the Accounts API gives; empty = left out of the short text."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -109,6 +132,8 @@ class _Words:
         data = [short for short, _ in self._data()]
         yield "Who asks", _sentence(self._who)
         yield "Which data", _sentence(f"Of the account: {'; '.join(data)}")
+        if more := [short for short, *_ in self._business_data() if short]:
+            yield "If you allow that too", _sentence("; ".join(more).capitalize())
         yield "What for", _sentence(self._purpose)
         yield "How long", self._short_time()
         yield "Who sees it", _sentence(self._recipients)
@@ -130,6 +155,13 @@ class _Words:
             ),
             intro="From TikTok, every night once you have allowed it, and about your consent:",
         )
+        if more := [line for _, *long in self._business_data() for line in long]:
+            yield Section(
+                "Which data besides, if you allow that too",
+                tuple(more),
+                intro="TikTok asks for these separately, and you can allow either without the"
+                " other:",
+            )
         why = [_sentence(self._purpose)]
         if settings.legal_basis:
             why.append(f"Legal basis: {_sentence(settings.legal_basis)}")
@@ -141,6 +173,7 @@ class _Words:
             (
                 "You are free to refuse, and can withdraw at any time without giving a reason.",
                 "Remove this app in TikTok's settings, among the apps that have access.",
+                *self._two_entries(),
                 _sentence(f"Or ask {self._contact}"),
                 "We then read nothing more. What was done before remains lawful.",
             ),
@@ -157,6 +190,18 @@ class _Words:
 
     def _data(self) -> list[tuple[str, str]]:
         return [texts for scope, texts in _DATA.items() if scope in self._settings.scopes]
+
+    def _business_data(self) -> list[tuple[str, ...]]:
+        settings = self._settings
+        if "business" not in settings.apis:
+            return []
+        return [
+            texts for scope, texts in _BUSINESS_DATA.items() if scope in settings.business_scopes
+        ]
+
+    def _two_entries(self) -> Iterator[str]:
+        if "business" in self._settings.apis:
+            yield "If you have allowed both, these are two entries there; remove either or both."
 
     def _short_time(self) -> str:
         settings = self._settings

@@ -13,6 +13,8 @@ from starlette.responses import HTMLResponse
 
 from include.connect.notice import Notice
 from include.connect.settings import PRIVACY_PATH, ConnectSettings
+from include.tiktok_sync.jobs import Api
+from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -24,7 +26,7 @@ to every redirect after a form, and where TikTok redirects to (a regional login,
 TikTok: with a list of addresses, the button would one day do nothing and say nothing.
 """
 
-_FORMS_TO_TIKTOK = ("leave", "again")
+_FORMS_TO_TIKTOK = ("leave", "again", "next_step")
 """Values of a page that are forms leading to TikTok."""
 
 SCOPE_TEXTS = {
@@ -34,6 +36,23 @@ SCOPE_TEXTS = {
     "video.list": "see the account's public videos and how often they are watched and liked",
 }
 """Scope -> what it lets us do, in the order in which it is shown."""
+
+_BUSINESS_TEXTS = {
+    "user.info.basic": "see the account's name",
+    "user.info.username": "see its username, which must be that of the store's account",
+    "user.info.profile": "see its public profile (description, link)",
+    "user.info.stats": "see how many followers, likes and videos it has",
+    "user.account.type": "see whether it is a personal or a business account",
+    "user.insights": "see the account's figures of each of the last 60 days and from now on, and"
+    " how its followers divide by age, gender and place",
+    "video.list": "see its public posts with their figures",
+    "video.insights": "see how many people each video reached, how long they watched, and how they"
+    " came across it",
+}
+"""The same for the Accounts API."""
+
+ALREADY_ALLOWED = KNOWN_SCOPES | {"user.info.username"}
+"""What the second consent asks for again, and who has given the first need not read again."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +138,12 @@ TEXTS: dict[str, Text] = {
         "Something went wrong between TikTok and us. " + _NOTHING,
         "Try again. If it happens again, tell {retailer}.",
     ),
+    "not_approved": Text(
+        "TikTok did not accept our request",
+        "{retailer}'s app asked TikTok for something that TikTok has not approved it for. It is not"
+        " your fault. " + _NOTHING,
+        "Tell {retailer}. There is nothing for you to do until you get a new link.",
+    ),
     "too_many": Text(
         "Too many requests", "This page was opened very often.", "Wait a minute, then try again."
     ),
@@ -135,10 +160,11 @@ TEXTS: dict[str, Text] = {
 }
 
 
-def scope_lines(scopes: Iterable[str]) -> list[str]:
+def scope_lines(scopes: Iterable[str], api: Api = "display") -> list[str]:
     """Scopes in plain words, those that we have words for."""
     found = frozenset(scopes)
-    return [text for scope, text in SCOPE_TEXTS.items() if scope in found]
+    texts = _BUSINESS_TEXTS if api == "business" else SCOPE_TEXTS
+    return [text for scope, text in texts.items() if scope in found]
 
 
 def account_names(username: str | None, display_name: str | None) -> list[str]:
@@ -183,9 +209,21 @@ class Pages:
         return HTMLResponse(text, status, headers)
 
     def message(
-        self, name: str, status: int = HTTPStatus.BAD_REQUEST, *, again: Any = None
+        self,
+        name: str,
+        status: int = HTTPStatus.BAD_REQUEST,
+        *,
+        again: Any = None,
+        is_second: bool = False,
     ) -> HTMLResponse:
-        """One of :data:`TEXTS`; ``again`` = the form that tries again (path, token)."""
+        """One of :data:`TEXTS`.
+
+        Args:
+            name: Which.
+            status: HTTP status.
+            again: The form that tries again (path, token).
+            is_second: The second consent has ended, which leaves the first as it was.
+        """
         text = TEXTS[name]
         return self.page(
             "message",
@@ -194,4 +232,5 @@ class Pages:
             what=text.what.format(retailer=self._retailer),
             next=text.next.format(retailer=self._retailer),
             again=again,
+            is_second=is_second,
         )

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
+from typing_extensions import Self
 
+from include.tiktok_sync.business.models import BUSINESS_SCOPES
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.links.connect_links import check_secret
 from include.tiktok_sync.settings import (
     DEFAULT_API_URL,
+    DEFAULT_BUSINESS_URL,
     BaseUrl,
     Stripped,
     Texts,
@@ -26,6 +30,10 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8092
 CALLBACK_PATH = "/callback"
 WEBHOOK_PATH = "/webhooks/tiktok"
+BUSINESS_CALLBACK_PATH = "/business/callback/"
+"""TikTok registers only addresses that end with a slash (API for Business, "Authorization")."""
+
+BUSINESS_WEBHOOK_PATH = "/business/webhook"
 HEALTH_PATH = "/health"
 PRIVACY_PATH = "/privacy"
 
@@ -40,11 +48,18 @@ def _keys(keys: tuple[str, ...]) -> tuple[str, ...]:
     return keys
 
 
-def _scopes(value: object) -> object:
-    scopes = (split_scope(value) or KNOWN_SCOPES) if isinstance(value, str) else value
-    if isinstance(scopes, frozenset) and not {BASIC_SCOPE} <= scopes <= KNOWN_SCOPES:
-        raise ValueError
-    return scopes
+def _scopes_of(known: frozenset[str]) -> BeforeValidator:
+    def checked(value: object) -> object:
+        scopes = (split_scope(value) or known) if isinstance(value, str) else value
+        if isinstance(scopes, frozenset) and not {BASIC_SCOPE} <= scopes <= known:
+            raise ValueError
+        return scopes
+
+    return BeforeValidator(checked)
+
+
+def _some_of(known: frozenset[str]) -> str:
+    return f"{BASIC_SCOPE}, with any of {', '.join(sorted(known - {BASIC_SCOPE}))}"
 
 
 def _origin(url: str) -> str:
@@ -118,6 +133,11 @@ class ConnectSettings(PrivacySettings):
         authorize_url: TikTok's consent page (``CONNECT_AUTHORIZE_URL``).
         scopes: Scopes to request (``CONNECT_SCOPES``); TikTok refuses the whole request if the app
             was not approved for one of them.
+        business_app_id: The app for the Accounts API (``TIKTOK_BUSINESS_APP_ID``); empty = managers
+            are not asked for it.
+        business_secret: Its secret (``TIKTOK_BUSINESS_SECRET``); also signs its webhooks.
+        business_url: The Accounts API (``TIKTOK_BUSINESS_URL``).
+        business_scopes: Scopes to request for it (``CONNECT_BUSINESS_SCOPES``).
         retailer: The retailer's name shown to managers (``CONNECT_RETAILER_NAME``).
         contact: Contact for managers' questions (``CONNECT_CONTACT``); empty = not shown.
         trusted_proxies: Addresses whose ``X-Forwarded-For`` is trusted, comma-separated
@@ -147,12 +167,17 @@ class ConnectSettings(PrivacySettings):
     authorize_url: Annotated[str, variable("CONNECT_AUTHORIZE_URL")] = DEFAULT_AUTHORIZE_URL
     scopes: Annotated[
         frozenset[str],
-        BeforeValidator(_scopes),
-        variable(
-            "CONNECT_SCOPES",
-            f"{BASIC_SCOPE}, with any of {', '.join(sorted(KNOWN_SCOPES - {BASIC_SCOPE}))}",
-        ),
+        _scopes_of(KNOWN_SCOPES),
+        variable("CONNECT_SCOPES", _some_of(KNOWN_SCOPES)),
     ] = KNOWN_SCOPES
+    business_app_id: Annotated[Stripped, variable("TIKTOK_BUSINESS_APP_ID")] = ""
+    business_secret: Annotated[Stripped, variable("TIKTOK_BUSINESS_SECRET", secret=True)] = ""
+    business_url: Annotated[BaseUrl, variable("TIKTOK_BUSINESS_URL")] = DEFAULT_BUSINESS_URL
+    business_scopes: Annotated[
+        frozenset[str],
+        _scopes_of(BUSINESS_SCOPES),
+        variable("CONNECT_BUSINESS_SCOPES", _some_of(BUSINESS_SCOPES)),
+    ] = BUSINESS_SCOPES
     retailer: Annotated[Stripped, variable("CONNECT_RETAILER_NAME")]
     contact: Annotated[Stripped, variable("CONNECT_CONTACT")] = ""
     trusted_proxies: Annotated[str, variable("CONNECT_TRUSTED_PROXIES")] = "127.0.0.1"
@@ -166,3 +191,29 @@ class ConnectSettings(PrivacySettings):
     def redirect_uri(self) -> str:
         """Where TikTok sends the browser back to; registered at TikTok exactly like this."""
         return self.base_url + CALLBACK_PATH
+
+    @property
+    def business_redirect_uri(self) -> str:
+        """The same for the Accounts API's app."""
+        return self.base_url + BUSINESS_CALLBACK_PATH
+
+    @property
+    def apis(self) -> tuple[Api, ...]:
+        """Which of TikTok's APIs managers are asked for."""
+        return ("display", "business") if self.business_app_id else ("display",)
+
+    def wanted(self, api: Api) -> frozenset[str]:
+        """The scopes to request for an API."""
+        return self.business_scopes if api == "business" else self.scopes
+
+    @model_validator(mode="after")
+    def _need_both_parts(self) -> Self:
+        if bool(self.business_app_id) != bool(self.business_secret):
+            missing = "SECRET" if self.business_app_id else "APP_ID"
+            message = (
+                f"TIKTOK_BUSINESS_{missing} is not set. Set both TIKTOK_BUSINESS_APP_ID and"
+                " TIKTOK_BUSINESS_SECRET, or neither: then managers are not asked for the Accounts"
+                " API."
+            )
+            raise ValueError(message)
+        return self

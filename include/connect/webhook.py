@@ -21,9 +21,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from include.connect.context import ConnectContext
-from include.connect.settings import WEBHOOK_PATH
+from include.connect.settings import BUSINESS_WEBHOOK_PATH, WEBHOOK_PATH
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import DataError
+from include.tiktok_sync.jobs import Api
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,8 @@ once however often it comes, so a long tolerance gives a replay nothing."""
 
 _AHEAD = timedelta(minutes=5)
 """How far TikTok's clocks may be ahead: of ours, and one of the other."""
+
+LINK_COMMANDS: dict[Api, str] = {"display": "stores link", "business": "stores link --business"}
 
 REASONS = {
     1: "the manager disconnected the app in TikTok's settings",
@@ -74,33 +77,41 @@ class WebhookEvent:
         parts = [self.client_key, self.event, self.open_id, self.dated_at.isoformat()]
         return hashlib.sha256(json.dumps([*parts, self.content]).encode()).digest()
 
-    @property
-    def message(self) -> str:
-        """The store's new ``status_reason``."""
+    def message(self, api: Api) -> str:
+        """The new ``status_reason`` of the store's grant."""
         why = REASONS.get(self.reason or 0, "TikTok gives no reason")
         return (
             f"TikTok ended the access on {self.happened_at:%Y-%m-%d %H:%M} UTC: {why}. The"
-            " store's manager must connect the account again (stores link)."
+            f" store's manager must connect the account again ({LINK_COMMANDS[api]})."
         )
 
 
 def webhook_routes(context: ConnectContext) -> APIRouter:
-    """The endpoint that is registered at TikTok."""
-    router = APIRouter()
-    secret, client_key = context.settings.client_secret, context.settings.client_key
+    """The endpoints that are registered at TikTok, one for each app."""
+    router, settings = APIRouter(), context.settings
+    _add(router, context, "display", WEBHOOK_PATH, settings.client_key, settings.client_secret)
+    if "business" in settings.apis:
+        app_id, secret = settings.business_app_id, settings.business_secret
+        _add(router, context, "business", BUSINESS_WEBHOOK_PATH, app_id, secret)
+    return router
 
+
+def _add(
+    router: APIRouter, context: ConnectContext, api: Api, path: str, client_key: str, secret: str
+) -> None:
     def record(event: WebhookEvent) -> str:
         with context.database() as database:
             return database.webhook(
+                api,
                 event.key,
                 event=event.event,
                 open_id=event.open_id,
                 reason=event.reason,
                 happened_at=event.happened_at,
-                message=event.message,
+                message=event.message(api),
             )
 
-    @router.post(WEBHOOK_PATH)
+    @router.post(path)
     async def receive(request: Request) -> Response:
         body = await request.body()
         signed_at = when_signed(
@@ -119,8 +130,6 @@ def webhook_routes(context: ConnectContext) -> APIRouter:
         effect = await run_in_threadpool(record, event)
         log.info("webhook.received", event_name=event.event, effect=effect, reason=event.reason)
         return JSONResponse({"effect": effect})
-
-    return router
 
 
 def when_signed(header: str, body: bytes, secret: str, now: datetime) -> datetime | None:

@@ -72,6 +72,12 @@ KEYS = (
     Key("CONNECT_SECRET", "signs the links for store managers: a new one ends them", _password),
     Key("SANDBOX_CLIENT_KEY", "the app's key at the sandbox", lambda: "sb" + secrets.token_hex(8)),
     Key("SANDBOX_CLIENT_SECRET", "the app's secret at the sandbox", _password),
+    Key(
+        "SANDBOX_BUSINESS_APP_ID",
+        "the number of the app of the Accounts API at the sandbox (SANDBOX_BUSINESS=1)",
+        lambda: str(10**18 + secrets.randbelow(9 * 10**18)),
+    ),
+    Key("SANDBOX_BUSINESS_SECRET", "the secret of that app", _password),
     Key("POSTGRES_PASSWORD", "Postgres superuser postgres", _password),
     Key("AIRFLOW_DB_PASSWORD", "Postgres role airflow", _password),
     Key("STORE_DB_PASSWORD", "Postgres role tiktok_sync", _password),

@@ -13,11 +13,21 @@ from typing_extensions import Self
 from include.local.envfile import KEYS
 from include.local.errors import ConfigError
 from include.local.ports import HOST
+from include.tiktok_sync.jobs import nightly_jobs, sync_jobs
 from include.tiktok_sync.settings import EnvironmentSettings, WholeNumber, variable
 
 DEFAULT_STORES = 300
 DEFAULT_USERS_POOL = 30
 DEFAULT_VIDEOS_POOL = 20
+DEFAULT_BUSINESS_POOL = 10
+BUSINESS_VARIABLES = (
+    "TIKTOK_BUSINESS_APP_ID",
+    "TIKTOK_BUSINESS_SECRET",
+    "TIKTOK_BUSINESS_URL",
+    "TIKTOK_BUSINESS_CATEGORY",
+)
+"""The app of the Accounts API, and the chain's category in it."""
+
 Profile = Literal["default", "reference", "reference-limited"]
 Scenario = Literal["storm"]
 PROFILES: tuple[str, ...] = get_args(Profile)
@@ -51,6 +61,8 @@ class LocalSettings(EnvironmentSettings):
         stores: How many of the sandbox's stores are active (``STORES``).
         users_pool: Slots of the pool ``tiktok_users`` (``SYNC_CONCURRENCY``).
         videos_pool: Slots of the pool ``tiktok_videos`` (``VIDEO_SYNC_CONCURRENCY``).
+        business_pool: Slots of the pool ``tiktok_business`` (``BUSINESS_SYNC_CONCURRENCY``).
+        business_sandbox: Whether the Accounts API is used, at the sandbox (``SANDBOX_BUSINESS=1``).
         sync_timeout_minutes: When ``sync`` stops waiting (``SYNC_TIMEOUT_MINUTES``).
         profile: Workload of the sandbox (``SANDBOX_PROFILE``), one of ``PROFILES``.
         faults: Scenario that ``sync`` puts the sandbox in (``FAULTS``), one of ``FAULTS``; None =
@@ -66,6 +78,10 @@ class LocalSettings(EnvironmentSettings):
     videos_pool: Annotated[WholeNumber, _whole("VIDEO_SYNC_CONCURRENCY", 1, LOCAL_SLOTS)] = (
         DEFAULT_VIDEOS_POOL
     )
+    business_pool: Annotated[WholeNumber, _whole("BUSINESS_SYNC_CONCURRENCY", 1, LOCAL_SLOTS)] = (
+        DEFAULT_BUSINESS_POOL
+    )
+    business_sandbox: Annotated[WholeNumber, _whole("SANDBOX_BUSINESS", 0, 1)] = 0
     sync_timeout_minutes: Annotated[WholeNumber, _whole("SYNC_TIMEOUT_MINUTES", 1, 24 * 60)] = 60
     profile: Annotated[Profile, variable("SANDBOX_PROFILE", f"one of: {', '.join(PROFILES)}")] = (
         "default"
@@ -107,9 +123,13 @@ class LocalSettings(EnvironmentSettings):
     @model_validator(mode="after")
     def _fit_the_executor(self) -> Self:
         slots = self.users_pool + self.videos_pool
+        names = "SYNC_CONCURRENCY and VIDEO_SYNC_CONCURRENCY"
+        if self.business_sandbox:
+            slots += self.business_pool
+            names += " with BUSINESS_SYNC_CONCURRENCY"
         if slots > LOCAL_SLOTS:
             message = (
-                f"SYNC_CONCURRENCY and VIDEO_SYNC_CONCURRENCY are {slots} stores at once; Airflow's"
+                f"{names} are {slots} stores at once; Airflow's"
                 f" LocalExecutor can hang above {LOCAL_SLOTS}. Lower them, or run the Dags on"
                 " Airflow's CeleryExecutor."
             )
@@ -133,6 +153,36 @@ class LocalSettings(EnvironmentSettings):
     def uses_sandbox(self) -> bool:
         """Whether TikTok is the local sandbox."""
         return "TIKTOK_API_URL" not in self.env
+
+    @property
+    def business(self) -> dict[str, str]:
+        """The app of the Accounts API: nothing unless it is asked for."""
+        if not self.uses_sandbox:
+            return self.chosen(*BUSINESS_VARIABLES)
+        if not self.business_sandbox:
+            return {}
+        return {
+            "TIKTOK_BUSINESS_APP_ID": self.env["SANDBOX_BUSINESS_APP_ID"],
+            "TIKTOK_BUSINESS_SECRET": self.env["SANDBOX_BUSINESS_SECRET"],
+            "TIKTOK_BUSINESS_URL": self.sandbox_url,
+            **self.chosen("TIKTOK_BUSINESS_CATEGORY"),
+        }
+
+    @property
+    def pool_slots(self) -> int:
+        """Stores at once, in all pools that are used."""
+        slots = self.users_pool + self.videos_pool
+        return slots + self.business_pool if self.business else slots
+
+    @property
+    def nightly_jobs(self) -> tuple[str, ...]:
+        """The Dags of this stack's night."""
+        return nightly_jobs(self.business)
+
+    @property
+    def sync_jobs(self) -> tuple[str, ...]:
+        """Those of them that write figures."""
+        return sync_jobs(self.business)
 
     @property
     def sandbox_url(self) -> str:

@@ -219,7 +219,9 @@ class Stack:
             )
             self._wait(lambda: health.check_airflow(self.api, self._supervisor), "Airflow", AIRFLOW)
             self._wait(
-                lambda: health.check_dags(self.api, self.workspace), "The Dags of Airflow", AIRFLOW
+                lambda: health.check_dags(self.api, self.workspace, self.settings.nightly_jobs),
+                "The Dags of Airflow",
+                AIRFLOW,
             )
             ready(f"airflow      {_how(started)} on {self.settings.airflow_url}")
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from include.sandbox.admin.routes import admin_routes
+from include.sandbox.business.limits import BusinessLimits
+from include.sandbox.business.routes import business_routes
 from include.sandbox.endpoints.authorize import authorize_routes
 from include.sandbox.endpoints.display import display_routes
 from include.sandbox.endpoints.oauth import oauth_routes
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def build_app(settings: SandboxSettings) -> FastAPI:
-    """The sandbox as an ASGI application; `app.state` has its `sandbox` and its `faults`.
+    """The sandbox as an ASGI application; `app.state` has its `sandbox`, `faults` and `limits`.
 
     The state file opens here and closes at the application's shutdown. Paths without their trailing
     slash are 404, as on TikTok's Business API; TikTok does not say for this one.
@@ -34,6 +36,7 @@ def build_app(settings: SandboxSettings) -> FastAPI:
     """
     sandbox = SandboxState(settings)
     faults = FaultSwitch(sandbox)
+    limits = BusinessLimits(sandbox)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -47,8 +50,9 @@ def build_app(settings: SandboxSettings) -> FastAPI:
         routes=[
             *display_routes(sandbox, faults),
             *oauth_routes(sandbox, faults),
+            *business_routes(sandbox, faults, limits),
             *authorize_routes(sandbox),
-            *admin_routes(sandbox, faults),
+            *admin_routes(sandbox, faults, limits),
         ],
         lifespan=lifespan,
         redirect_slashes=False,
@@ -56,5 +60,5 @@ def build_app(settings: SandboxSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.sandbox, app.state.faults = sandbox, faults
+    app.state.sandbox, app.state.faults, app.state.limits = sandbox, faults, limits
     return app

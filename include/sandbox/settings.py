@@ -8,6 +8,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.sandbox.business_settings import (
+    BUSINESS_ENDPOINTS,
+    BUSINESS_READS,
+    BusinessSettings,
+)
 from include.sandbox.setting_checks import (
     SettingsError,
     check,
@@ -23,7 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Endpoints in the order of the documentation; these names key latencies, statistics and the log.
-ENDPOINTS = ("user_info", "video_list", "video_query", "oauth_token", "oauth_revoke")
+ENDPOINTS = (
+    *("user_info", "video_list", "video_query", "oauth_token", "oauth_revoke"),
+    *BUSINESS_ENDPOINTS,
+)
 
 #: TikTok's consent page; there it is on another host than the endpoints.
 AUTHORIZE_PATH = "/v2/auth/authorize/"
@@ -36,6 +44,7 @@ DEFAULT_LATENCY: Mapping[str, float] = {
     "video_query": 1.0,
     "oauth_token": 0.2,
     "oauth_revoke": 0.2,
+    **{name: 1.0 if name in BUSINESS_READS else 0.2 for name in BUSINESS_ENDPOINTS},
 }
 
 #: Profile -> calls a minute for each Display endpoint (0 = unlimited). 600 is TikTok's documented
@@ -97,6 +106,18 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ),
     ("SANDBOX_TOKEN_REGIME", "token_regime", "token lifetimes: 2h or 24h (2h)"),
     ("SANDBOX_DATE", "date", "YYYY-MM-DD: freeze the day of the counters (the UTC day)"),
+    ("SANDBOX_BUSINESS_APP_ID", "business_app_id", "number of the business app (no second API)"),
+    ("SANDBOX_BUSINESS_SECRET", "business_secret", "secret of the business app"),
+    (
+        "SANDBOX_BUSINESS_REDIRECT_URIS",
+        "business_redirect_uris",
+        "addresses registered for the business app, comma-separated; each ends with / (any)",
+    ),
+    (
+        "SANDBOX_BUSINESS_PENALTY_SECONDS",
+        "business_penalty_seconds",
+        "seconds of refusals after a minute's limit of the business app (300)",
+    ),
     ("SANDBOX_FAULTS", "faults", f"scenario to start with: {', '.join(FAULT_SCENARIOS)} (none)"),
 )
 
@@ -113,6 +134,7 @@ CHANGEABLE = (
     "refresh_kills_access_token",
     "nul_in_captions",
     "same_second_ties",
+    "business",
 )
 _SWITCHES = ("retry_after", "refresh_kills_access_token", "nul_in_captions", "same_second_ties")
 
@@ -149,6 +171,7 @@ class SandboxSettings:
             not say whether it does.
         nul_in_captions: Some captions hold U+0000.
         same_second_ties: Two videos share a second at the edge between two pages.
+        business: The second API's app and behaviour; None: it is not served.
 
     Raises:
         SettingsError: A value is out of range or of the wrong type.
@@ -176,6 +199,7 @@ class SandboxSettings:
     refresh_kills_access_token: bool = False
     nul_in_captions: bool = False
     same_second_ties: bool = False
+    business: BusinessSettings | None = None
 
     def __post_init__(self) -> None:
         """Checks every field; see the class for the errors."""
@@ -251,6 +275,7 @@ class SandboxSettings:
         shown["latency"] = self.latencies
         shown["rate_limit_per_minute"] = self.rate_limit
         shown["date"] = self.date.isoformat() if self.date else None
+        shown["business"] = self.business.public() if self.business else None
         return shown
 
     def patched(self, changes: Mapping[str, Any]) -> SandboxSettings:
@@ -272,6 +297,10 @@ class SandboxSettings:
             check_seconds("latency", values["latency"], MAX_LATENCY)
         if values.get("date") is not None:
             values["date"] = parse_day("date", values["date"])
+        if "business" in values:
+            on = self.business is not None
+            check(on, "business", "is off; start with SANDBOX_BUSINESS_APP_ID")
+            values["business"] = self.business and self.business.patched(values["business"])
         return dataclasses.replace(self, **values)
 
     @classmethod
@@ -291,7 +320,14 @@ class SandboxSettings:
             text = source.get(variable, "")
             if text:
                 values[field] = _parse(variable, field, text)
+        business = {
+            field.removeprefix("business_"): values.pop(field)
+            for field in tuple(values)
+            if field.startswith("business_")
+        }
         try:
+            if business:
+                values["business"] = BusinessSettings(**{"app_id": "", "secret": "", **business})
             return cls(**values)
         except SettingsError as error:
             raise SettingsError(names.get(error.field, error.field), error.reason) from None
@@ -302,7 +338,7 @@ def _parse(variable: str, field: str, text: str) -> Any:
     try:
         if field in {"port", "stores", "new_accounts", "seed", "rate_limit_per_minute"}:
             return int(text)
-        if field in {"latency", "latency_spread"}:
+        if field in {"latency", "latency_spread", "business_penalty_seconds"}:
             return float(text)
     except ValueError:
         raise SettingsError(variable, "must be a number") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from include.sandbox.accounts.apps import BUSINESS
 from include.sandbox.accounts.token_file import TokenFile
 from include.sandbox.accounts.tokens import Tokens
 from include.sandbox.wire.envelopes import LogIds
@@ -13,6 +14,7 @@ from include.sandbox.wire.rate_limit import SlidingWindow
 from include.sandbox.wire.request_log import RequestLog
 from include.sandbox.world.changes import Changes
 from include.sandbox.world.content import seeded
+from include.sandbox.world.recent import seed_recent
 from include.sandbox.world.state_file import StateFile
 from include.sandbox.world.world import World, store_code, store_number
 
@@ -31,6 +33,8 @@ class SandboxState:
 
     Attributes:
         file: The open state file.
+        business_tokens: Grants for the second API's app.
+        anchor: The day this state was first used; what is recent is recent seen from it.
 
     Raises:
         SettingsError: The state file cannot be used.
@@ -44,6 +48,8 @@ class SandboxState:
         self.log = RequestLog(settings.window_seconds)
         self.file = StateFile(settings.state, settings.seed)
         self.tokens = Tokens(TokenFile(self.file))
+        self.business_tokens = Tokens(TokenFile(self.file, BUSINESS.name), BUSINESS)
+        self.anchor = self.file.first_day(settings.today)
         self.changes = Changes(self.file)
         self.world = World(settings, self.changes)
         self.latencies = Latencies(settings)
@@ -85,3 +91,9 @@ class SandboxState:
     def _seed_stores(self) -> None:
         numbers = {store_code(n): n for n in range(1, self.settings.stores + 1)}
         self.tokens.seed(numbers, self.settings, time.time())
+        if self.settings.business is None:
+            return
+        new = [code for code in numbers if not self.business_tokens.has(code)]
+        if not self.settings.is_reference:
+            seed_recent(self.world, new, self.settings.seed, self.anchor)
+        self.business_tokens.seed(numbers, self.settings, time.time())

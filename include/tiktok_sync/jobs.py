@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+import os
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal, get_args
 
 from include.tiktok_sync.days import SnapshotDay
+
+Api = Literal["display", "business"]
+"""TikTok's two APIs, each with an app, grants and limits of its own."""
+
+APIS: tuple[Api, ...] = get_args(Api)
 
 USER_JOB = "sync_user_daily"
 VIDEO_JOB = "sync_video_daily"
 REFRESH_JOB = "refresh_tokens"
+INSIGHTS_JOB = "sync_insights_daily"
 
 SYNC_JOBS = (USER_JOB, VIDEO_JOB)
-"""The Dags that write figures."""
+"""The Dags that write figures of the Display API."""
 
 NIGHTLY_JOBS = (REFRESH_JOB, *SYNC_JOBS)
-"""The Dags of a night, in the order in which they start."""
+"""The Dags of every night, in the order in which they start."""
 
-ALL_DAGS = (*NIGHTLY_JOBS, "apply_retention")
+REPORT_JOB = "report_weekly"
+
+OTHER_DAGS = ("apply_retention", REPORT_JOB)
+"""The Dags that no night needs."""
+
+ALL_DAGS = (*NIGHTLY_JOBS, INSIGHTS_JOB, *OTHER_DAGS)
 """Every Dag of the product: whose history in Airflow may speak of a store."""
+
+INSIGHTS_SWITCH = "TIKTOK_BUSINESS_APP_ID"
+"""Unset, there is no Dag ``sync_insights_daily``, and nothing looks for one."""
+
+
+def has_insights(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether the Accounts API is used; a secret that is missing then fails its run."""
+    return bool(env.get(INSIGHTS_SWITCH, "").strip())
+
+
+def nightly_jobs(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The Dags of a night of this installation, in the order in which they start."""
+    return (*NIGHTLY_JOBS, INSIGHTS_JOB) if has_insights(env) else NIGHTLY_JOBS
+
+
+def sync_jobs(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Those of them that write figures."""
+    return (*SYNC_JOBS, INSIGHTS_JOB) if has_insights(env) else SYNC_JOBS
 
 
 @dataclass(frozen=True)
@@ -40,7 +73,7 @@ class StoreRun:
     """One store's part of a run.
 
     Attributes:
-        job_name: One of :data:`NIGHTLY_JOBS`.
+        job_name: One of :func:`nightly_jobs`.
         run_id: Airflow's run id, or the CLI's.
         store_code: Which store.
         day: The snapshot day.
@@ -58,3 +91,8 @@ class StoreRun:
     def key(self) -> RunKey:
         """The run's key in ``sync_logs``."""
         return RunKey(self.job_name, self.run_id, self.day.date)
+
+
+def is_turn(run: StoreRun, nights: int) -> bool:
+    """Whether it is the store's night among so many: each store has one of its own."""
+    return (run.day.date.toordinal() + zlib.crc32(run.store_code.encode())) % nights == 0

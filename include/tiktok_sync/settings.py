@@ -15,6 +15,7 @@ from typing_extensions import Self
 from include.tiktok_sync.errors import ConfigurationError
 
 DEFAULT_API_URL = "https://open.tiktokapis.com"
+DEFAULT_BUSINESS_URL = "https://business-api.tiktok.com"
 DEFAULT_RATE_LIMIT_PER_MINUTE = 600
 """TikTok's documented limit per endpoint (developers.tiktok.com, "Rate limits", Aug 2026)."""
 
@@ -155,6 +156,12 @@ class Settings(EnvironmentSettings):
             number.
         video_lanes: 2 = a store's videos are read by ``video/list`` and ``video/query``, 1 = only
             listed (``VIDEO_LANES``).
+        business_app_id: The id of the app of the Business API (``TIKTOK_BUSINESS_APP_ID``); empty
+            with the secret = that API is not used.
+        business_secret: Its secret (``TIKTOK_BUSINESS_SECRET``).
+        business_url: The Business API's base URL (``TIKTOK_BUSINESS_URL``).
+        business_category: The chain's category for benchmarks (``TIKTOK_BUSINESS_CATEGORY``);
+            empty = none are fetched.
     """
 
     token_keys: Annotated[Texts, variable("TIKTOK_TOKEN_KEYS", secret=True)] = ()
@@ -183,6 +190,15 @@ class Settings(EnvironmentSettings):
         variable("STORES_PER_TASK", "a whole number of 0 or more"),
     ] = None
     video_lanes: Annotated[WholeNumber, variable("VIDEO_LANES", "1 or 2", ge=1, le=2)] = 2
+    business_app_id: Annotated[Stripped, variable("TIKTOK_BUSINESS_APP_ID")] = ""
+    business_secret: Annotated[Stripped, variable("TIKTOK_BUSINESS_SECRET", secret=True)] = ""
+    business_url: Annotated[BaseUrl, variable("TIKTOK_BUSINESS_URL")] = DEFAULT_BUSINESS_URL
+    business_category: Annotated[Stripped, variable("TIKTOK_BUSINESS_CATEGORY")] = ""
+
+    @property
+    def business_enabled(self) -> bool:
+        """Whether the Business API is used."""
+        return bool(self.business_app_id and self.business_secret)
 
     def required(self, field: str) -> str:
         """The value of a text setting that must not be empty here.

@@ -26,6 +26,7 @@ TAGS = ["tiktok", "stores", "nightly"]
 
 AT_NIGHT = "0 2 * * *"
 BEFORE_THE_NIGHT = "30 1 * * *"
+AFTER_THE_NIGHT = "0 5 * * *"
 
 RUN_TIMEOUT = timedelta(hours=20)
 """A run that hangs is failed before it can keep the next night from starting."""
@@ -46,6 +47,14 @@ DEFAULT_ARGS: dict[str, Any] = {
     "on_failure_callback": log_failure_reason,
     "on_retry_callback": log_retry_reason,
 }
+
+
+def has_insights() -> bool:
+    """Whether the Accounts API is used, so that its Dag exists; as ``jobs.has_insights``.
+
+    Read here because a parse must not import the package.
+    """
+    return bool(os.environ.get("TIKTOK_BUSINESS_APP_ID", "").strip())
 
 
 def nightly(cron: str = AT_NIGHT) -> CronTriggerTimetable:

@@ -7,10 +7,25 @@ from collections.abc import Mapping
 _CHECK = "the check itself could not run; the figures are unaffected | see its log; not urgent"
 
 
+GONE_AT_MIDNIGHT = (
+    "A day can be saved until it ends in `SYNC_TIMEZONE`; after midnight TikTok\nshows other"
+    " figures, and those are marked late."
+)
+KEPT_FOR_60_DAYS = (
+    "Nothing is lost for 60 days: TikTok keeps each day so long, and the next\nrun reads it again."
+)
+
+
 def sync_page(
-    about: str | None, *, task: str, does: str, skipped: str, checks: Mapping[str, str]
+    about: str | None,
+    *,
+    task: str,
+    does: str,
+    skipped: str,
+    checks: Mapping[str, str],
+    how_long: str = GONE_AT_MIDNIGHT,
 ) -> str:
-    """A sync's own text, and what is the same for both of them; the same at each parse.
+    """A sync's own text, and what is the same for all of them; the same at each parse.
 
     Args:
         about: Docstring of the Dag's file: what it is for.
@@ -18,18 +33,20 @@ def sync_page(
         does: What that task does, after "syncs one store per task".
         skipped: Why that task skips a store, and what the task's name tells.
         checks: Name of each data check -> the question it answers.
+        how_long: Until when a failed run can be made good.
     """
     rows = "\n".join(
         f"| `data_checks.{name}` | {question} | {_CHECK} |" for name, question in checks.items()
     )
-    return _PAGE.format(about=about, task=task, does=does, skipped=skipped, checks=rows)
+    return _PAGE.format(
+        about=about, task=task, does=does, skipped=skipped, checks=rows, how_long=how_long
+    )
 
 
 _PAGE = """\
 {about}
 **Woken up?** Open the run and read the last line of the log of `record_summary`: how many stores
-failed, and why. A day can be saved until it ends in `SYNC_TIMEZONE`; after midnight TikTok
-shows other figures, and those are marked late.
+failed, and why. {how_long}
 
 | task | what it does | red means | what to do |
 | --- | --- | --- | --- |

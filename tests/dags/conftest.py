@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import yaml
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
+
+from include.tiktok_sync.jobs import INSIGHTS_SWITCH
 
 ROOT = Path(__file__).resolve().parents[2]
 DAGS = ROOT / "dags"
@@ -20,6 +23,14 @@ def declared_pools() -> dict[str, int]:
     return {pool["pool_name"]: pool["pool_slot"] for pool in settings["airflow"]["pools"]}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _with_insights() -> Iterator[None]:
+    """All Dags that there can be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(INSIGHTS_SWITCH, "7300000000000000017")
+        yield
+
+
 @pytest.fixture(scope="session")
 def pools() -> dict[str, int]:
     """Declared pools: name -> slots."""
@@ -27,7 +38,7 @@ def pools() -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
-def dagbag(pools: dict[str, int]) -> DagBag:
+def dagbag(pools: dict[str, int], _with_insights: None) -> DagBag:
     """All Dags of the project, with warnings about pools that nobody declares."""
     return DagBag(str(DAGS), known_pools={*pools, "default_pool"})
 

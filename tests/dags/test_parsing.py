@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 
+from include.tiktok_sync.jobs import ALL_DAGS, INSIGHTS_JOB, INSIGHTS_SWITCH, has_insights
 from tests.conftest import Probe
+from tiktok_airflow import dag
 
 ROOT = Path(__file__).resolve().parents[2]
 DAGS = ROOT / "dags"
@@ -53,6 +56,22 @@ def test_parsing_asks_nothing_outside_the_process(parsed: Any) -> None:
     assert parsed["attempts"] == []
     assert parsed["errors"] == {}
     assert sorted(parsed["dags"]) == sorted(file.stem for file in DAGS.glob("*.py"))
+
+
+@pytest.mark.parametrize(("app_id", "is_on"), [(None, False), (" ", False), ("7", True)])
+def test_the_dag_of_the_accounts_api_exists_only_where_that_is_used(
+    monkeypatch: pytest.MonkeyPatch, app_id: str | None, *, is_on: bool
+) -> None:
+    monkeypatch.delenv(INSIGHTS_SWITCH)
+    if app_id is not None:
+        monkeypatch.setenv(INSIGHTS_SWITCH, app_id)
+
+    bag = DagBag(str(DAGS))
+
+    assert (INSIGHTS_JOB in bag.dags) is is_on
+    assert has_insights() is dag.has_insights() is is_on
+    assert set(bag.dags) - {INSIGHTS_JOB} == set(ALL_DAGS) - {INSIGHTS_JOB}
+    assert bag.import_errors == {}
 
 
 def test_a_dag_that_asks_is_found_even_if_it_hides_it(probe: Probe, tmp_path: Path) -> None:

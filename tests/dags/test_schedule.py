@@ -56,6 +56,10 @@ def test_both_syncs_are_nightly_and_tokens_are_fresh_before(dag: DAG) -> None:
         assert dag.schedule == sync_dag.nightly("0 2 * * *")
     elif dag.dag_id == "apply_retention":
         assert dag.schedule == sync_dag.nightly("0 12 * * *")  # far from any night
+    elif dag.dag_id == "report_weekly":
+        assert dag.schedule == sync_dag.nightly("0 6 * * 1")  # Mondays, after the night
+    elif dag.dag_id == "sync_insights_daily":
+        assert dag.schedule == sync_dag.nightly("0 5 * * *")  # what it compares with is there
     else:
         assert dag.dag_id == "refresh_tokens"
         assert dag.schedule == sync_dag.nightly("30 1 * * *")

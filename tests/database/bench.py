@@ -14,13 +14,15 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 from psycopg.rows import dict_row
+from typing_extensions import Self
 
-from include.tiktok_sync.app import TikTokApp
+from include.tiktok_sync.app import BusinessApp, TikTokApp
 from include.tiktok_sync.days import SnapshotDay
-from include.tiktok_sync.jobs import VIDEO_JOB, StoreRun
+from include.tiktok_sync.jobs import INSIGHTS_JOB, VIDEO_JOB, StoreRun
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.importing.load import import_stores
+from include.tiktok_sync.sync.insights.repository import InsightsRepository
 from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.sync.store_job import StoreOutcome
 from include.tiktok_sync.sync.store_run import run_store
@@ -99,7 +101,7 @@ class Bench:
     def app(self) -> TikTokApp:
         return TikTokApp(self.sandbox.url, self.sandbox.client_key, self.sandbox.client_secret)
 
-    def with_settings(self, **changes: Any) -> Bench:
+    def with_settings(self, **changes: Any) -> Self:
         return replace(self, settings=self.settings.model_copy(update=changes))
 
     def import_stores(self, *codes: str) -> None:
@@ -130,14 +132,17 @@ class Bench:
         run_id: str = "run-1",
         day: SnapshotDay | None = None,
         dry_run: bool = False,
-        app: TikTokApp | None = None,
+        app: TikTokApp | BusinessApp | None = None,
         time_left: TimeLeft | None = None,
     ) -> StoreOutcome:
         """One store through `run_store`, on this bench's connection."""
         app = app or self.app
         day = day or today()
         repository = DryRunRepository(self.conn) if dry_run else StoreRepository(self.conn)
-        repository.ensure_partitions(day.date)
+        if job == INSIGHTS_JOB:
+            InsightsRepository(repository).ensure_partitions(day.date)
+        else:
+            repository.ensure_partitions(day.date)
         run = StoreRun(job, run_id, code, day, stores_in_run=1)
         with app.transport() as http:
             return run_store(

@@ -180,7 +180,7 @@ def receiver(conn: Connection, db_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     del conn
     monkeypatch.setenv("AIRFLOW_CONN_STORE_DB", connections(db_url)["AIRFLOW_CONN_STORE_DB"])
     monkeypatch.setenv("AIRFLOW_VAR_TIKTOK_MIN_SUCCESS_RATE", "0.9")
-    monkeypatch.setattr("tiktok_airflow.alerting.WAIT_SECONDS", 0)
+    monkeypatch.setattr("tiktok_airflow.channels.WAIT_SECONDS", 0)
     with alert_receiver() as found:
         monkeypatch.setenv("AIRFLOW_CONN_TIKTOK_ALERTS", found.connection())
         yield found

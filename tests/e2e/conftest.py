@@ -32,6 +32,7 @@ _OF_THE_STACK = (
     "CONNECT_",
     "LOCAL_",
     "POSTGRES_",
+    "REPORT_",
     "SANDBOX_",
     "SLA_MINUTES",
     "STORE",

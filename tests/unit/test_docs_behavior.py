@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.sandbox.faults.rules import FAULT_TEXTS
+from include.tiktok_sync.business.meanings import CODES, TOKEN_CODES
 from include.tiktok_sync.tiktok.meanings import (
     API_CODES,
     EXCEPTIONS,
@@ -67,9 +68,11 @@ def test_the_committed_table_of_meanings_is_the_codes_own() -> None:
 
 
 def test_every_code_error_and_exception_is_in_the_table() -> None:
-    _, api, oauth, exceptions = meanings_page().split("\n## ")
+    _, api, oauth, business, tokens, exceptions = meanings_page().split("\n## ")
     assert [name for name in API_CODES if f"`{name}`" not in api] == []
     assert [name for name in OAUTH_ERRORS if f"`{name}`" not in oauth] == []
+    assert [code for code in CODES if f"`{code}`" not in business] == []
+    assert [code for code in {40107, 40110} & TOKEN_CODES.keys() if f"`{code}`" not in tokens] == []
     assert [kind for kind in EXCEPTIONS if f"`{kind.__name__}`" not in exceptions] == []
 
 

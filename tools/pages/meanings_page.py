@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from include.tiktok_sync.business.meanings import CODES, TOKEN_CODES, meaning_of_answer
 from include.tiktok_sync.errors import RetriableError, SkippableError
 from include.tiktok_sync.tiktok.meanings import (
     API_CODES,
     CURSOR_CODES,
     EXCEPTIONS,
     OAUTH_ERRORS,
+    Action,
     Meaning,
     meaning_of_api_answer,
     meaning_of_oauth_answer,
@@ -85,6 +87,24 @@ def meanings_page() -> str:
             for label, statuses in NOT_TIKTOKS.items()
         },
     }
+    business = {
+        **{
+            f"`{code}`": meaning
+            for code, meaning in CODES.items()
+            if meaning.action is not Action.USE
+        },
+        "another code of 4xxxx": meaning_of_answer(200, 49999),
+        "another code": meaning_of_answer(200, 99999),
+        **{
+            f"not TikTok's JSON, {label}": meaning_of_answer(statuses[0], None)
+            for label, statuses in NOT_TIKTOKS.items()
+        },
+    }
+    business_tokens = {
+        f"`{code}`": meaning
+        for code, meaning in TOKEN_CODES.items()
+        if meaning is not CODES.get(code)
+    }
     exceptions = {f"`{kind.__name__}`": meaning for kind, meaning in EXCEPTIONS.items()}
     return "\n".join(
         [
@@ -95,9 +115,16 @@ def meanings_page() -> str:
             "\n## Token endpoint: `error`\n",
             "An answer with an `access_token` is used, under whatever status. The others:\n",
             *_table({**oauth, **oauth_others}),
+            "\n## Business API, data endpoints: `code`\n",
+            "The Business Accounts API answers with HTTP 200 and a number, read by",
+            "`include/tiktok_sync/business/meanings.py`. `0` and `20001` are used. The others:\n",
+            *_table(business),
+            "\n## Business API, token endpoints: `code`\n",
+            "The numbers that mean something else there:\n",
+            *_table(business_tokens),
             "\n## No whole answer: exceptions of the HTTP library\n",
             "An exception counts as the nearest of its classes that stands here, or else as",
-            "`ConnectionError`. `{url}` is TikTok's base URL.\n",
+            "`ConnectionError`. `{url}` is TikTok's base URL, `{setting}` its variable.\n",
             *_table(exceptions),
             "",
         ]

@@ -12,7 +12,7 @@ from include.tiktok_sync.doctor.airflow_client import ADMIN
 
 _USERS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
 
-_HEADROOM = 14  # list, summary and callback slots on top of both pools; 30 + 20 + 14 = 64
+_HEADROOM = 14  # list, summary and callback slots on top of the pools; 30 + 20 + 14 = 64
 RETENTION_VARIABLES = (
     "RETENTION_DAILY_DAYS",
     "RETENTION_WEEKLY_DAYS",
@@ -30,10 +30,12 @@ _PRODUCT_VARIABLES = (
     "SLA_MINUTES",
     "MIN_SUCCESS_RATE",
     "CONSENT_WARNING_DAYS",
+    "REPORT_LOCALE",
     "STORES_PER_TASK",
     "VIDEO_LANES",
     "SYNC_CONCURRENCY",
     "VIDEO_SYNC_CONCURRENCY",
+    "BUSINESS_SYNC_CONCURRENCY",
     "DB_POOL_SIZE",
     "DB_POOL_MIN",
     *RETENTION_VARIABLES,
@@ -46,8 +48,8 @@ def airflow_env(workspace: Workspace, settings: LocalSettings) -> dict[str, str]
     The figures behind the speed settings were measured on 2 cores: with Airflow's defaults a
     pool of 30 never fills and 300 tasks of 3 s take 5 times the floor.
     """
-    # Both pools must be able to fill at once, so all three caps follow from their sizes.
-    slots = str(settings.users_pool + settings.videos_pool + _HEADROOM)
+    # The pools must be able to fill at once, so all three caps follow from their sizes.
+    slots = str(settings.pool_slots + _HEADROOM)
     url = settings.airflow_url
     metadata_url = settings.airflow_db_url.replace("postgresql://", "postgresql+psycopg2://", 1)
     return {
@@ -101,6 +103,8 @@ def airflow_env(workspace: Workspace, settings: LocalSettings) -> dict[str, str]
             for name, value in settings.tiktok.items()
             if name in {"TIKTOK_API_URL", "TIKTOK_RATE_LIMIT_PER_MINUTE"}
         },
+        # Its id switches the third sync on; its secret is in the connection only.
+        **{name: value for name, value in settings.business.items() if "SECRET" not in name},
     }
 
 
@@ -114,8 +118,9 @@ def product_env(settings: LocalSettings) -> dict[str, str]:
     return {
         "STORE_DB_URL": settings.store_db_url,
         **settings.tiktok,
+        **settings.business,
         **token_env(settings),
-        **settings.chosen("ALERTS_URL", *_PRODUCT_VARIABLES),
+        **settings.chosen("ALERTS_URL", "REPORT_URL", *_PRODUCT_VARIABLES),
     }
 
 

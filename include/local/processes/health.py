@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import requests
 
@@ -16,7 +16,6 @@ from include.local.processes.programs import CONNECT, EXECUTION_API, SANDBOX
 from include.local.processes.supervisor import FAILED_STATES, ProgramState, Supervisor
 from include.local.settings import LocalSettings
 from include.local.workspace import Workspace
-from include.tiktok_sync.jobs import NIGHTLY_JOBS
 
 _POLL_SECONDS = 0.25
 _HEARTBEATS = {
@@ -75,8 +74,8 @@ def check_airflow(api: AirflowApi, supervisor: Supervisor) -> None:
             raise NotReadyError(reason, program=program)
 
 
-def check_dags(api: AirflowApi, workspace: Workspace) -> None:
-    """Whether both Dags are parsed.
+def check_dags(api: AirflowApi, workspace: Workspace, dags: Sequence[str]) -> None:
+    """Whether these Dags are parsed.
 
     Raises:
         NotReadyError: Not yet.
@@ -85,7 +84,7 @@ def check_dags(api: AirflowApi, workspace: Workspace) -> None:
     try:
         for error in api.import_errors():
             _check_import_error(error, workspace)
-        missing = [dag_id for dag_id in NIGHTLY_JOBS if not api.dag(dag_id)]
+        missing = [dag_id for dag_id in dags if not api.dag(dag_id)]
     except AirflowApiError as error:
         raise NotReadyError(str(error), program="api-server") from error
     if missing:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 
 from include.airflow_settings import SETTINGS_FILE, connection_variables, read_settings
-from include.connect.settings import CALLBACK_PATH
+from include.connect.settings import BUSINESS_CALLBACK_PATH, CALLBACK_PATH
 from include.local.parts import airflow_env, postgres
 from include.local.ports import HOST
 from include.local.settings import LocalSettings
@@ -21,6 +21,12 @@ CONNECT = "connect"
 API_SERVER = "api-server"
 EXECUTION_API = "execution-api"
 AIRFLOW = (API_SERVER, EXECUTION_API, "scheduler", "dag-processor", "triggerer")
+
+_BUSINESS_APP = (
+    "SANDBOX_BUSINESS_APP_ID",
+    "SANDBOX_BUSINESS_SECRET",
+    "SANDBOX_BUSINESS_PENALTY_SECONDS",
+)
 
 _EXECUTION_WORKERS = "2"
 """Thirty tasks that end together queue at one process; measured in docs/decisions/0007."""
@@ -118,6 +124,7 @@ def _sandbox(workspace: Workspace, settings: LocalSettings) -> Program:
                 "SANDBOX_STORES": str(_sandbox_stores(workspace, settings)),
                 "SANDBOX_PROFILE": settings.profile,
                 "SANDBOX_REDIRECT_URIS": settings.connect_url + CALLBACK_PATH,
+                **_business_sandbox(settings),
                 **settings.chosen(
                     "SANDBOX_LATENCY",
                     "SANDBOX_LATENCY_SPREAD",
@@ -134,6 +141,15 @@ def _sandbox(workspace: Workspace, settings: LocalSettings) -> Program:
         ),
         port_key="SANDBOX_PORT",
     )
+
+
+def _business_sandbox(settings: LocalSettings) -> dict[str, str]:
+    if not settings.business_sandbox:
+        return {}
+    return {
+        "SANDBOX_BUSINESS_REDIRECT_URIS": settings.connect_url + BUSINESS_CALLBACK_PATH,
+        **settings.chosen(*_BUSINESS_APP),
+    }
 
 
 def _sandbox_stores(workspace: Workspace, settings: LocalSettings) -> int:
@@ -169,9 +185,11 @@ def _connect(workspace: Workspace, settings: LocalSettings) -> Program:
                 **airflow_env.connect_env(settings),
                 **airflow_env.token_env(settings),
                 **settings.tiktok,
+                **settings.business,
                 **sandbox,
                 **settings.chosen(
                     "CONNECT_AUTHORIZE_URL",
+                    "CONNECT_BUSINESS_SCOPES",
                     "CONNECT_CONTACT",
                     "CONNECT_RETAILER_NAME",
                     "CONNECT_SCOPES",

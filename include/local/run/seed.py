@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import subprocess
 import sys
@@ -38,6 +40,8 @@ def seed_stores(stack: Stack) -> list[str]:
     present = {row[0] for row in rows}
     missing = [code for code in wanted if code not in present]
     import_stores(stack, missing)
+    if stack.settings.business:
+        _import_second_grants(stack, wanted)
     with psycopg.connect(stack.settings.store_db_url) as connection:
         connection.execute(
             """
@@ -52,6 +56,27 @@ def seed_stores(stack: Stack) -> list[str]:
     return wanted
 
 
+def _import_second_grants(stack: Stack, codes: list[str]) -> None:
+    """Give known stores the grants of the Accounts API that they lack; the first ones stay."""
+    with psycopg.connect(stack.settings.store_db_url) as connection:
+        rows = connection.execute("SELECT store_code FROM business_tokens").fetchall()
+    connected = {row[0] for row in rows}
+    lacking = [code for code in codes if code not in connected]
+    for start in range(0, len(lacking), _CHUNK):
+        chunk = ",".join(lacking[start : start + _CHUNK])
+        given = csv.DictReader(io.StringIO(ask(stack, "GET", f"/stores.csv?codes={chunk}").text))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, given.fieldnames or ())
+        writer.writeheader()
+        for row in given:
+            writer.writerow({name: row[name] if _is_kept(name) else "" for name in row})
+        _import(stack, text.getvalue())
+
+
+def _is_kept(column: str) -> bool:
+    return column in {"store_code", "store_name", "region"} or column.startswith("business_")
+
+
 def import_stores(stack: Stack, codes: list[str]) -> None:
     """Import stores with their newest tokens: new ones, or ones to be connected again.
 
@@ -63,7 +88,7 @@ def import_stores(stack: Stack, codes: list[str]) -> None:
         _import(stack, ask(stack, "GET", f"/stores.csv?codes={chunk}").text)
 
 
-def _import(stack: Stack, csv: str) -> None:
+def _import(stack: Stack, text: str) -> None:
     """Give the CSV to the product's own command, tokens on its standard input only."""
     done = subprocess.run(
         [sys.executable, "-m", "include.tiktok_sync", "stores", "import", "-"],
@@ -72,7 +97,7 @@ def _import(stack: Stack, csv: str) -> None:
             **base_env(stack.workspace, os.environ),
             **product_env(stack.settings),
         },
-        input=csv,
+        input=text,
         capture_output=True,
         text=True,
         check=False,

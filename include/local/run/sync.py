@@ -1,4 +1,4 @@
-"""How does one ``make sync`` go? Both Dags at once, followed until they end."""
+"""How does one ``make sync`` go? All sync Dags at once, followed until they end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from include.local.run.progress import Count, ProgressView
 from include.local.run.report import report
 from include.local.run.seed import seed_stores
 from include.local.stack import Stack
-from include.tiktok_sync.jobs import ALL_DAGS, SYNC_JOBS
+from include.tiktok_sync.jobs import OTHER_DAGS
+from include.tiktok_sync.sync.repository import StoreRepository
 
 _POLL_SECONDS = 1.0
 _STALL_SECONDS = 60.0
@@ -42,10 +43,10 @@ class Run:
 
 
 def sync(stack: Stack) -> bool:
-    """Seed the sandbox's stores, switch its faults, run both Dags once, show progress and outcome.
+    """Seed the sandbox's stores, switch its faults, run each sync once, show progress and outcome.
 
     Returns:
-        Whether both runs succeeded.
+        Whether all runs succeeded.
 
     Raises:
         LocalStackError: The runs cannot be started or followed.
@@ -53,10 +54,10 @@ def sync(stack: Stack) -> bool:
     if stack.settings.uses_sandbox:
         switch_faults(stack, seed_stores(stack))
     runs = _start_runs(stack)
-    total = _active_stores(stack)
+    totals = {run.dag_id: _active_stores(stack, run.dag_id) for run in runs}
     counts: dict[str, Count] = {}
     try:
-        counts = _follow(stack, runs, total)
+        counts = _follow(stack, runs, totals)
     except KeyboardInterrupt:
         pages = "\n".join(f"  {stack.api.run_page(run.dag_id, run.run_id)}" for run in runs)
         message = f"Stopped watching; the runs go on. See:\n{pages}"
@@ -68,15 +69,16 @@ def sync(stack: Stack) -> bool:
 
 def _start_runs(stack: Stack) -> list[Run]:
     """Unpause all Dags, then start one run of each sync, together."""
-    due = {dag_id: _due_run(stack, dag_id) for dag_id in SYNC_JOBS}
-    for dag_id in SYNC_JOBS:
+    jobs = stack.settings.sync_jobs
+    due = {dag_id: _due_run(stack, dag_id) for dag_id in jobs}
+    for dag_id in jobs:
         for run_id in stack.api.active_runs(dag_id):
             say(f"  {dag_id}: the new run is queued behind {run_id}, which has not ended")
-    for dag_id in ALL_DAGS:
+    for dag_id in (*stack.settings.nightly_jobs, *OTHER_DAGS):
         stack.api.unpause(dag_id)
     started = time.monotonic()
     runs = []
-    for dag_id in SYNC_JOBS:
+    for dag_id in jobs:
         moment = due[dag_id]
         scheduled = _await_scheduled(stack.api, dag_id, moment) if moment else None
         runs.append(Run(dag_id, scheduled or stack.api.trigger(dag_id), started))
@@ -109,14 +111,13 @@ def _await_scheduled(api: AirflowApi, dag_id: str, logical_date: datetime) -> st
     )
 
 
-def _active_stores(stack: Stack) -> int:
+def _active_stores(stack: Stack, dag_id: str) -> int:
     with psycopg.connect(stack.settings.store_db_url) as connection:
-        row = connection.execute("SELECT count(*) FROM stores WHERE is_active").fetchone()
-    return int(row[0]) if row else 0
+        return len(StoreRepository(connection).active_store_codes(dag_id))
 
 
-def _follow(stack: Stack, runs: list[Run], total: int) -> dict[str, Count]:
-    """Show the progress until both runs have ended.
+def _follow(stack: Stack, runs: list[Run], totals: dict[str, int]) -> dict[str, Count]:
+    """Show the progress until all runs have ended.
 
     Raises:
         SyncError: No progress while Airflow is not healthy, or the time is over.
@@ -129,7 +130,7 @@ def _follow(stack: Stack, runs: list[Run], total: int) -> dict[str, Count]:
                 for run in runs:
                     before = counts.get(run.dag_id)
                     if before is None or before.state not in _ENDED:
-                        counts[run.dag_id] = _count(stack, run, total)
+                        counts[run.dag_id] = _count(stack, run, totals[run.dag_id])
             except AirflowApiError as error:
                 watch.trouble(str(error), "api-server")
             except psycopg.OperationalError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -11,20 +11,21 @@ if TYPE_CHECKING:
     from include.sandbox.accounts.records import Code, Grant, Token
     from include.sandbox.world.state_file import StateFile
 
+# `{app}` is empty for the Display app.
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS tokens (
+CREATE TABLE IF NOT EXISTS {app}tokens (
     value TEXT PRIMARY KEY, kind TEXT NOT NULL, store_code TEXT NOT NULL,
     generation INTEGER NOT NULL, expires_at REAL NOT NULL
 );
-CREATE TABLE IF NOT EXISTS grants (
+CREATE TABLE IF NOT EXISTS {app}grants (
     store_code TEXT PRIMARY KEY, scope TEXT NOT NULL,
     generation INTEGER NOT NULL, dead_through INTEGER NOT NULL
 );
-CREATE TABLE IF NOT EXISTS codes (
+CREATE TABLE IF NOT EXISTS {app}codes (
     value TEXT PRIMARY KEY, store_code TEXT NOT NULL, scope TEXT NOT NULL,
     redirect_uri TEXT, expires_at REAL NOT NULL, used INTEGER NOT NULL, code_challenge TEXT
 );
-CREATE TABLE IF NOT EXISTS client_secrets (value TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS {app}client_secrets (value TEXT PRIMARY KEY);
 """
 
 TokenRow = tuple[str, str, str, int, float]
@@ -37,36 +38,33 @@ class TokenFile:
 
     Args:
         state: The open state file.
+        app: What the names of its tables begin with.
     """
 
-    def __init__(self, state: StateFile) -> None:
-        self._db = state.db
-        self._db.executescript(_SCHEMA)
-        columns = [row[1] for row in self._db.execute("PRAGMA table_info(codes)")]
+    def __init__(self, state: StateFile, app: str = "") -> None:
+        self._db, self._app = state.db, app
+        self._db.executescript(_SCHEMA.format(app=app))
+        columns = [row[1] for row in self._db.execute(f"PRAGMA table_info({app}codes)")]
         if "code_challenge" not in columns:  # a file of an older sandbox
-            self._db.execute("ALTER TABLE codes ADD COLUMN code_challenge TEXT")
+            self._db.execute(f"ALTER TABLE {app}codes ADD COLUMN code_challenge TEXT")
 
     def tokens(self) -> list[TokenRow]:
         """(value, kind, store_code, generation, expires_at) of every token ever issued."""
-        query = "SELECT value, kind, store_code, generation, expires_at FROM tokens ORDER BY rowid"
-        return self._db.execute(query).fetchall()
+        columns = "value, kind, store_code, generation, expires_at"
+        return self._rows("tokens", columns, "ORDER BY rowid")
 
     def grants(self) -> list[GrantRow]:
         """(store_code, scope, generation, dead_through) of every store."""
-        query = "SELECT store_code, scope, generation, dead_through FROM grants"
-        return self._db.execute(query).fetchall()
+        return self._rows("grants", "store_code, scope, generation, dead_through")
 
     def codes(self) -> list[CodeRow]:
         """Every code ever minted, its fields as in `Code`."""
-        query = (
-            "SELECT value, store_code, scope, redirect_uri, expires_at, used, code_challenge"
-            " FROM codes"
-        )
-        return self._db.execute(query).fetchall()
+        columns = "value, store_code, scope, redirect_uri, expires_at, used, code_challenge"
+        return self._rows("codes", columns)
 
     def client_secrets(self) -> list[str]:
         """Every client secret this state has been used with."""
-        return [row[0] for row in self._db.execute("SELECT value FROM client_secrets")]
+        return [row[0] for row in self._rows("client_secrets", "value")]
 
     def save(
         self,
@@ -77,25 +75,31 @@ class TokenFile:
         client_secret: str | None = None,
     ) -> None:
         """Writes new or changed rows in one transaction, all or nothing."""
+        app = self._app
         self._db.execute("BEGIN IMMEDIATE")
         try:
             self._db.executemany(
-                "INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO {app}tokens VALUES (?, ?, ?, ?, ?)",  # noqa: S608 (fixed names)
                 ((t.value, t.kind, t.store_code, t.generation, t.expires_at) for t in tokens),
             )
             self._db.executemany(
-                "INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO {app}grants VALUES (?, ?, ?, ?)",  # noqa: S608 (fixed names)
                 ((g.store_code, g.scope, g.generation, g.dead_through) for g in grants),
             )
             self._db.executemany(
-                "INSERT OR REPLACE INTO codes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO {app}codes VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 (fixed names)
                 ((*dataclasses.astuple(c)[:5], int(c.used), c.code_challenge) for c in codes),
             )
             if client_secret is not None:
                 self._db.execute(
-                    "INSERT OR IGNORE INTO client_secrets VALUES (?)", (client_secret,)
+                    f"INSERT OR IGNORE INTO {app}client_secrets VALUES (?)",  # noqa: S608 (fixed names)
+                    (client_secret,),
                 )
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+    def _rows(self, table: str, columns: str, order: str = "") -> list[Any]:
+        query = f"SELECT {columns} FROM {self._app}{table} {order}"  # noqa: S608 (fixed names)
+        return self._db.execute(query).fetchall()

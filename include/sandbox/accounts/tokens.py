@@ -12,24 +12,18 @@ import dataclasses
 import secrets
 from typing import TYPE_CHECKING
 
+from include.sandbox.accounts.apps import DISPLAY
 from include.sandbox.accounts.records import Code, Grant, Pair, Token
-from include.sandbox.settings import TOKEN_REGIMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from include.sandbox.accounts.apps import App
     from include.sandbox.accounts.token_file import TokenFile
     from include.sandbox.settings import SandboxSettings
 
-#: All scopes the sandbox's app has; a seeded grant has them all.
-SCOPES = ("user.info.basic", "user.info.profile", "user.info.stats", "video.list")
-FULL_SCOPE = ",".join(SCOPES)
-
 #: Lifetime of a client access token in seconds (TikTok page "Client access token management").
 CLIENT_TOKEN_LIFETIME = 7_200
-
-#: TikTok gives no lifetime for codes on this API; its Business API says one hour.
-CODE_LIFETIME = 3_600
 
 #: One seeded store in four starts with an expired access token (default profile).
 _EXPIRED_EVERY = 4
@@ -38,13 +32,18 @@ _DAY = 86_400
 
 
 class Tokens:
-    """All tokens ever issued, in memory for speed and in a `TokenFile` for the next start.
+    """All tokens of an app ever issued, in memory and in a `TokenFile` for the next start.
 
     Every change is committed to the file before it is visible here, hence before the answer leaves.
+
+    Args:
+        file: Keeps them.
+        app: Whose they are.
     """
 
-    def __init__(self, file: TokenFile) -> None:
+    def __init__(self, file: TokenFile, app: App = DISPLAY) -> None:
         self._file = file
+        self.app = app
         self._tokens: dict[str, Token] = {}
         self._grants = {row[0]: Grant(*row) for row in file.grants()}
         self._codes = {
@@ -64,18 +63,19 @@ class Tokens:
             settings: Regime, profile and seed.
             now: Epoch seconds.
         """
-        access_life, refresh_life = TOKEN_REGIMES[settings.token_regime]
+        access_life, refresh_life = self.app.lifetimes(settings)
         grants, tokens = [], []
+        secret = self.app.client(settings)[1]
         for code, number in numbers.items():
             if code in self._grants:
                 continue
             expired = number % _EXPIRED_EVERY == 0 and not settings.is_reference
             age = (number * 37 + settings.seed) % _CONSENT_SPREAD_DAYS * _DAY
-            grants.append(Grant(code, FULL_SCOPE, generation=1, dead_through=0))
+            grants.append(Grant(code, self.app.full_scope, generation=1, dead_through=0))
             access_end = now - 1 if expired else now + access_life
             tokens.append(Token(new_value("act."), "access", code, 1, access_end))
             tokens.append(Token(new_value("rft."), "refresh", code, 1, now + refresh_life - age))
-        self._file.save(tokens=tokens, grants=grants, client_secret=settings.client_secret)
+        self._file.save(tokens=tokens, grants=grants, client_secret=secret)
         self._grants.update({grant.store_code: grant for grant in grants})
         self._remember(tokens)
 
@@ -93,6 +93,10 @@ class Tokens:
         newest = token.kind != "refresh" or token.generation == grant.generation
         return newest and token.generation > grant.dead_through
 
+    def has(self, store_code: str) -> bool:
+        """Whether a store has ever consented."""
+        return store_code in self._grants
+
     def grant(self, store_code: str) -> Grant:
         """The grant of a seeded store."""
         return self._grants[store_code]
@@ -109,16 +113,27 @@ class Tokens:
     def refresh(self, token: Token, settings: SandboxSettings, now: float) -> Pair:
         """Rotates: a new pair, the sent refresh token dead, its deadline kept.
 
+        The business app's refresh token stays the same more often than not (reference: Accounts
+        API, 1.3: "may bring a new one").
+
         Args:
             token: A refresh token that is alive.
             settings: Regime, and whether the old access token dies too.
             now: Epoch seconds.
         """
-        return self._issue(self._grants[token.store_code], token.expires_at, settings, now)
+        grant = self._grants[token.store_code]
+        kept = token.value if self._keeps(grant, settings) else None
+        return self._issue(grant, token.expires_at, settings, now, refresh_value=kept)
+
+    def _keeps(self, grant: Grant, settings: SandboxSettings) -> bool:
+        if not self.app.is_business or settings.business is None:
+            return False
+        one_in = settings.business.rotate_one_in
+        return not one_in or grant.generation % one_in != 0
 
     def exchange(self, code: Code, settings: SandboxSettings, now: float) -> Pair:
         """A new consent: uses the code up, replaces the grant's scope, starts a new deadline."""
-        deadline = now + TOKEN_REGIMES[settings.token_regime][1]
+        deadline = now + self.app.lifetimes(settings)[1]
         used = dataclasses.replace(code, used=True)
         return self._issue(used, deadline, settings, now)
 
@@ -128,6 +143,8 @@ class Tokens:
         deadline: float,
         settings: SandboxSettings,
         now: float,
+        *,
+        refresh_value: str | None = None,
     ) -> Pair:
         """Makes the next generation, for what a grant or a fresh code allows."""
         store_code, scope = consent.store_code, consent.scope
@@ -138,9 +155,10 @@ class Tokens:
         kills = settings.refresh_kills_access_token
         dead_through = old.generation if kills else old.dead_through
         grant = Grant(store_code, scope, generation, dead_through)
-        access_end = now + TOKEN_REGIMES[settings.token_regime][0]
+        access_end = now + self.app.lifetimes(settings)[0]
         access = Token(new_value("act."), "access", store_code, generation, access_end)
-        refresh = Token(new_value("rft."), "refresh", store_code, generation, deadline)
+        value = refresh_value or new_value("rft.")
+        refresh = Token(value, "refresh", store_code, generation, deadline)
         self._file.save(tokens=(access, refresh), grants=(grant,), codes=codes)
         self._grants[store_code] = grant
         self._remember((access, refresh))
@@ -169,7 +187,7 @@ class Tokens:
             store_code,
             scope,
             redirect_uri,
-            now + CODE_LIFETIME,
+            now + self.app.code_lifetime,
             code_challenge=code_challenge,
         )
         self._file.save(codes=(code,))

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import datetime as dt
 import io
-import json
 import math
 import time
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
-from include.sandbox.accounts.tokens import FULL_SCOPE, SCOPES
+from include.sandbox.admin.business import BUSINESS_ROUTES, LIMIT_ROUTES
 from include.sandbox.admin.faults import FAULT_ROUTES
 from include.sandbox.admin.webhook import send_webhook
 from include.sandbox.admin.wire import (
+    api_tokens,
     check_store,
     json_object,
     only,
     path_store,
     refuse,
     routes_of,
+    store_by_store,
 )
 from include.sandbox.admin.world import WORLD_ROUTES, truth_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from starlette.requests import Request
     from starlette.routing import Route
 
+    from include.sandbox.accounts.tokens import Tokens
     from include.sandbox.admin.wire import Handler
+    from include.sandbox.business.limits import BusinessLimits
     from include.sandbox.faults.switch import FaultSwitch
     from include.sandbox.state import SandboxState
 
@@ -49,10 +49,20 @@ CSV_HEADER = (
     "scope",
 )
 
+#: Its optional columns, for a grant at the second API.
+BUSINESS_CSV_HEADER = (
+    "business_open_id",
+    "business_access_token",
+    "business_access_expires_at",
+    "business_refresh_token",
+    "business_refresh_expires_at",
+    "business_scope",
+)
+
 _MAX_SHIFT = 10 * 365 * 86_400
 
 
-def admin_routes(sandbox: SandboxState, switch: FaultSwitch) -> list[Route]:
+def admin_routes(sandbox: SandboxState, switch: FaultSwitch, limits: BusinessLimits) -> list[Route]:
     """All `/admin` endpoints."""
     table: tuple[tuple[str, str, Handler[SandboxState]], ...] = (
         ("GET", "/health", health),
@@ -69,8 +79,13 @@ def admin_routes(sandbox: SandboxState, switch: FaultSwitch) -> list[Route]:
         ("POST", "/stores/{code}/webhook", send_webhook),
         ("GET", "/secrets", secrets),
         *WORLD_ROUTES,
+        *BUSINESS_ROUTES,
     )
-    return [*routes_of(sandbox, table), *routes_of(switch, FAULT_ROUTES)]
+    return [
+        *routes_of(sandbox, table),
+        *routes_of(switch, FAULT_ROUTES),
+        *routes_of(limits, LIMIT_ROUTES),
+    ]
 
 
 async def health(sandbox: SandboxState, _: Request) -> Response:
@@ -104,48 +119,41 @@ async def stores_csv(sandbox: SandboxState, request: Request) -> Response:
     """The stores' newest tokens as the product imports them; `?codes=S001,S002` picks some."""
     picked = request.query_params.get("codes")
     codes = picked.split(",") if picked else sandbox.codes()
+    has_business = sandbox.settings.business is not None
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_HEADER)
+    writer.writerow((*CSV_HEADER, *(BUSINESS_CSV_HEADER if has_business else ())))
     for code in codes:
         check_store(sandbox, code)
-        store, pair = sandbox.world.store_of(code), sandbox.tokens.pair(code)
-        writer.writerow(
-            (
-                code,
-                store.name,
-                store.region,
-                store.open_id,
-                pair.access.value,
-                _iso(pair.access.expires_at),
-                pair.refresh.value,
-                _iso(pair.refresh.expires_at),
-                pair.grant.scope,
-            )
-        )
+        store = sandbox.world.store_of(code)
+        row = (code, store.name, store.region, *_grant_columns(sandbox, sandbox.tokens, code))
+        if has_business:
+            row += _grant_columns(sandbox, sandbox.business_tokens, code)
+        writer.writerow(row)
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8")
+
+
+def _grant_columns(sandbox: SandboxState, tokens: Tokens, code: str) -> tuple[str, ...]:
+    """Open id, tokens with their ends, scope; all empty for a store without a grant."""
+    if not tokens.has(code):
+        return ("",) * len(BUSINESS_CSV_HEADER)
+    pair = tokens.pair(code)
+    return (
+        tokens.app.open_id(sandbox.world.store_of(code), sandbox.settings.seed),
+        pair.access.value,
+        _iso(pair.access.expires_at),
+        pair.refresh.value,
+        _iso(pair.refresh.expires_at),
+        pair.grant.scope,
+    )
 
 
 async def truth(sandbox: SandboxState, request: Request) -> Response:
     """`{store_code: {"user": {…}, "videos": [{…}, …]}}`: what the API would say now.
 
-    All fields but the signed URLs, videos newest first; `?store_code=S001` gives one store. It is
-    sent store by store, so that calls are answered meanwhile.
+    All fields but the signed URLs, videos newest first; `?store_code=S001` gives one store.
     """
-    picked = request.query_params.get("store_code")
-    if picked is not None:
-        check_store(sandbox, picked)
-    codes = sandbox.codes() if picked is None else [picked]
-    return StreamingResponse(_truth(sandbox, codes), media_type="application/json")
-
-
-async def _truth(sandbox: SandboxState, codes: list[str]) -> AsyncIterator[str]:
-    separator = "{"
-    for code in codes:
-        yield f"{separator}{json.dumps(code)}:{json.dumps(truth_of(sandbox, code))}"
-        separator = ","
-        await asyncio.sleep(0)
-    yield "}"
+    return store_by_store(sandbox, request, truth_of)
 
 
 async def stats(sandbox: SandboxState, _: Request) -> Response:
@@ -188,9 +196,11 @@ async def change_settings(sandbox: SandboxState, request: Request) -> Response:
 async def change_grant(sandbox: SandboxState, request: Request) -> Response:
     """Changes a store's grant: `{scope?, access_expires_in?, expire_access?, revoke?}`.
 
+    `?api=business` means the grant at the second API.
+
     Answers `{store_code, scope, generation, revoked, access_expires_at, refresh_expires_at}`.
     """
-    code = path_store(sandbox, request)
+    code, tokens = path_store(sandbox, request), api_tokens(sandbox, request)
     body = await json_object(request)
     only(body, {"scope", "access_expires_in", "expire_access", "revoke"})
     scope, seconds = body.get("scope"), body.get("access_expires_in")
@@ -199,18 +209,18 @@ async def change_grant(sandbox: SandboxState, request: Request) -> Response:
         if not isinstance(value, bool):
             refuse(f"{name}: must be true or false")
     if scope is not None:
-        _check_scope(scope)
+        _check_scope(tokens, scope)
     if seconds is not None:
         _check_shift(seconds)
     if flags["expire_access"]:
         seconds = -1
     if scope is not None:
-        sandbox.tokens.change_scope(code, scope)
+        tokens.change_scope(code, scope)
     if seconds is not None:
-        sandbox.tokens.move_access_expiry(code, time.time() + seconds)
+        tokens.move_access_expiry(code, time.time() + seconds)
     if flags["revoke"]:
-        sandbox.tokens.revoke(code)
-    pair = sandbox.tokens.pair(code)
+        tokens.revoke(code)
+    pair = tokens.pair(code)
     shown = {
         "store_code": code,
         "scope": pair.grant.scope,
@@ -223,31 +233,38 @@ async def change_grant(sandbox: SandboxState, request: Request) -> Response:
 
 
 async def mint_code(sandbox: SandboxState, request: Request) -> Response:
-    """An authorization code, decoded, for `{scope?, redirect_uri?}`: `{"code": …}`."""
-    code = path_store(sandbox, request)
+    """An authorization code, decoded, for `{scope?, redirect_uri?}`: `{"code": …}`.
+
+    `?api=business` means one of the second API.
+    """
+    code, tokens = path_store(sandbox, request), api_tokens(sandbox, request)
     body = await json_object(request)
     only(body, {"scope", "redirect_uri"})
-    scope, redirect_uri = body.get("scope", FULL_SCOPE), body.get("redirect_uri")
-    _check_scope(scope)
+    scope, redirect_uri = body.get("scope", tokens.app.full_scope), body.get("redirect_uri")
+    _check_scope(tokens, scope)
     if not isinstance(redirect_uri, (str, type(None))):
         refuse("redirect_uri: must be a string")
-    minted = sandbox.tokens.mint_code(code, scope, redirect_uri, time.time())
+    minted = tokens.mint_code(code, scope, redirect_uri, time.time())
     return JSONResponse({"code": minted})
 
 
 async def secrets(sandbox: SandboxState, _: Request) -> Response:
     """Every token, code and client secret ever issued, by kind, for leak scans."""
-    return JSONResponse(sandbox.tokens.secrets())
+    found = sandbox.tokens.secrets()
+    for kind, values in sandbox.business_tokens.secrets().items():
+        found[kind] += values
+    return JSONResponse(found)
 
 
 def _iso(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.timezone.utc).isoformat(timespec="seconds")
 
 
-def _check_scope(scope: object) -> None:
-    known = isinstance(scope, str) and scope and set(scope.split(",")) <= set(SCOPES)
+def _check_scope(tokens: Tokens, scope: object) -> None:
+    scopes = tokens.app.scopes
+    known = isinstance(scope, str) and scope and set(scope.split(",")) <= set(scopes)
     if not known:
-        refuse(f"scope: must be a comma list of {', '.join(SCOPES)}")
+        refuse(f"scope: must be a comma list of {', '.join(scopes)}")
 
 
 def _check_shift(seconds: object) -> None:

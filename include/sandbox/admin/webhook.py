@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 from starlette.responses import JSONResponse, Response
 
-from include.sandbox.admin.wire import json_object, only, path_store, refuse, whole
+from include.sandbox.admin.wire import api_tokens, json_object, only, path_store, refuse, whole
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -35,9 +35,11 @@ async def send_webhook(sandbox: SandboxState, request: Request) -> Response:
     """Ends a store's grant and tells `{url, event?, reason?, create_time?}`: `{"status": …}`.
 
     `reason` 0 … 5 (1 = the user disconnected the app), `create_time` in epoch seconds. Any other
-    `event` leaves the grant alone. The answer is the app's HTTP status.
+    `event` leaves the grant alone. The answer is the app's HTTP status. `?api=business` sends what
+    the second API sends: the same, signed with its own secret (reference: Accounts API, 2.6).
     """
-    code = path_store(sandbox, request)
+    code, tokens = path_store(sandbox, request), api_tokens(sandbox, request)
+    client_key, client_secret = tokens.app.client(sandbox.settings)
     body = await json_object(request)
     only(body, ("url", "event", "reason", "create_time"))
     url, event = body.get("url"), body.get("event", REMOVED)
@@ -47,18 +49,18 @@ async def send_webhook(sandbox: SandboxState, request: Request) -> Response:
         refuse("event: must be a text")
     payload = json.dumps(
         {
-            "client_key": sandbox.settings.client_key,
+            "client_key": client_key,
             "event": event,
             "create_time": whole(body, "create_time", int(time.time()), _FAR_FUTURE),
-            "user_openid": sandbox.world.store_of(code).open_id,
+            "user_openid": tokens.app.open_id(sandbox.world.store_of(code), sandbox.settings.seed),
             "content": json.dumps({"reason": whole(body, "reason", _REASON_USER, _MOST_REASON)}),
         }
     ).encode()
     if event == REMOVED:
-        sandbox.tokens.revoke(code)
+        tokens.revoke(code)
     headers = {
         "Content-Type": "application/json",
-        "TikTok-Signature": signature(sandbox.settings.client_secret, payload, int(time.time())),
+        "TikTok-Signature": signature(client_secret, payload, int(time.time())),
     }
     answer = await asyncio.to_thread(_post, url, payload, headers)
     return JSONResponse({"status": answer})

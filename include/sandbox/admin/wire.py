@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from include.sandbox.setting_checks import SettingsError, check_integer, check_texts
+from include.sandbox.setting_checks import SettingsError, check_choice, check_integer, check_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from starlette.requests import Request
 
+    from include.sandbox.accounts.tokens import Tokens
     from include.sandbox.state import SandboxState
 
     Handler = Callable[["Target", Request], Awaitable[Response]]
@@ -80,6 +82,39 @@ def path_store(sandbox: SandboxState, request: Request) -> str:
     code = str(request.path_params["code"])
     check_store(sandbox, code)
     return code
+
+
+def api_tokens(sandbox: SandboxState, request: Request) -> Tokens:
+    """The tokens of the app that `?api=` names: the Display app's, unless it is `business`."""
+    api = request.query_params.get("api", "display")
+    check_choice("api", api, ("display", "business"))
+    if api == "display":
+        return sandbox.tokens
+    if "code" in request.path_params and not sandbox.business_tokens.has(
+        path_store(sandbox, request)
+    ):
+        refuse("no grant at the second API", 404)
+    return sandbox.business_tokens
+
+
+def store_by_store(
+    sandbox: SandboxState, request: Request, of: Callable[[SandboxState, str], dict[str, Any]]
+) -> Response:
+    """`{store_code: …}`, of all or of `?store_code=`; other calls are answered meanwhile."""
+    picked = request.query_params.get("store_code")
+    if picked is not None:
+        check_store(sandbox, picked)
+    codes = sandbox.codes() if picked is None else [picked]
+
+    async def pieces() -> AsyncIterator[str]:
+        separator = "{"
+        for code in codes:
+            yield f"{separator}{json.dumps(code)}:{json.dumps(of(sandbox, code))}"
+            separator = ","
+            await asyncio.sleep(0)
+        yield "}"
+
+    return StreamingResponse(pieces(), media_type="application/json")
 
 
 def only(body: dict[str, Any], known: Iterable[str]) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from include.sandbox.accounts.tokens import SCOPES
+from include.sandbox.setting_checks import is_loopback
 from include.sandbox.settings import AUTHORIZE_PATH
 from include.sandbox.world.world import store_code, store_number
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from include.sandbox.accounts.tokens import Tokens
     from include.sandbox.state import SandboxState
 
     Then = Callable[[SandboxState, dict[str, str]], Response]
@@ -35,9 +36,14 @@ _SCOPE_TEXTS = {
     "user.info.profile": "Read access to your additional profile information",
     "user.info.stats": "Read access to your profile engagement statistics",
     "video.list": "Read your public videos on TikTok",
+    "user.info.username": "Read your username",
+    "user.account.type": "Read your account type",
+    "user.insights": "Read your account's analytics",
+    "video.insights": "Read your videos' analytics",
 }
 _CHALLENGE = re.compile(r"[0-9a-f]{64}")
 _MAX_URI = 512
+_COOKIE = "sandbox_account"
 _SHOWN_STORES = 20
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Authorize | sandbox TikTok</title>
@@ -58,6 +64,18 @@ class _RefusedError(Exception):
     """The request ends on this page."""
 
 
+class _SentBackError(Exception):
+    """The request goes back with an error.
+
+    Args:
+        query: What the address is given.
+    """
+
+    def __init__(self, query: dict[str, str]) -> None:
+        super().__init__(query)
+        self.query = query
+
+
 def _refuse(reason: str) -> NoReturn:
     raise _RefusedError(reason)
 
@@ -66,7 +84,9 @@ def authorize_routes(sandbox: SandboxState) -> list[Route]:
     """The page and its form."""
 
     async def show(request: Request) -> Response:
-        return _answer(sandbox, dict(request.query_params), _form)
+        fields = dict(request.query_params)
+        logged_in = request.cookies.get(_COOKIE)
+        return _answer(sandbox, fields, functools.partial(_form, logged_in=logged_in))
 
     async def decide(request: Request) -> Response:
         body = (await request.body()).decode("utf-8", errors="replace")
@@ -85,6 +105,8 @@ def _answer(sandbox: SandboxState, fields: dict[str, str], then: Then) -> Respon
     try:
         _check(sandbox, fields)
         return then(sandbox, fields)
+    except _SentBackError as error:
+        return _back(fields, error.query)
     except _RefusedError as error:
         content = f"<h1>Something went wrong</h1><p>{html.escape(str(error))}</p>"
         return HTMLResponse(_PAGE.format(content=content), 400)
@@ -92,15 +114,16 @@ def _answer(sandbox: SandboxState, fields: dict[str, str], then: Then) -> Respon
 
 def _check(sandbox: SandboxState, fields: dict[str, str]) -> None:
     """Refuses what TikTok would refuse before asking anybody."""
-    expected = sandbox.settings.client_key
-    if not hmac.compare_digest(fields.get("client_key", "").encode(), expected.encode()):
-        _refuse("client_key: We couldn't log in with TikTok.")
+    tokens = _tokens(sandbox, fields)
     if fields.get("response_type") != "code":
         _refuse("response_type")
-    _check_redirect_uri(sandbox, fields.get("redirect_uri", ""))
+    _check_redirect_uri(sandbox, tokens, fields.get("redirect_uri", ""))
     scopes = [scope for scope in fields.get("scope", "").split(",") if scope]
-    if not scopes or not set(scopes) <= set(SCOPES):
-        # One scope too many fails the whole request, as observed.
+    if not scopes or not set(scopes) <= set(tokens.app.scopes):
+        # One scope too many fails the whole request, as observed for both apps.
+        if tokens.app.is_business:
+            query = {"error": "invalid_scope", "error_type": "scope", **_state(fields)}
+            raise _SentBackError(query)
         _refuse("invalid_scope")
     fields["scope"] = ",".join(scopes)
     if "code_challenge" in fields:
@@ -109,16 +132,45 @@ def _check(sandbox: SandboxState, fields: dict[str, str]) -> None:
             _refuse("code_challenge")
 
 
-def _check_redirect_uri(sandbox: SandboxState, uri: str) -> None:
-    parts = urlsplit(uri)
+def _tokens(sandbox: SandboxState, fields: dict[str, str]) -> Tokens:
+    """The tokens of the app that `client_key` names; the business app's key is its number."""
+    given = fields.get("client_key", "").encode()
+    for tokens in (sandbox.tokens, sandbox.business_tokens):
+        expected = tokens.app.client(sandbox.settings)[0]
+        if expected and hmac.compare_digest(given, expected.encode()):
+            return tokens
+    _refuse("client_key: We couldn't log in with TikTok.")
+
+
+def _check_redirect_uri(sandbox: SandboxState, tokens: Tokens, uri: str) -> None:
+    """Exactly a registered address; the business app's ends with a slash and has no port.
+
+    A port and http are let through on loopback, where the sandbox itself is.
+    """
+    settings, parts = sandbox.settings, urlsplit(uri)
     absolute = parts.scheme in {"http", "https"} and parts.netloc and len(uri) < _MAX_URI
-    registered = [one.strip() for one in sandbox.settings.redirect_uris.split(",") if one.strip()]
+    uris = settings.redirect_uris
+    if tokens.app.is_business and settings.business is not None:
+        uris = settings.business.redirect_uris
+        is_local = is_loopback(parts.hostname or "")
+        public = parts.scheme == "https" and ":" not in parts.netloc
+        absolute = absolute and uri.endswith("/") and (public or is_local)
+    registered = [one.strip() for one in uris.split(",") if one.strip()]
     if not absolute or parts.query or parts.fragment or (registered and uri not in registered):
         _refuse("redirect_uri")
 
 
-def _form(sandbox: SandboxState, fields: dict[str, str]) -> Response:
+def _state(fields: dict[str, str]) -> dict[str, str]:
+    return {"state": fields["state"]} if "state" in fields else {}
+
+
+def _form(sandbox: SandboxState, fields: dict[str, str], *, logged_in: str | None) -> Response:
     scopes = fields["scope"].split(",")
+    tokens = _tokens(sandbox, fields)
+    known = logged_in if tokens.app.is_business and _exists(sandbox, logged_in) else None
+    if known and fields.get("disable_auto_auth") != "1" and _has_granted(tokens, known, scopes):
+        # A person who has granted all of it before is sent back without a question.
+        return _consent(tokens, fields, known, fields["scope"])
     hidden = "".join(
         f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
         for name, value in fields.items()
@@ -132,7 +184,7 @@ def _form(sandbox: SandboxState, fields: dict[str, str]) -> Response:
     stores, new = sandbox.settings.stores, sandbox.settings.new_accounts
     numbers = [*range(stores + 1, stores + new + 1), *range(1, min(stores, _SHOWN_STORES) + 1)]
     options = "".join(_option(sandbox, number) for number in numbers)
-    account = html.escape(fields.get("account", store_code(numbers[0])))
+    account = html.escape(fields.get("account", known or store_code(numbers[0])))
     content = (
         f'<h1>Authorize this app?</h1><form method="post">{hidden}'
         f'<label>You are logged in as <input name="account" value="{account}" list="accounts"'
@@ -150,26 +202,44 @@ def _option(sandbox: SandboxState, number: int) -> str:
 
 
 def _decision(sandbox: SandboxState, fields: dict[str, str], *, granted: list[str]) -> Response:
-    state = {"state": fields["state"]} if "state" in fields else {}
+    state = _state(fields)
     if fields.get("decision") != "allow":
         refusal = {"error": "access_denied", "error_description": "User canceled authorization."}
         return _back(fields, {**refusal, **state})
-    most = sandbox.settings.stores + sandbox.settings.new_accounts
     account = fields.get("account", "").strip()
-    if store_number(account, most) is None:
+    if not _exists(sandbox, account):
         _refuse(f"There is no account {account}.")
     asked = fields["scope"].split(",")
     scope = ",".join(one for one in asked if one in granted)
     if not scope:
         return _back(fields, {"error": "access_denied", **state})
-    code = sandbox.tokens.mint_code(
+    return _consent(_tokens(sandbox, fields), fields, account, scope)
+
+
+def _exists(sandbox: SandboxState, account: str | None) -> bool:
+    most = sandbox.settings.stores + sandbox.settings.new_accounts
+    return account is not None and store_number(account, most) is not None
+
+
+def _has_granted(tokens: Tokens, account: str, scopes: list[str]) -> bool:
+    if not tokens.has(account):
+        return False
+    grant = tokens.grant(account)
+    return not grant.revoked and grant.scopes >= set(scopes)
+
+
+def _consent(tokens: Tokens, fields: dict[str, str], account: str, scope: str) -> Response:
+    code = tokens.mint_code(
         account,
         scope,
         fields["redirect_uri"],
         time.time(),
         code_challenge=fields.get("code_challenge"),
     )
-    return _back(fields, {"code": code, "scopes": scope, **state})
+    response = _back(fields, {"code": code, "scopes": scope, **_state(fields)})
+    # The browser stays logged in.
+    response.set_cookie(_COOKIE, account, path=AUTHORIZE_PATH, httponly=True, samesite="lax")
+    return response
 
 
 def _back(fields: dict[str, str], query: dict[str, str]) -> Response:

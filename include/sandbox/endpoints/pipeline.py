@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from starlette.routing import Route
 
+from include.sandbox.business_settings import BUSINESS_ENDPOINTS
 from include.sandbox.wire.envelopes import DisplayError, SandboxAnswer, WireError
 from include.sandbox.wire.latency import pause
 
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from include.sandbox.accounts.tokens import Tokens
     from include.sandbox.state import SandboxState
     from include.sandbox.wire.request_log import Entry
 
     Handler = Callable[["SandboxState", "Call"], SandboxAnswer]
+
+    #: Gives the refusal of a call that a limiter stops (at monotonic seconds), None if it does not.
+    Gate = Callable[["Call", float], "SandboxAnswer | None"]
 
 #: Endpoints with a documented limit; TikTok names none for OAuth.
 LIMITED = frozenset({"user_info", "video_list", "video_query"})
@@ -56,8 +61,16 @@ class Call:
     page_size: int = 0
 
     @property
+    def tokens(self) -> Tokens:
+        """The tokens of the app that the endpoint belongs to."""
+        is_business = self.endpoint in BUSINESS_ENDPOINTS
+        return self.sandbox.business_tokens if is_business else self.sandbox.tokens
+
+    @property
     def bearer(self) -> str:
-        """The token in `Authorization: Bearer …`, empty if there is none."""
+        """The token in `Authorization: Bearer …`, or in `Access-Token` for the second API."""
+        if self.endpoint in BUSINESS_ENDPOINTS:
+            return self.headers.get("access-token", "")
         scheme, _, value = self.headers.get("authorization", "").partition(" ")
         return value if scheme == "Bearer" else ""
 
@@ -88,6 +101,7 @@ def api_route(
     handler: Handler,
     *,
     faults: FaultPlan,
+    gate: Gate | None = None,
 ) -> Route:
     """A route whose calls go through the whole pipeline.
 
@@ -99,7 +113,9 @@ def api_route(
         handler: Gives the answer, or raises `WireError`. It runs at the call's arrival, in one
             piece; the latency follows.
         faults: What can get between the call and its answer.
+        gate: The limiter in front; None = the Display API's window for each endpoint.
     """
+    limit = gate or _display_limit
 
     async def respond(request: Request) -> Response:
         body = await request.body()
@@ -117,7 +133,7 @@ def api_route(
         )
         try:
             try:
-                answer = await _answer(sandbox, faults, call, now, handler)
+                answer = await _answer(sandbox, faults, call, now, handler, limit)
             except asyncio.CancelledError:
                 # Only the end of the server cancels a call; its client should hear so.
                 error = DisplayError("internal_error", "The sandbox is shutting down.")
@@ -132,7 +148,7 @@ def api_route(
 
 
 async def _answer(
-    sandbox: SandboxState, faults: FaultPlan, call: Call, now: float, handler: Handler
+    sandbox: SandboxState, faults: FaultPlan, call: Call, now: float, handler: Handler, limit: Gate
 ) -> SandboxAnswer:
     def proceed() -> SandboxAnswer:
         try:
@@ -140,10 +156,10 @@ async def _answer(
         except WireError as error:
             return SandboxAnswer(error.status, error.code, error.body(call.log_id))
 
-    wait = sandbox.limiter.admit(call.endpoint, now) if call.endpoint in LIMITED else 0.0
-    if wait:
-        # A limiter stands in front of the service: it answers at once.
-        return _too_many(sandbox, call, wait)
+    # A limiter stands in front of the service: it answers at once.
+    refusal = limit(call, now)
+    if refusal is not None:
+        return refusal
     answer = await faults.around(call, proceed)
     latency = sandbox.latencies.draw(call.endpoint, call.entry.store_code)
     if latency:
@@ -151,7 +167,11 @@ async def _answer(
     return answer
 
 
-def _too_many(sandbox: SandboxState, call: Call, wait: float) -> SandboxAnswer:
+def _display_limit(call: Call, now: float) -> SandboxAnswer | None:
+    sandbox = call.sandbox
+    wait = sandbox.limiter.admit(call.endpoint, now) if call.endpoint in LIMITED else 0.0
+    if not wait:
+        return None
     message = "The API rate limit was exceeded. Please try again later."
     error = DisplayError("rate_limit_exceeded", message)
     answer = SandboxAnswer(error.status, error.code, error.body(call.log_id))

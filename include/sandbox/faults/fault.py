@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from include.sandbox.business_settings import BUSINESS_READS, BUSINESS_REFRESH
 from include.sandbox.wire.envelopes import SandboxAnswer
 
 if TYPE_CHECKING:
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
 #: Endpoints that only read: their true answer is always made, so that the log has it all.
 DISPLAY = ("user_info", "video_list", "video_query")
+READS = (*DISPLAY, *BUSINESS_READS)
 LISTING = ("video_list",)
 VIDEOS = ("video_list", "video_query")
 QUERY = ("video_query",)
 USER = ("user_info",)
 REFRESH = ("oauth_token",)
+BOTH_REFRESH = (*REFRESH, BUSINESS_REFRESH)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

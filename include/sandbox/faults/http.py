@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse, Response
 
-from include.sandbox.faults.fault import DISPLAY, Fault
+from include.sandbox.faults.fault import DISPLAY, READS, Fault
 from include.sandbox.wire.envelopes import UNREADABLE, DisplayError, SandboxAnswer
 
 if TYPE_CHECKING:
@@ -142,29 +142,34 @@ def _for_a_day(act: Act, *, as_date: bool) -> Act:
     return later
 
 
-def _fault(text: str, act: Act) -> Fault:
-    return Fault(text, DISPLAY, act, replaces=True)
+def _fault(text: str, act: Act, endpoints: tuple[str, ...] = DISPLAY) -> Fault:
+    return Fault(text, endpoints, act, replaces=True)
+
+
+def _any_api(text: str, act: Act) -> Fault:
+    """What is not in the Display API's own words can strike the second API too."""
+    return _fault(text, act, READS)
 
 
 FAULTS: Mapping[str, Fault] = {
     "internal_error": _fault("500 internal_error", refused("internal_error", _TROUBLE)),
-    "bad_gateway_html": _fault("502 with a page of HTML", html(502)),
-    "unavailable_html": _fault("503 with a page of HTML", html(503)),
-    "gateway_timeout_html": _fault("504 with a page of HTML", html(504)),
-    "forbidden_html": _fault("403 with a page of HTML, as an edge or a proxy has it", html(403)),
-    "forbidden_json": _fault(
+    "bad_gateway_html": _any_api("502 with a page of HTML", html(502)),
+    "unavailable_html": _any_api("503 with a page of HTML", html(503)),
+    "gateway_timeout_html": _any_api("504 with a page of HTML", html(504)),
+    "forbidden_html": _any_api("403 with a page of HTML, as an edge or a proxy has it", html(403)),
+    "forbidden_json": _any_api(
         "403 with a gateway's JSON, which is not TikTok's",
         lambda _: RawAnswer(403, UNREADABLE, {}, text='{"message": "Forbidden"}'),
     ),
-    "not_found_html": _fault("404 with a page of HTML", html(404)),
-    "login_redirect": _fault("302 to a login page", html(302, Location="/login")),
-    "unavailable_for_a_day": _fault(
+    "not_found_html": _any_api("404 with a page of HTML", html(404)),
+    "login_redirect": _any_api("302 to a login page", html(302, Location="/login")),
+    "unavailable_for_a_day": _any_api(
         "503 with HTML and `Retry-After: 86400`", _for_a_day(html(503), as_date=False)
     ),
-    "unavailable_until_tomorrow": _fault(
+    "unavailable_until_tomorrow": _any_api(
         "503 with HTML and tomorrow's date as `Retry-After`", _for_a_day(html(503), as_date=True)
     ),
-    "invalid_json": _fault("200 with a body that is not JSON", _invalid_json),
+    "invalid_json": _any_api("200 with a body that is not JSON", _invalid_json),
     "error_in_200": _fault(
         "200 with internal_error in the body",
         _shaped(200, lambda hit: {"data": {}, "error": _error(hit)}),
@@ -187,8 +192,8 @@ FAULTS: Mapping[str, Fault] = {
     "unknown_code_503": _fault(
         f"503 {UNKNOWN_CODES[503]}, which is undocumented", lambda hit: _unknown_code(hit, 503)
     ),
-    "valid_body_in_500": _fault("500 with the true body", _valid_body_in_500),
-    "missing_data": _fault("200 ok without `data`", _missing_data),
+    "valid_body_in_500": _any_api("500 with the true body", _valid_body_in_500),
+    "missing_data": _any_api("200 ok without `data`", _missing_data),
     "rate_limited": _fault("429 rate_limit_exceeded out of turn", _rate_limited),
     "rate_limited_for_a_day": _fault(
         "429 rate_limit_exceeded with `Retry-After: 86400`",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from include.sandbox.faults.fault import DISPLAY, REFRESH, Fault
+from include.sandbox.faults.fault import BOTH_REFRESH, DISPLAY, REFRESH, Fault
 from include.sandbox.faults.http import html, refused
 from include.sandbox.faults.transport import SLOW_SECONDS, slow
 from include.sandbox.wire.connection import no_answer
@@ -59,16 +59,19 @@ FAULTS: Mapping[str, Fault] = {
         "refresh: 500 server_error", REFRESH, _error(500, "server_error", _TROUBLE), replaces=True
     ),
     "oauth_unavailable_html": Fault(
-        "refresh: 503 with a page of HTML", REFRESH, html(503), replaces=True
+        "refresh: 503 with a page of HTML", BOTH_REFRESH, html(503), replaces=True
     ),
     "oauth_forbidden_html": Fault(
-        "refresh: 403 with a page of HTML", REFRESH, html(403), replaces=True
+        "refresh: 403 with a page of HTML", BOTH_REFRESH, html(403), replaces=True
     ),
     "oauth_answer_lost": Fault(
-        "refresh: tokens rotated, then the connection reset", REFRESH, _answer_lost, replaces=True
+        "refresh: tokens rotated, then the connection reset",
+        BOTH_REFRESH,
+        _answer_lost,
+        replaces=True,
     ),
     "oauth_slow": Fault(
-        f"refresh: tokens rotated, the answer `seconds` late ({SLOW_SECONDS:g})", REFRESH, slow
+        f"refresh: tokens rotated, the answer `seconds` late ({SLOW_SECONDS:g})", BOTH_REFRESH, slow
     ),
     "oauth_invalid_client": Fault(
         "refresh: 401 invalid_client",

@@ -6,11 +6,13 @@ the store's call to that endpoint: one seed gives one schedule, however the stor
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from include.sandbox.faults.fault import DISPLAY, REFRESH, Hit, Page
+from include.sandbox.business_settings import BUSINESS_REFRESH
+from include.sandbox.faults.fault import READS, REFRESH, Hit, Page
 from include.sandbox.faults.rules import FAULTS, Rule, parse_rules
 from include.sandbox.wire.latency import pause
 from include.sandbox.world.content import seeded
@@ -96,7 +98,7 @@ class RulePlan:
     async def around(self, call: Call, proceed: Callable[[], SandboxAnswer]) -> SandboxAnswer:
         """Answers a call, with what the rules do to it."""
         token = _sender(call)
-        if call.endpoint not in DISPLAY and token is None:
+        if call.endpoint not in READS and token is None:
             return proceed()
         store_code = None if token is None or token.kind == "client" else token.store_code
         answer, wait = _Strike(self, call, proceed, store_code).run()
@@ -168,7 +170,7 @@ class _Strike:
         plan, call = self._plan, self._call
         plan.count_call(call.endpoint, self._store_code)
         page, wait, replaced = None, 0.0, None
-        if call.endpoint in DISPLAY:
+        if call.endpoint in READS:
             # It only reads, and the log should have cursor and generation whatever happens.
             page = _page(call.sandbox, call, self._true())
         for number, rule in enumerate(plan.rules):
@@ -226,10 +228,20 @@ def _page(sandbox: SandboxState, call: Call, answer: SandboxAnswer) -> Page | No
 
 def _sender(call: Call) -> Token | None:
     """The token that a call was sent with, dead or alive; for OAuth calls, one to be refreshed."""
-    if call.endpoint in DISPLAY:
-        return call.sandbox.tokens.find(call.bearer)
+    if call.endpoint in READS:
+        return call.tokens.find(call.bearer)
+    if call.endpoint == BUSINESS_REFRESH:
+        return call.tokens.find(_json_text(call.body, "refresh_token"))
     if call.endpoint not in REFRESH:
         return None
     form = dict(parse_qsl(call.body.decode("latin-1")))
     is_refresh = form.get("grant_type") == "refresh_token"
-    return call.sandbox.tokens.find(form.get("refresh_token", "")) if is_refresh else None
+    return call.tokens.find(form.get("refresh_token", "")) if is_refresh else None
+
+
+def _json_text(body: bytes, name: str) -> str:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    return str(value.get(name, "")) if isinstance(value, dict) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from include.sandbox.faults import business as faults_business
 from include.sandbox.faults import data as faults_data
 from include.sandbox.faults import disagree as faults_disagree
 from include.sandbox.faults import http as faults_http
@@ -26,6 +27,7 @@ FAULTS: Mapping[str, Fault] = {
     **faults_http.FAULTS,
     **faults_transport.FAULTS,
     **faults_oauth.FAULTS,
+    **faults_business.FAULTS,
 }
 
 #: Name of every fault -> what it does, in one line.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
-from include.sandbox.faults.fault import DISPLAY, Fault
+from include.sandbox.faults.fault import READS, Fault
 from include.sandbox.wire.connection import half_answer, no_answer
 from include.sandbox.wire.envelopes import UNREADABLE, SandboxAnswer
 
@@ -59,21 +59,21 @@ def _huge(hit: Hit) -> SandboxAnswer:
 
 
 FAULTS: Mapping[str, Fault] = {
-    "slow": Fault(f"`seconds` more before the answer ({SLOW_SECONDS:g})", DISPLAY, slow),
+    "slow": Fault(f"`seconds` more before the answer ({SLOW_SECONDS:g})", READS, slow),
     "stall": Fault(
         f"headers, half of the body, then `seconds` of silence ({STALL_SECONDS:g})",
-        DISPLAY,
+        READS,
         _stall,
         replaces=True,
     ),
     "reset": Fault(
-        "connection reset before an answer", DISPLAY, lambda _: no_answer(), replaces=True
+        "connection reset before an answer", READS, lambda _: no_answer(), replaces=True
     ),
     "cut_body": Fault(
         "connection closed in the middle of the body",
-        DISPLAY,
+        READS,
         lambda hit: half_answer(hit.answer()),
         replaces=True,
     ),
-    "huge_body": Fault("a valid answer of more than 16 MiB", DISPLAY, _huge, replaces=True),
+    "huge_body": Fault("a valid answer of more than 16 MiB", READS, _huge, replaces=True),
 }

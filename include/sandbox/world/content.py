@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 
 #: Documented by TikTok for uploads; the Display pages say 150, but longer ones exist on read
 #: (reference: video object), so a client must take them.
@@ -105,6 +106,11 @@ _NUL_ONE_IN = 15
 def seeded(*parts: object) -> random.Random:
     """A generator that gives the same numbers for the same parts, in every process."""
     return random.Random(":".join(map(str, parts)))  # noqa: S311 (sandbox content, not secrets)
+
+
+def drawn(below: int, *parts: object) -> int:
+    """A number from 0 to `below` - 1 that is the same for the same parts; cheaper than `seeded`."""
+    return zlib.crc32(":".join(map(str, parts)).encode()) % below
 
 
 def caption(rng: random.Random, index: int, *, nul: bool) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sqlite3
 from typing import TYPE_CHECKING
@@ -67,6 +68,12 @@ class StateFile:
         if found != str(seed):
             reason = f"the state file was made with seed {found}; use that, or another file"
             raise SettingsError(_SEED, reason)
+
+    def first_day(self, today: dt.date) -> dt.date:
+        """The day this file was first asked for it, which is `today` the first time."""
+        self.db.execute("INSERT OR IGNORE INTO meta VALUES ('first_day', ?)", (today.isoformat(),))
+        query = "SELECT value FROM meta WHERE name = 'first_day'"
+        return dt.date.fromisoformat(self.db.execute(query).fetchone()[0])
 
     def close(self) -> None:
         """Closes the file."""

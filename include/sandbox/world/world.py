@@ -92,9 +92,20 @@ class World:
         """Every video the store ever had, deleted and private ones too, newest first."""
         videos = self._build_videos(store)
         for index, at in enumerate(self.changes.of(store.code).published):
-            rng = seeded(self._settings.seed, store.number, "published", index)
-            videos.append(self._build_video(store, rng, store.video_count + 1 + index, at))
+            videos.append(self.made(store, "published", index, at))
         return sorted(videos, key=lambda video: (video.create_time, video.id), reverse=True)
+
+    def made(self, store: SandboxStore, series: str, index: int, at: int) -> SandboxVideo:
+        """A post beyond the seed's own.
+
+        Args:
+            store: Whose.
+            series: What kind of posts these are; it and the index decide what the post is like.
+            index: Position in the series, from 0.
+            at: When it was posted, UTC seconds.
+        """
+        rng = seeded(self._settings.seed, store.number, series, index)
+        return self._build_video(store, rng, store.video_count + 1 + index, at)
 
     def forget(self, code: str) -> None:
         """Rebuilds a store's videos at the next request, because its changes changed."""

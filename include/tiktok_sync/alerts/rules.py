@@ -8,26 +8,37 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from psycopg.rows import dict_row
+from typing_extensions import LiteralString
 
 from include.tiktok_sync.alerts.log import NewAlert
-from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB, RunKey
+from include.tiktok_sync.jobs import INSIGHTS_JOB, USER_JOB, VIDEO_JOB, Api, RunKey
 from include.tiktok_sync.settings import DEFAULT_CONSENT_WARNING_DAYS
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.consents import Consent, consents_ending
 from include.tiktok_sync.sync.data_checks.check import EXAMPLES
 from include.tiktok_sync.sync.summary import IMPLAUSIBLE_REFUSALS, RunSummary
+from include.tiktok_sync.tokens.grant_table import grants_of
 from include.tiktok_sync.tokens.scopes import why_in_state
 
-MISSING_CHECKS = {USER_JOB: "user_rows_missing", VIDEO_JOB: "video_syncs_missing"}
+MISSING_CHECKS = {
+    USER_JOB: "user_rows_missing",
+    VIDEO_JOB: "video_syncs_missing",
+    INSIGHTS_JOB: "insight_days_missing",
+}
 """Dag id -> the data check that finds stores without figures. These Dags also have a deadline."""
 
-ENDING_CHECK = "grants_end_soon"
+ENDING_CHECKS: Mapping[str, Api] = {
+    "grants_end_soon": "display",
+    "business_grants_end_soon": "business",
+}
+"""Data check -> the API whose grants it looks at."""
+
 ENDING_DAYS = (14, 3)
 """Days before a grant ends at which the alert is repeated (the first is CONSENT_WARNING_DAYS)."""
 
-_DEAD = """
+_DEAD: LiteralString = """
 SELECT store_code, status, status_reason, status_since, scope
-FROM store_tokens
+FROM {grants}
 WHERE store_code = ANY (%(stores)s::text[]) AND status IN ('needs_consent', 'missing_scope')
 ORDER BY store_code
 """
@@ -65,7 +76,7 @@ def alerts_of(conn: Connection, run: EndedRun) -> list[NewAlert]:
         *_lateness(run),
         *_missing_figures(run),
         *_implausible_refusals(run),
-        *_dead_grants(conn, run.stores),
+        *_dead_grants(conn, run),
         *_ending_grants(conn, run),
     ]
 
@@ -112,9 +123,14 @@ def _missing_figures(run: EndedRun) -> list[NewAlert]:
     more = f" and {len(missing) - EXAMPLES} more" if len(missing) > EXAMPLES else ""
     named = ", ".join(sorted(missing)[:EXAMPLES]) + more
     count = "1 store has" if len(missing) == 1 else f"{len(missing)} stores have"
+    until = (
+        "TikTok keeps a day for 60 days: clear the failed tasks by then"
+        if run.key.job_name == INSIGHTS_JOB
+        else "TikTok keeps no history: clear the failed tasks before the day is over"
+    )
     message = (
-        f"{count} no complete figures for the day: {named}. TikTok keeps no history: clear the"
-        " failed tasks before the day is over; each task's log says what is wrong."
+        f"{count} no complete figures for the day: {named}. {until}; each task's log says what is"
+        " wrong."
     )
     return [NewAlert("data_missing", message, details={"stores": sorted(missing)})]
 
@@ -123,19 +139,21 @@ def _implausible_refusals(run: EndedRun) -> list[NewAlert]:
     counts = run.summary.details.get(IMPLAUSIBLE_REFUSALS)
     if not counts:
         return []
+    grants = grants_of(run.key.job_name)
     message = (
         f"TikTok refused the grants of {counts['refused']} of {counts['tried']} stores whose tokens"
         " were refreshed. It is unlikely that all their managers withdrew at once, so no store was"
-        " marked. Check that tiktok_default has the client key and secret of the app that they"
-        " connected (doctor), and TikTok's status page; then clear the failed tasks. For stores"
-        " marked earlier: tokens recheck."
+        f" marked. Check that {grants.connection} has the {grants.key} and secret of the app that"
+        " they connected (doctor), and TikTok's status page; then clear the failed tasks. For"
+        " stores marked earlier: tokens recheck."
     )
     return [NewAlert("refusals_doubted", message, details=counts)]
 
 
-def _dead_grants(conn: Connection, stores: Sequence[str]) -> list[NewAlert]:
+def _dead_grants(conn: Connection, run: EndedRun) -> list[NewAlert]:
+    statement = grants_of(run.key.job_name).sql(_DEAD)
     with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(_DEAD, {"stores": list(stores)}).fetchall()
+        rows = cursor.execute(statement, {"stores": list(run.stores)}).fetchall()
     return [
         NewAlert(
             "needs_consent",
@@ -157,24 +175,30 @@ def _utc(moment: datetime) -> str:
 def _ending_grants(conn: Connection, run: EndedRun) -> list[NewAlert]:
     first = run.consent_warning_days
     # A check that could not run does not suppress the alert.
-    if not any(warning["check"] == ENDING_CHECK for warning in run.warnings) or not first:
+    apis = [
+        api for name, api in ENDING_CHECKS.items() if any(w["check"] == name for w in run.warnings)
+    ]
+    if not apis or not first:
         return []
     stages = [*(number for number in sorted(ENDING_DAYS) if number < first), first]
     return [
         _ending_grant(consent, next(days for days in stages if consent.days_left < days))
-        for consent in consents_ending(conn, first, stores=run.stores)
+        for api in apis
+        for consent in consents_ending(conn, first, stores=run.stores, api=api)
     ]
 
 
 def _ending_grant(consent: Consent, days: int) -> NewAlert:
     ends_on = consent.ends_at.astimezone(timezone.utc).date()
+    is_second = consent.api == "business"
+    which = "The consent to the Accounts API" if is_second else "The consent"
     return NewAlert(
         "grant_ends",
-        f"The consent ends on {ends_on}. Ask the store's manager to connect the account again"
+        f"{which} ends on {ends_on}. Ask the store's manager to connect the account again"
         " before then; a refresh does not extend it.",
         consent.store_code,
         # A refresh moves the end by its own seconds, so the month stands for the grant; a new one
         # lasts at least 180 days.
-        subject=f"{ends_on:%Y-%m}: {days} days before",
+        subject=f"{'business, ' if is_second else ''}{ends_on:%Y-%m}: {days} days before",
         details={"ends_on": str(ends_on), "days": days},
     )

@@ -12,6 +12,7 @@ from include.tiktok_sync.cli import db as cli_db
 from include.tiktok_sync.cli import export as cli_export
 from include.tiktok_sync.cli import incident as cli_incident
 from include.tiktok_sync.cli import operations as cli_operations
+from include.tiktok_sync.cli import report as cli_report
 from include.tiktok_sync.cli import stores as cli_stores
 from include.tiktok_sync.cli import sync as cli_sync
 from include.tiktok_sync.cli import tokens as cli_tokens
@@ -33,6 +34,7 @@ app.add_typer(cli_db.app, name="db")
 app.add_typer(cli_export.app, name="export")
 cli_wipe.register(app)
 cli_incident.register(app)
+cli_report.register(app)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

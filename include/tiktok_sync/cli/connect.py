@@ -19,6 +19,7 @@ from include.tiktok_sync.cli.common import (
     print_json,
     store_database,
 )
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.links.connect_links import DEFAULT_DAYS, LinkMaker
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.connect_role import DEFAULT_ROLE, ensure_connect_role, may_log_in
@@ -33,6 +34,14 @@ def stores_link(
         str | None,
         typer.Option(help="The only TikTok username that may be connected, such as @my.store."),
     ] = None,
+    business: Annotated[
+        bool,
+        typer.Option(
+            "--business",
+            help="Connect it to the Accounts API (history, reach, watch time) instead; a manager"
+            " who has just used an ordinary link is offered that anyway.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
@@ -45,7 +54,8 @@ def stores_link(
     with errors_for_people():
         maker = LinkMaker.from_env(os.environ, actor_of(as_name))
         with store_database(Settings.from_env()) as conn:
-            link = maker.make(conn, store_code, days=days, expected_account=account)
+            api: Api = "business" if business else "display"
+            link = maker.make(conn, store_code, api=api, days=days, expected_account=account)
     ends = link.expires_at.isoformat(timespec="minutes")
     if as_json:
         print_json({"store_code": link.store_code, "url": link.url, "expires_at": ends})

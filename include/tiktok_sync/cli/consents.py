@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,13 +64,14 @@ def calendar(
     if not consents:
         typer.echo(f"No consent ends within {days} days.")
         return
-    print_table(
+    _print(
         {
             "ends": {},
             "days left": _RIGHT,
             "store": {},
             "name": {},
             "region": {},
+            "api": {},
             "state": {},
             "privacy notice": {},
         },
@@ -81,6 +82,7 @@ def calendar(
                 consent.store_code,
                 consent.store_name,
                 consent.region,
+                consent.api,
                 consent.state,
                 consent.notice,
             )
@@ -97,13 +99,15 @@ def _list_shown(conn: Connection, notice: NoticeState, *, as_json: bool) -> None
     if not shown:
         typer.echo(f"There is no such consent (privacy notice: {notice}).")
         return
-    print_table(
-        {"store": {}, "name": {}, "region": {}, "state": {}, "given": {}, "privacy notice": {}},
+    columns = ("store", "name", "region", "api", "state", "given", "privacy notice")
+    _print(
+        {name: {} for name in columns},
         [
             (
                 one.store_code,
                 one.store_name,
                 one.region,
+                one.api,
                 one.state,
                 one.given_at,
                 one.notice_version,
@@ -111,6 +115,15 @@ def _list_shown(conn: Connection, notice: NoticeState, *, as_json: bool) -> None
             for one in shown
         ],
     )
+
+
+def _print(columns: Mapping[str, Any], rows: Sequence[Sequence[Any]]) -> None:
+    """A table of consents, with their API if one of them is to the second."""
+    place = list(columns).index("api")
+    if all(row[place] == "display" for row in rows):
+        columns = {name: style for name, style in columns.items() if name != "api"}
+        rows = [(*row[:place], *row[place + 1 :]) for row in rows]
+    print_table(columns, rows)
 
 
 def notices(

@@ -171,6 +171,8 @@ def _reachable(found: Reach) -> Iterator[str]:
     )
     for one in connected:
         grant = f"grant for {one.scope or 'no scope'}" if one.has_grant else "no grant"
+        if one.business_scope is not None:
+            grant += f", grant of the Accounts API for {one.business_scope or 'no scope'}"
         yield (
             f"    {one.store_code} {one.store_name}: {one.state}, {grant}, since"
             f" {_day(one.held_since)}, last sync {_day(one.last_sync)}"

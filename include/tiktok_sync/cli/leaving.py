@@ -6,13 +6,15 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from include.tiktok_sync.app import TikTokApp
+from include.tiktok_sync.app import BusinessApp, TikTokApp
+from include.tiktok_sync.business.oauth import BusinessOAuth
 from include.tiktok_sync.cli.common import (
     EXIT_CODES,
     EXIT_CONFIGURATION,
@@ -39,6 +41,7 @@ from include.tiktok_sync.stores.erasure.backups import Backups, backups_with, wa
 from include.tiktok_sync.stores.erasure.personal_texts import redactor_for
 from include.tiktok_sync.stores.export import Format, export_as_stream, export_to_folder
 from include.tiktok_sync.stores.lifecycle import Lifecycle
+from include.tiktok_sync.tokens.grant_table import BUSINESS
 from include.tiktok_sync.tokens.sealed_rows import check_keys
 from include.tiktok_sync.tokens.source import TokenSource
 from include.tiktok_sync.tokens.store import TokenStore
@@ -133,14 +136,30 @@ def disconnect(
                 )
                 return
             check_keys(conn, vault)
-            with tiktok.transport() as http:
-                oauth, tokens = tiktok.oauth(http), TokenStore(conn)
+            with ExitStack() as stack:
+                oauth = tiktok.oauth(stack.enter_context(tiktok.transport()))
+                second = _business_oauth(settings, stack)
+                tokens, second_tokens = TokenStore(conn), TokenStore(conn, BUSINESS)
 
                 def work(code: str) -> str:
                     source = TokenSource(code, store=tokens, vault=vault, oauth=oauth)
-                    return leaving.disconnect(code, lifecycle, source=source, oauth=oauth)
+                    business = None
+                    if second:
+                        grant = TokenSource(code, store=second_tokens, vault=vault, oauth=second)
+                        business = leaving.Grant(grant, second)
+                    return leaving.disconnect(
+                        code, lifecycle, source=source, oauth=oauth, business=business
+                    )
 
                 for_each_store(conn, codes, work, as_json=as_json)
+
+
+def _business_oauth(settings: Settings, stack: ExitStack) -> BusinessOAuth | None:
+    """The Accounts API's token endpoint; ``None`` = that API is not set up."""
+    if not settings.business_enabled:
+        return None
+    app = BusinessApp.from_settings(settings)
+    return app.oauth(stack.enter_context(app.transport()))
 
 
 def erase(

@@ -168,6 +168,11 @@ def import_(
                     app_fingerprint=(
                         fingerprint_of(settings.client_key) if settings.client_key else None
                     ),
+                    business_fingerprint=(
+                        fingerprint_of(settings.business_app_id)
+                        if settings.business_app_id
+                        else None
+                    ),
                 )
             except DataError as error:
                 fail(error, EXIT_CONFIGURATION, "error")
@@ -226,12 +231,13 @@ def _print_report(report: ImportReport, *, as_json: bool) -> None:
     kept = len(report.tokens_kept)
     for problem in report.problems:
         typer.echo(f"line {problem.line}: not loaded: {problem.reason}", err=True)
-    waiting = len(report.without_grant)
+    waiting, refused = len(report.without_grant), len(report.business_refused)
     typer.echo(
         f"{len(report.loaded)} stores loaded"
         + (f", {waiting} of them without a grant: to be connected" if waiting else "")
         + (f", {kept} more by name and region only" if kept else "")
-        + (f", {rows} rows not loaded" if (rows := len(report.problems) - kept) else "")
+        + (f", {rows} rows not loaded" if (rows := len(report.problems) - kept - refused) else "")
+        + (f", {both} with a grant for the Business API" if (both := len(report.business)) else "")
         + f" ({len(report.new)} new, {len(report.updated)} updated)"
     )
 

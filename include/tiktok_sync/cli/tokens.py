@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated, Any
 
 import typer
 from cryptography.fernet import Fernet
 
-from include.tiktok_sync.app import TikTokApp
+from include.tiktok_sync.app import app_of
 from include.tiktok_sync.cli.common import (
     EXIT_CODES,
     EXIT_FAILED,
@@ -25,12 +26,21 @@ from include.tiktok_sync.cli.common import (
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.tokens.grant_app import check_app_of_grants
+from include.tiktok_sync.tokens.grant_table import GRANT_TABLES
 from include.tiktok_sync.tokens.key_rotation import rotate_keys
 from include.tiktok_sync.tokens.recheck import marked_stores, recheck
 from include.tiktok_sync.tokens.sealed_rows import KeyUse, check_keys, key_use, unreadable_message
 from include.tiktok_sync.tokens.source import TokenSource
 from include.tiktok_sync.tokens.store import TokenStore
 from include.tiktok_sync.tokens.vault import TokenVault
+
+
+class GrantApi(str, Enum):
+    """The values of ``--api``."""
+
+    display = "display"
+    business = "business"
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -118,6 +128,9 @@ def recheck_(
         typer.Argument(help="Store codes; default: all stores marked needs_consent."),
     ] = None,
     *,
+    api: Annotated[
+        GrantApi, typer.Option("--api", help="Whose grants: the Display or the Business API's.")
+    ] = GrantApi.display,
     as_json: JsonOption = False,
     as_name: AsOption = None,
 ) -> None:
@@ -135,13 +148,14 @@ def recheck_(
     """
     with errors_for_people():
         settings = Settings.from_env()
-        tiktok = TikTokApp.from_settings(settings)
+        table = GRANT_TABLES[api.value]
+        tiktok = app_of(settings, table.api)
         vault = TokenVault(settings.token_keys)
         with store_database(settings) as conn, tiktok.transport() as http:
-            wanted = codes or marked_stores(conn)
+            wanted = codes or marked_stores(conn, table)
             require_known(conn, wanted)
             if not codes:
-                check_app_of_grants(conn, tiktok.fingerprint, wanted, dead=True)
+                check_app_of_grants(conn, tiktok.fingerprint, wanted, dead=True, table=table)
             if not wanted:
                 typer.echo("[]" if as_json else "No store is marked needs_consent.")
                 return
@@ -150,7 +164,7 @@ def recheck_(
             def work(code: str) -> str:
                 source = TokenSource(
                     code,
-                    store=TokenStore(conn),
+                    store=TokenStore(conn, table),
                     vault=vault,
                     oauth=tiktok.oauth(http),
                     actor=actor_of(as_name),

@@ -10,15 +10,17 @@ import requests
 
 from include.tiktok_sync.doctor.airflow_client import AirflowClient
 from include.tiktok_sync.doctor.finding import Finding
-from include.tiktok_sync.jobs import NIGHTLY_JOBS
+from include.tiktok_sync.jobs import OTHER_DAGS, has_insights, nightly_jobs
 
 POOLS = {"tiktok_users": ("SYNC_CONCURRENCY", 30), "tiktok_videos": ("VIDEO_SYNC_CONCURRENCY", 20)}
 """Pool -> the variable that sets its slots, and the default."""
 
+INSIGHTS_POOLS = {"tiktok_business": ("BUSINESS_SYNC_CONCURRENCY", 10)}
+"""Those of the Accounts API, where it is used."""
+
 CONNECTIONS = ("store_db", "tiktok_default")
 ALERTS_CONNECTION = "tiktok_alerts"
-DAGS = ("apply_retention", *NIGHTLY_JOBS)
-"""All Dags; those that the night does not need may stay paused."""
+INSIGHTS_CONNECTION = "tiktok_business"
 
 PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
 
@@ -32,7 +34,7 @@ def check_capacity(env: Mapping[str, str]) -> Iterator[Finding]:
     text = env.get("AIRFLOW__CORE__PARALLELISM", "")
     if not text.isdecimal():
         return
-    slots = sum(_slots(env, pool) for pool in POOLS)
+    slots = sum(_slots(env, pool) for pool in _pools_of(env))
     if int(text) >= slots + _HEADROOM:
         yield Finding("parallelism", "ok", f"{text}, for {slots} stores at once")
         return
@@ -55,7 +57,13 @@ def check(env: Mapping[str, str]) -> list[Finding]:
     with AirflowClient(url, password) as api:
         try:
             found = list(_parts(api))
-            return [*found, *_pools(api, env), *_connections(api), *_alerts(api, env), *_dags(api)]
+            return [
+                *found,
+                *_pools(api, env),
+                *_connections(api, env),
+                *_alerts(api, env),
+                *_dags(api, env),
+            ]
         except requests.HTTPError as error:
             text = f"{error.response.url} answered with HTTP {error.response.status_code}"
             todo = "Check AIRFLOW_ADMIN_PASSWORD; the api-server's log says more."
@@ -89,7 +97,7 @@ def _parts(api: AirflowClient) -> Iterator[Finding]:
 
 
 def _pools(api: AirflowClient, env: Mapping[str, str]) -> Iterator[Finding]:
-    for name, (variable, _) in POOLS.items():
+    for name, (variable, _) in _pools_of(env).items():
         pool, wanted = _get(api, f"/pools/{name}"), _slots(env, name)
         if pool is None:
             text = "does not exist: its tasks stay scheduled forever"
@@ -102,8 +110,8 @@ def _pools(api: AirflowClient, env: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(f"pool {name}", "ok", f"{wanted} slots")
 
 
-def _connections(api: AirflowClient) -> Iterator[Finding]:
-    for name in CONNECTIONS:
+def _connections(api: AirflowClient, env: Mapping[str, str]) -> Iterator[Finding]:
+    for name in (*CONNECTIONS, *([INSIGHTS_CONNECTION] if has_insights(env) else [])):
         connection = _get(api, f"/connections/{name}")
         if connection is None:
             text = "does not exist (variables AIRFLOW_CONN_… of workers are not seen from here)"
@@ -147,14 +155,16 @@ def alerts_finding(env: Mapping[str, str], *, loaded: bool | None) -> Finding:
     )
 
 
-def _dags(api: AirflowClient) -> Iterator[Finding]:
+def _dags(api: AirflowClient, env: Mapping[str, str]) -> Iterator[Finding]:
     errors = _get(api, "/importErrors")["import_errors"]
     if errors:
         files = ", ".join(sorted(error["filename"] or "?" for error in errors))
         todo = "airflow dags list-import-errors shows the lines; deploy code that imports."
         yield Finding("Dags", "fail", f"cannot be imported: {files}", todo)
         return
-    dags = {name: _get(api, f"/dags/{name}") for name in DAGS}
+    # Those that the night does not need may stay paused.
+    names = (*OTHER_DAGS, *nightly_jobs(env))
+    dags = {name: _get(api, f"/dags/{name}") for name in names}
     yield dags_finding({name: dag and dag["is_paused"] for name, dag in dags.items()})
 
 
@@ -165,7 +175,7 @@ def dags_finding(is_paused: Mapping[str, bool | None]) -> Finding:
         todo = "See the dag-processor's log, and whether its Dags folder is the right one."
         return Finding("Dags", "fail", f"not parsed: {', '.join(missing)}", todo)
     paused = [name for name, paused in is_paused.items() if paused]
-    asleep = [name for name in paused if name in NIGHTLY_JOBS]
+    asleep = [name for name in paused if name not in OTHER_DAGS]
     if asleep:
         todo = "airflow dags unpause NAME, or the switch in the UI, when the nights should begin."
         return Finding("Dags", "warn", f"paused: {', '.join(asleep)}", todo)
@@ -173,7 +183,11 @@ def dags_finding(is_paused: Mapping[str, bool | None]) -> Finding:
     return Finding("Dags", "ok", f"{len(is_paused)} parsed{rest}")
 
 
+def _pools_of(env: Mapping[str, str]) -> Mapping[str, tuple[str, int]]:
+    return {**POOLS, **INSIGHTS_POOLS} if has_insights(env) else POOLS
+
+
 def _slots(env: Mapping[str, str], pool: str) -> int:
-    variable, default = POOLS[pool]
+    variable, default = {**POOLS, **INSIGHTS_POOLS}[pool]
     text = env.get(variable, "")
     return int(text) if text.isdecimal() else default

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 
 from include.tiktok_sync.doctor import airflow as doctor_airflow
+from include.tiktok_sync.doctor import business as doctor_business
 from include.tiktok_sync.doctor import host as doctor_host
 from include.tiktok_sync.doctor import metadata as doctor_metadata
 from include.tiktok_sync.doctor import store_db as doctor_store_db
@@ -41,6 +42,7 @@ def examine(env: Mapping[str, str] = os.environ, *, before_start: bool = False) 
     if before_start:
         return found
     found += doctor_tiktok.check(settings)
+    found += doctor_business.check(settings)
     found += doctor_host.check_disks(env)
     found += doctor_airflow.check(env)
     found += doctor_metadata.check(env)

@@ -11,7 +11,7 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import accounts
 from include.tiktok_sync.stores.consents import consents_ending
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
-from include.tiktok_sync.tokens.grant_app import NEXT_STEP, app_use, other_app_message
+from include.tiktok_sync.tokens.grant_app import app_use, next_step, other_app_message
 from include.tiktok_sync.tokens.vault import TokenVault
 
 
@@ -28,7 +28,8 @@ def _grants(conn: Connection, settings: Settings) -> Iterator[Finding]:
         " count(*) FILTER (WHERE t.status = 'missing_scope')"
         " FROM stores LEFT JOIN store_tokens AS t USING (store_code) WHERE is_active"
     ).fetchall()
-    ending = len(consents_ending(conn, settings.consent_warning_days, active=True))
+    soon = consents_ending(conn, settings.consent_warning_days, api="display", active=True)
+    ending = len(soon)
     if not connected:
         todo = "python -m include.tiktok_sync stores import stores.csv"
         yield Finding("stores", "warn", "no active store has tokens", todo)
@@ -105,7 +106,7 @@ def _app(conn: Connection, settings: Settings) -> Finding:
     use = app_use(conn, fingerprint_of(settings.client_key))
     if use.of_others:
         status: Status = "fail" if len(use.of_others) == use.grants else "warn"
-        return Finding(check, status, other_app_message(use, next_step=False), NEXT_STEP)
+        return Finding(check, status, other_app_message(use, with_next_step=False), next_step())
     text = f"{use.grants - use.unknown} of {use.grants} living grants were given to this app"
     if use.unknown:
         text += f"; of {use.unknown} it is not known before their next refresh"

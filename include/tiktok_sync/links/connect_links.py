@@ -17,6 +17,7 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.jobs import APIS, INSIGHTS_SWITCH, Api, has_insights
 from include.tiktok_sync.store_db import audit
 from include.tiktok_sync.store_db.database import Connection
 
@@ -32,7 +33,13 @@ _PLACEHOLDERS = ("change", "default", "example", "secret", "password")
 _END_ATTEMPTS = """
 UPDATE connect_attempts SET outcome = 'expired', finished_at = now(), access_token = NULL,
     refresh_token = NULL, open_id = NULL, union_id = NULL, username = NULL, display_name = NULL
-WHERE store_code = %s AND finished_at IS NULL
+WHERE store_code = %(code)s AND finished_at IS NULL AND (%(api)s::text IS NULL OR api = %(api)s)
+"""
+
+_END_LINKS = """
+UPDATE connect_links SET revoked_at = now()
+WHERE store_code = %(code)s AND used_at IS NULL AND revoked_at IS NULL
+    AND (%(api)s::text IS NULL OR api = %(api)s)
 """
 
 
@@ -111,6 +118,7 @@ class LinkMaker:
         secret: ``CONNECT_SECRET``.
         base_url: Where the connect app is reached from outside (``CONNECT_BASE_URL``).
         created_by: Who makes them, for the record.
+        apis: Which of TikTok's APIs they may connect.
 
     Raises:
         ConfigurationError: Secret or address cannot be used.
@@ -119,6 +127,7 @@ class LinkMaker:
     secret: str = field(repr=False)
     base_url: str
     created_by: str
+    apis: tuple[Api, ...] = ("display",)
 
     def __post_init__(self) -> None:
         check_secret(self.secret)
@@ -136,13 +145,15 @@ class LinkMaker:
         Raises:
             ConfigurationError: One of the two is missing or cannot be used.
         """
-        return cls(env.get("CONNECT_SECRET", ""), env.get("CONNECT_BASE_URL", ""), created_by)
+        secret, base_url = env.get("CONNECT_SECRET", ""), env.get("CONNECT_BASE_URL", "")
+        return cls(secret, base_url, created_by, APIS if has_insights(env) else APIS[:1])
 
     def make(
         self,
         conn: Connection,
         store_code: str,
         *,
+        api: Api = "display",
         days: int = DEFAULT_DAYS,
         expected_account: str | None = None,
     ) -> ConnectLink:
@@ -151,6 +162,7 @@ class LinkMaker:
         Args:
             conn: Autocommit connection of the product's own role.
             store_code: Which store.
+            api: Which of TikTok's APIs it connects; links for the other go on working.
             days: How long it works, 1 to 90.
             expected_account: TikTok username that alone may be connected; ``None`` = any.
 
@@ -158,6 +170,12 @@ class LinkMaker:
             ConfigurationError: A value cannot be used, there is no such store, or it is paused or
                 has left.
         """
+        if api not in self.apis:
+            message = (
+                f"{INSIGHTS_SWITCH} is not set, so no store is connected to the Accounts API"
+                " (docs/business.md)."
+            )
+            raise ConfigurationError(message)
         if not 1 <= days <= MAX_DAYS:
             message = f"A link works for 1 to {MAX_DAYS} days, not {days}."
             raise ConfigurationError(message)
@@ -178,31 +196,29 @@ class LinkMaker:
                 state = "is paused" if store[2] is None else "has left"
                 message = f"Store {store_code} {state}. Take it back in first (stores resume)."
                 raise ConfigurationError(message)
-            revoke_links(conn, store_code)
+            revoke_links(conn, store_code, api)
             conn.execute(
                 "INSERT INTO connect_links"
-                " (link_hash, store_code, expected_account, created_by, expires_at)"
-                " VALUES (%s, %s, %s, %s, %s)",
-                [hash_of(token), store_code, handle, self.created_by, expires_at],
+                " (link_hash, store_code, expected_account, created_by, expires_at, api)"
+                " VALUES (%s, %s, %s, %s, %s, %s)",
+                [hash_of(token), store_code, handle, self.created_by, expires_at, api],
             )
-            audit.record(conn, "link", [store_code], actor=self.created_by, details={"days": days})
+            details = {"days": days, **({"api": api} if api != "display" else {})}
+            audit.record(conn, "link", [store_code], actor=self.created_by, details=details)
         url = f"{self.base_url.rstrip('/')}/c/{token}"
         return ConnectLink(store_code, str(store[0]), url, expires_at)
 
 
-def revoke_links(conn: Connection, store_code: str) -> int:
-    """End a store's links that are still unused; returns how many.
+def revoke_links(conn: Connection, store_code: str, api: Api | None = None) -> int:
+    """End a store's links that are still unused, for one API or both; returns how many.
 
     With them end the attempts that wait for TikTok or for the manager's answer: they could connect
     nothing any more, and nothing of the account that they hold is kept.
     """
     # In the order in which the connect app locks them.
-    conn.execute(_END_ATTEMPTS, [store_code])
-    return conn.execute(
-        "UPDATE connect_links SET revoked_at = now()"
-        " WHERE store_code = %s AND used_at IS NULL AND revoked_at IS NULL",
-        [store_code],
-    ).rowcount
+    values = {"code": store_code, "api": api}
+    conn.execute(_END_ATTEMPTS, values)
+    return conn.execute(_END_LINKS, values).rowcount
 
 
 def _handle(text: str) -> str:

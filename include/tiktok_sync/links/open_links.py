@@ -9,6 +9,7 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.links.connect_links import ConnectLink, LinkMaker
 from include.tiktok_sync.store_db.database import Connection
 
@@ -18,7 +19,7 @@ MOST_AT_ONCE = 500
 _WAITING = """
 SELECT s.store_code, EXISTS (
     SELECT FROM connect_links AS l
-    WHERE l.store_code = s.store_code
+    WHERE l.store_code = s.store_code AND l.api = 'display'
         AND link_state(l.used_at, l.revoked_at, l.expires_at, s.is_active, now()) = 'open'
 ) AS has_link
 FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
@@ -30,7 +31,7 @@ _NEWEST = """
 SELECT l.created_by, l.created_at, l.expires_at, l.used_at, l.revoked_at,
     link_state(l.used_at, l.revoked_at, l.expires_at, s.is_active, now()) AS state
 FROM connect_links AS l JOIN stores AS s USING (store_code)
-WHERE l.store_code = %s ORDER BY l.created_at DESC LIMIT 1
+WHERE l.store_code = %s AND l.api = %s ORDER BY l.created_at DESC LIMIT 1
 """
 
 
@@ -68,10 +69,10 @@ def waiting_stores(conn: Connection) -> list[WaitingStore]:
         return cursor.execute(_WAITING).fetchall()
 
 
-def last_link(conn: Connection, store_code: str) -> LastLink | None:
-    """The store's newest link; ``None`` = none was made."""
+def last_link(conn: Connection, store_code: str, api: Api = "display") -> LastLink | None:
+    """The store's newest link to one of TikTok's APIs; ``None`` = none was made."""
     with conn.cursor(row_factory=class_row(LastLink)) as cursor:
-        return cursor.execute(_NEWEST, [store_code]).fetchone()
+        return cursor.execute(_NEWEST, [store_code, api]).fetchone()
 
 
 def make_links(conn: Connection, maker: LinkMaker, *, days: int, again: bool) -> list[ConnectLink]:

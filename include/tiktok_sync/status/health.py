@@ -19,7 +19,10 @@ SELECT r.endpoint, r.grants, r.refusals,
         AND r.paused_until <= clock_timestamp() + %(max_pause)s THEN r.paused_until
     END AS paused_until,
     recent.used, recent.waiting
-FROM rate_limits AS r
+FROM (
+    -- Not the Business API's limits of a second and of an account.
+    SELECT * FROM rate_limits WHERE endpoint NOT LIKE 'business %%'
+) AS r
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE g.granted_at BETWEEN clock_timestamp() - interval '60 seconds'
             AND clock_timestamp()) AS used,

@@ -75,7 +75,8 @@ LIMIT %(limit)s
 """
 
 _PAGE = f"""
-SELECT s.*, l.job_name, l.status, l.message, l.run_time
+SELECT s.*, l.job_name, l.status, l.message, l.run_time,
+    b.status AS business_status, b.refresh_expires_at AS business_expires_at
 FROM (
     SELECT store_code, store_name, region, state, token_status, refresh_expires_at
     FROM ({STORES}) AS listed
@@ -91,6 +92,7 @@ LEFT JOIN LATERAL (
     ORDER BY o.run_time DESC
     LIMIT 1
 ) AS l ON true
+LEFT JOIN business_tokens AS b USING (store_code)
 ORDER BY s.store_code
 """  # noqa: S608 - a constant
 
@@ -153,7 +155,7 @@ class Unconnected:
 
 @dataclass(frozen=True)
 class ListedStore:
-    """A store in the full list: its state, grant and newest result; ``None`` = none yet."""
+    """A store in the full list: its state, grants and newest result; ``None`` = none yet."""
 
     store_code: str
     store_name: str
@@ -165,6 +167,8 @@ class ListedStore:
     status: str | None
     message: str | None
     run_time: datetime | None
+    business_status: str | None
+    business_expires_at: datetime | None
 
 
 def active_stores(conn: Connection) -> int:

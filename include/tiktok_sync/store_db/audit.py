@@ -11,6 +11,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from include.tiktok_sync.errors import StoreTokenStatus
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.store_db.database import Connection
 
 TIKTOK = "TikTok"
@@ -64,6 +65,7 @@ def record_grant_move(
     reason: str | None = None,
     *,
     actor: str = TIKTOK,
+    api: Api = "display",
 ) -> None:
     """Record how an answer of TikTok changed a store's grant, if it did.
 
@@ -76,11 +78,17 @@ def record_grant_move(
         after: Its state now.
         reason: The cause, for people; never a secret.
         actor: Who made TikTok answer, where that was a person.
+        api: Whose grant; said in the details unless it is the Display API's.
     """
     if before == after:
         return
     action = "grant_restored" if before == "needs_consent" else GRANT_MOVES[after]
-    details = {"from": before, "to": after, **({"reason": reason} if reason else {})}
+    details = {
+        "from": before,
+        "to": after,
+        **({"reason": reason} if reason else {}),
+        **({"api": api} if api != "display" else {}),
+    }
     record(conn, action, [code], actor=actor, details=details)
 
 

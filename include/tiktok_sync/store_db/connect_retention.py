@@ -4,7 +4,7 @@ Deleted after ``RETENTION_CONNECT_DAYS``: ended attempts, events of TikTok, hash
 accounts, links that no longer open anything. Kept at any age, because something still needs them:
 
 * attempts on a link that is still open, and attempts in progress (the connect app ends those);
-* the newest attempt that connected a store: it shows which account the store had
+* the newest attempt that connected a store, to either API: it shows which account the store had
   (``connect_known_account``), if no reading of the profile does;
 * links of attempts that are kept.
 
@@ -37,6 +37,7 @@ a.finished_at < %(before)s AND NOT EXISTS (
 AND (a.outcome NOT IN ('connected', 'missing_scope') OR EXISTS (
     SELECT FROM connect_attempts AS n
     WHERE n.store_code = a.store_code AND n.outcome IN ('connected', 'missing_scope')
+        AND n.api = a.api
         AND (n.finished_at, n.attempt_id) > (a.finished_at, a.attempt_id)))
 """
 _OVER: LiteralString = f"""

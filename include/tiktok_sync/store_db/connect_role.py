@@ -14,10 +14,11 @@ _FUNCTIONS = """
 SELECT format('%I(%s)', proname, pg_get_function_identity_arguments(oid)),
     has_function_privilege(oid, 'EXECUTE')
 FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname ~ '^connect_'
-    AND proname NOT IN ('connect_known_account', 'connect_verdict')
+    AND proname NOT IN (
+        'connect_known_account', 'connect_verdict', 'connect_business_verdict')
 ORDER BY 1
 """
-# The two that are left out are called by the others: they can read any store's account.
+# Those that are left out are called by the others: they can read any store's account.
 
 _TOO_MUCH = """
 SELECT format('%I', c.relname) FROM pg_class c

@@ -39,6 +39,7 @@ KEPT_AS_PROOF: Mapping[str, str] = {
 
 CLEARED_ELSEWHERE: Mapping[str, str] = {
     "erased_accounts": "connect_retention deletes the rows after RETENTION_CONNECT_DAYS",
+    "weekly_reports": "kept_reports takes lines out with the text they show, and deletes old ones",
 }
 """Tables without a store whose personal columns have a rule of their own -> which."""
 
@@ -93,12 +94,23 @@ _WRITTEN: Mapping[str, LiteralString] = {
 _ONLY: Mapping[str, LiteralString] = {
     # Without the account it expects, an open link would take any.
     "connect_links": "least(d.used_at, d.revoked_at, d.expires_at) <= %(now)s",
+    "business_tokens": "d.status = 'needs_consent'",
     "store_tokens": "d.status = 'needs_consent'",
+}
+
+# What else goes then: a second consent that was withdrawn, from a store that keeps the first.
+_SECOND_ENDED: Mapping[str, LiteralString] = {
+    "business_tokens": "d.status = 'needs_consent' AND d.status_since <= %(left_before)s",
+    "connect_attempts": """
+        d.api = 'business' AND coalesce(d.finished_at, d.expires_at) <= %(left_before)s
+        AND EXISTS (SELECT FROM business_tokens AS b WHERE b.store_code = d.store_code
+            AND b.status = 'needs_consent' AND b.status_since <= %(left_before)s)""",
 }
 
 # Instead of NULL, {} and '': what views and syncs read in it stays, and an account is unique.
 _CLEARED: Mapping[tuple[str, str], LiteralString] = {
     ("alerts", "message"): "'(cleared: the store left)'",
+    ("business_tokens", "open_id"): "'forgotten:' || d.store_code",
     ("store_tokens", "open_id"): "'forgotten:' || d.store_code",
     ("sync_logs", "message"): "'(cleared: the store left)'",
     ("sync_logs", "details"): (
@@ -220,6 +232,8 @@ def _rules(conn: Connection, settings: RetentionSettings) -> list[_Rule]:
             rule = due.format(sql.SQL(_LEFT), since)
             if only := _ONLY.get(table.name):
                 rule += sql.SQL(" AND ") + sql.SQL(only)
+            if also := _SECOND_ENDED.get(table.name):
+                rule = sql.SQL("(({}) OR ({}))").format(rule, sql.SQL(also))
             rules.append(_rule("left", table.name, own, types, rule))
     # Of a store that left everything goes; so no row is counted by two clocks.
     stays = sql.SQL(" AND d.store_code NOT IN (SELECT store_code FROM ({}) AS gone)").format(

@@ -1,9 +1,10 @@
 """How long are a video's daily figures kept? Thins old days and drops old months, or reports them.
 
-The table that grows is ``video_daily_stats``: one row per video and day. Days older than
-``RETENTION_DAILY_DAYS`` are thinned to one per week: each video's newest, and a late one only if
-none was observed on time. Whole months older than ``RETENTION_WEEKLY_DAYS`` are dropped. Profiles,
-videos and logs stay. The connect app's records:
+The tables that grow are ``video_daily_stats`` and, where the Accounts API is used,
+``video_insights_daily``: one row per video and day. Days older than ``RETENTION_DAILY_DAYS`` are
+thinned to one per week: each video's newest, and a late one only if none was observed on time; rows
+that keep a post's lists stay. Whole months older than ``RETENTION_WEEKLY_DAYS`` are dropped.
+Profiles, videos and logs stay. The connect app's records:
 :mod:`include.tiktok_sync.store_db.connect_retention`.
 """
 
@@ -45,7 +46,6 @@ DEFAULT_LEFT_DAYS = 30
 _MOST_DAYS = 36_500
 """A hundred years, so that the day to count from is one."""
 
-_PARENT = "video_daily_stats"
 _LOCK_TIMEOUT = "10s"
 
 log = structlog.get_logger(__name__)
@@ -187,21 +187,22 @@ def _plan(
     # Whole weeks only: a week that is thinned in two parts would keep two days.
     keep_all = _monday(today - timedelta(days=settings.daily_days))
     keep_any = today - timedelta(days=settings.weekly_days)
-    for partition, first in _partitions(conn):
-        following = next_month(first)
-        if settings.weekly_days and following <= keep_any:
-            yield "drop", partition, following
-        elif settings.daily_days and first < keep_all:
-            yield "thin", partition, keep_all
+    for parent in _OLDER_OF_A_WEEK:
+        for partition, first in _partitions(conn, parent):
+            following = next_month(first)
+            if settings.weekly_days and following <= keep_any:
+                yield "drop", partition, following
+            elif settings.daily_days and first < keep_all:
+                yield "thin", partition, keep_all
 
 
-def _partitions(conn: Connection) -> list[tuple[str, date]]:
-    """Every monthly partition with its first day, the oldest first."""
+def _partitions(conn: Connection, parent: str) -> list[tuple[str, date]]:
+    """Every monthly partition of a table with its first day, the oldest first."""
     rows = conn.execute(
         "SELECT c.relname, to_date(right(c.relname, 7), 'YYYY_MM') FROM pg_inherits i"
         " JOIN pg_class c ON c.oid = i.inhrelid"
         " WHERE i.inhparent = %s::regclass AND c.relname ~ '_\\d{4}_\\d{2}$' ORDER BY 2",
-        [_PARENT],
+        [parent],
     )
     return [(name, first) for name, first in rows]
 
@@ -215,6 +216,7 @@ def _treat(
     dry_run: bool,
 ) -> Month:
     table = sql.Identifier(partition)
+    older = _OLDER_OF_A_WEEK[partition[: -len("_YYYY_MM")]]
     with conn.transaction():
         conn.execute("SELECT set_config('lock_timeout', %s, true)", [_LOCK_TIMEOUT])
         if action == "drop":
@@ -223,21 +225,30 @@ def _treat(
                 conn.execute(sql.SQL("DROP TABLE {}").format(table))
             return Month(partition, action, rows)
         if dry_run:
-            query = sql.SQL("SELECT count(*) FROM {} d WHERE ").format(table) + _OLDER_OF_A_WEEK
+            query = sql.SQL("SELECT count(*) FROM {} d WHERE ").format(table) + older
             return Month(partition, action, _count(conn, query, {"before": before}))
-        query = sql.SQL("DELETE FROM {} d WHERE ").format(table) + _OLDER_OF_A_WEEK
+        query = sql.SQL("DELETE FROM {} d WHERE ").format(table) + older
         return Month(partition, action, conn.execute(query, {"before": before}).rowcount)
 
 
 # The week may begin in the month before, or end in the next; the row that stays is looked up by
 # primary key: the newest in time, and the newest late one only where the week has no other.
-_OLDER_OF_A_WEEK = sql.SQL(
-    "d.snapshot_date < %(before)s AND EXISTS (SELECT FROM video_daily_stats n"
-    " WHERE n.video_id = d.video_id"
+_IN_ITS_WEEK = (
     " AND n.snapshot_date >= date_trunc('week', d.snapshot_date)::date"
     " AND n.snapshot_date < date_trunc('week', d.snapshot_date)::date + 7"
-    " AND (NOT n.is_late, n.snapshot_date) > (NOT d.is_late, d.snapshot_date))"
 )
+_OLDER_OF_A_WEEK: Mapping[str, sql.SQL] = {
+    "video_daily_stats": sql.SQL(
+        "d.snapshot_date < %(before)s AND EXISTS (SELECT FROM video_daily_stats n"
+        f" WHERE n.video_id = d.video_id{_IN_ITS_WEEK}"
+        " AND (NOT n.is_late, n.snapshot_date) > (NOT d.is_late, d.snapshot_date))"
+    ),
+    "video_insights_daily": sql.SQL(
+        "d.snapshot_date < %(before)s AND d.lists_kept_for IS NULL"
+        " AND EXISTS (SELECT FROM video_insights_daily n WHERE n.store_code = d.store_code"
+        f" AND n.video_id = d.video_id{_IN_ITS_WEEK} AND n.snapshot_date > d.snapshot_date)"
+    ),
+}
 
 
 def _count(conn: Connection, query: sql.Composed, values: Mapping[str, object]) -> int:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.lifecycle import StoreState
 
@@ -22,26 +23,26 @@ NoticeState = Literal["current", "older", "none"]
 """Whether the manager was shown the present privacy notice, another one, or none by us."""
 
 _ENDING = """
-SELECT store_code, store_name, region, state, ends_at, days_left, notice_version, notice
-FROM living_grants JOIN grant_notices USING (store_code)
+SELECT store_code, store_name, region, api, state, ends_at, days_left, notice_version, notice
+FROM living_consents
 WHERE days_left < %(days)s
     AND (%(stores)s::text[] IS NULL OR store_code = ANY (%(stores)s::text[]))
+    AND (%(api)s::text IS NULL OR api = %(api)s)
     AND (is_active OR NOT %(active)s)
-ORDER BY ends_at, store_code
+ORDER BY ends_at, store_code, api DESC
 """
 
 _SHOWN = """
-SELECT store_code, store_name, region, state, connected_at AS given_at, n.notice_version, n.notice
-FROM living_grants JOIN grant_notices AS n USING (store_code) JOIN store_tokens USING (store_code)
-WHERE %(notice)s::text IS NULL OR n.notice = %(notice)s
-ORDER BY n.notice = 'current', n.notice = 'older', store_code
+SELECT store_code, store_name, region, api, state, given_at, notice_version, notice
+FROM living_consents
+WHERE %(notice)s::text IS NULL OR notice = %(notice)s
+ORDER BY notice = 'current', notice = 'older', store_code, api DESC
 """
 
 _NOTICES = """
 WITH newest AS (SELECT version FROM privacy_notices ORDER BY current_since DESC LIMIT 1)
 SELECT version, text, first_shown_at, version = (SELECT version FROM newest) AS is_current,
-    (SELECT count(*) FROM living_grants JOIN grant_notices AS g USING (store_code)
-        WHERE g.notice_version = n.version) AS grants
+    (SELECT count(*) FROM living_consents AS g WHERE g.notice_version = n.version) AS grants
 FROM privacy_notices AS n
 ORDER BY current_since DESC
 """
@@ -55,6 +56,7 @@ class Consent:
         store_code: Which store.
         store_name: Its name.
         region: Its region.
+        api: To which of TikTok's APIs.
         state: Its state.
         ends_at: When the consent ends.
         days_left: Days until then; below 0 it has ended.
@@ -65,6 +67,7 @@ class Consent:
     store_code: str
     store_name: str
     region: str | None
+    api: Api
     state: StoreState
     ends_at: datetime
     days_left: float
@@ -87,6 +90,7 @@ class ShownNotice:
         store_code: Which store.
         store_name: Its name.
         region: Its region.
+        api: To which of TikTok's APIs.
         state: Its state.
         given_at: When the consent was given or imported; ``None`` = before that was recorded.
         notice_version: The notice; ``None`` = none, such as for an imported consent.
@@ -96,6 +100,7 @@ class ShownNotice:
     store_code: str
     store_name: str
     region: str | None
+    api: Api
     state: StoreState
     given_at: datetime | None
     notice_version: str | None
@@ -143,16 +148,23 @@ def consents_ending(
     days: int = STAGES[0],
     *,
     stores: Sequence[str] | None = None,
+    api: Api | None = None,
     active: bool = False,
 ) -> list[Consent]:
-    """Living consents that end within ``days``, the earliest first (the view ``living_grants``).
+    """Living consents that end within ``days``, the earliest first (the view ``living_consents``).
 
     Args:
         conn: The database.
         days: How far to look ahead.
         stores: Of these stores only; ``None`` = of all that have not left.
+        api: To this API only; ``None`` = to both.
         active: Without paused stores.
     """
-    values = {"days": days, "stores": None if stores is None else list(stores), "active": active}
+    values = {
+        "days": days,
+        "stores": None if stores is None else list(stores),
+        "api": api,
+        "active": active,
+    }
     with conn.cursor(row_factory=class_row(Consent)) as cursor:
         return cursor.execute(_ENDING, values).fetchall()

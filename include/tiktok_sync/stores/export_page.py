@@ -28,8 +28,15 @@ UNKNOWN = "-"
 _TEMPLATE = "export_page.html"
 
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("The store and its account", ("stores", "store_tokens", "user_daily_stats")),
+    (
+        "The store and its account",
+        ("stores", "store_tokens", "business_tokens", "user_daily_stats"),
+    ),
     ("Videos", ("videos", "video_daily_stats", "video_listings")),
+    (
+        "Statistics of TikTok's Accounts API",
+        ("account_daily", "account_audience", "video_insights_daily", "insight_listings"),
+    ),
     (
         "Consent: who asked, what was shown, what TikTok reported",
         ("connect_links", "connect_attempts", "webhook_events", KEPT),
@@ -76,6 +83,7 @@ _NOTICES = """
 SELECT version, text, first_shown_at FROM privacy_notices
 WHERE version IN (
     SELECT notice_version FROM store_tokens WHERE store_code = %(code)s
+    UNION SELECT notice_version FROM business_tokens WHERE store_code = %(code)s
     UNION SELECT notice_version FROM connect_attempts WHERE store_code = %(code)s)
 ORDER BY first_shown_at DESC
 """

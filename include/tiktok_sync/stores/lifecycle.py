@@ -19,6 +19,7 @@ from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import accounts
 from include.tiktok_sync.stores.codes import StoreCodes, clean, looks_like_token
 from include.tiktok_sync.stores.timezones import checked_timezone
+from include.tiktok_sync.tokens.grant_table import GRANT_TABLES
 
 StoreState = Literal["active", "needs_consent", "missing_scope", "paused", "removed"]
 MoveName = Literal[
@@ -174,7 +175,7 @@ class Lifecycle:
 
         Args:
             code: Which store.
-            without_grant: Forget its ended grant, so that another account can be connected.
+            without_grant: Forget its ended grants, so that another account can be connected.
 
         Raises:
             DataError: It is neither; another store has its account meanwhile; or the grant to be
@@ -196,16 +197,16 @@ class Lifecycle:
             return self._move("resume", code, _RESUME)
 
     def _forget_grant(self, code: str) -> None:
-        self.conn.execute(
-            "DELETE FROM store_tokens WHERE store_code = %s AND status = 'needs_consent'", [code]
-        )
-        query = "SELECT FROM store_tokens WHERE store_code = %s"
-        if self.conn.execute(query, [code]).fetchone():
-            message = (
-                f"The grant of store {code} has not ended, so it is not forgotten. End it first:"
-                f" stores disconnect {code}."
-            )
-            raise DataError(message)
+        for table in GRANT_TABLES.values():
+            forget = "DELETE FROM {grants} WHERE store_code = %s AND status = 'needs_consent'"
+            self.conn.execute(table.sql(forget), [code])
+            left = table.sql("SELECT FROM {grants} WHERE store_code = %s")
+            if self.conn.execute(left, [code]).fetchone():
+                message = (
+                    f"The grant of store {code} has not ended, so it is not forgotten. End it"
+                    f" first: stores disconnect {code}."
+                )
+                raise DataError(message)
 
     def remove(self, code: str) -> StoreState:
         """The store has left: no sync touches it any more; its history is kept.

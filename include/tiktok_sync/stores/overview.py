@@ -16,7 +16,9 @@ STORES = """
 SELECT s.store_code, s.store_name, s.region,
     store_state(s.is_active, s.removed_at, t.status) AS state,
     CASE
-        WHEN s.removed_at IS NOT NULL AND t.status <> 'needs_consent'
+        WHEN s.removed_at IS NOT NULL AND (t.status <> 'needs_consent' OR EXISTS (
+                SELECT FROM business_tokens AS b
+                WHERE b.store_code = s.store_code AND b.status <> 'needs_consent'))
             THEN 'Its grant is not revoked yet: run stores disconnect again'
         WHEN s.removed_at IS NOT NULL THEN 'Left on ' || (
             SELECT (s.removed_at AT TIME ZONE timezone)::date FROM sync_calendar)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
@@ -40,6 +40,8 @@ WAIT_FOR_ANOTHER_RUN = timedelta(minutes=1)
 """Most stores are read within seconds; after this the task frees its slot for others."""
 
 _LOOK_EVERY_S = 1.0
+
+Found = TypeVar("Found")
 
 
 def fill_past_user_day(
@@ -91,10 +93,10 @@ def _fill(
     repository: StoreRepository,
 ) -> tuple[Filling, Mapping[str, Any]]:
     today = SnapshotDay.of(utc_now(), run.day.timezone)
-    filling = _fill_or_claim(repository.conn, run, fill, today)
+    filling = found_or_claimed(repository.conn, run, lambda: fill(repository.conn, run, today.date))
     if filling is not None:
         return filling, {}
-    with _released_at_the_end(repository.conn, run):
+    with released_at_the_end(repository.conn, run):
         # Another run may have read the store between the check and the claim.
         filling = fill(repository.conn, run, today.date)
         if filling is not None:
@@ -110,20 +112,29 @@ def _fill(
     return filling, outcome.details
 
 
-def _fill_or_claim(
-    conn: Connection, run: StoreRun, fill: Fill, today: SnapshotDay
-) -> Filling | None:
+def found_or_claimed(
+    conn: Connection, run: StoreRun, look: Callable[[], Found | None]
+) -> Found | None:
+    """Wait until the figures are there or this run may read the store.
+
+    Returns:
+        What ``look`` found; ``None`` = the store is claimed.
+
+    Raises:
+        RetriableError: Another run has been reading the store for a minute.
+    """
     give_up_at = time.monotonic() + WAIT_FOR_ANOTHER_RUN.total_seconds()
-    while (filling := fill(conn, run, today.date)) is None and not claim(conn, run):
+    while (found := look()) is None and not claim(conn, run):
         if time.monotonic() >= give_up_at:
             message = "Another run of a backfill is reading the store; waiting for its figures."
             raise RetriableError(message, retry_after_s=30)
         time.sleep(_LOOK_EVERY_S)
-    return filling
+    return found
 
 
 @contextmanager
-def _released_at_the_end(conn: Connection, run: StoreRun) -> Iterator[None]:
+def released_at_the_end(conn: Connection, run: StoreRun) -> Iterator[None]:
+    """Let others read the store afterwards, however it ends."""
     try:
         yield
     finally:

@@ -14,9 +14,9 @@ from include.tiktok_sync.errors import (
 )
 from include.tiktok_sync.jobs import StoreRun
 from include.tiktok_sync.sync.repository import StoreRepository
+from include.tiktok_sync.sync.store_job import StoreClient
 from include.tiktok_sync.sync.store_run import Report, no_report, run_store
 from include.tiktok_sync.sync.sync_log import SyncLog
-from include.tiktok_sync.tiktok.client import TikTokClient
 
 MOST_TASKS = 500
 """Up to this number a task has one store, which is the simplest to watch and to retry. More tasks
@@ -39,7 +39,7 @@ def cut(codes: Sequence[str], per_task: int | None = None) -> list[list[str]]:
 def run_batch(
     runs: Sequence[StoreRun],
     *,
-    open_client: Callable[[str], TikTokClient],
+    open_client: Callable[[str], StoreClient],
     repository: StoreRepository,
     report: Report = no_report,
 ) -> None:

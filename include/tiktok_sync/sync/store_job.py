@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
+from include.tiktok_sync.business.client import BusinessClient
 from include.tiktok_sync.jobs import StoreRun
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.sync_log import StoreResult
-from include.tiktok_sync.tiktok.client import CallCounts, TikTokClient
+from include.tiktok_sync.tiktok.api_client import CallCounts
+from include.tiktok_sync.tiktok.client import TikTokClient
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,12 @@ class StoreReport:
     dry_run: bool = False
 
 
+StoreClient: TypeAlias = TikTokClient | BusinessClient
+"""One store's view of one of the two APIs; which one follows from the job."""
+
+
 class StoreJob(Protocol):
     """The work of one job on one store."""
 
-    def __call__(
-        self, run: StoreRun, *, client: TikTokClient, repository: StoreRepository
-    ) -> StoreOutcome:
-        """Do it."""
+    def __call__(self, run: StoreRun, *, client: Any, repository: StoreRepository) -> StoreOutcome:
+        """Do it; ``client`` is a :data:`StoreClient` of the job's API."""

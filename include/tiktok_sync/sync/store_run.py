@@ -14,17 +14,17 @@ import structlog
 
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import SkippableError, SyncError
-from include.tiktok_sync.jobs import REFRESH_JOB, USER_JOB, VIDEO_JOB, StoreRun
+from include.tiktok_sync.jobs import INSIGHTS_JOB, REFRESH_JOB, USER_JOB, VIDEO_JOB, StoreRun
 from include.tiktok_sync.store_db.connections import connection_use
 from include.tiktok_sync.store_db.database import database_errors
 from include.tiktok_sync.sync.backfill import fill_past_user_day, fill_past_video_day
+from include.tiktok_sync.sync.insights.job import sync_insights
 from include.tiktok_sync.sync.repository import StoreRepository
-from include.tiktok_sync.sync.store_job import StoreJob, StoreOutcome, StoreReport
+from include.tiktok_sync.sync.store_job import StoreClient, StoreJob, StoreOutcome, StoreReport
 from include.tiktok_sync.sync.sync_log import StoreResult, StoreStatus, SyncLog
 from include.tiktok_sync.sync.token_refresh import refresh_token
 from include.tiktok_sync.sync.user_sync import sync_user
 from include.tiktok_sync.sync.videos.sync import sync_videos
-from include.tiktok_sync.tiktok.client import TikTokClient
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,7 @@ JOBS: Mapping[str, StoreJob] = {
     USER_JOB: sync_user,
     VIDEO_JOB: sync_videos,
     REFRESH_JOB: refresh_token,
+    INSIGHTS_JOB: sync_insights,
 }
 """Dag id -> the work of one store."""
 
@@ -51,7 +52,7 @@ def no_report(report: StoreReport) -> None:
 def run_store(
     run: StoreRun,
     *,
-    open_client: Callable[[], TikTokClient],
+    open_client: Callable[[], StoreClient],
     repository: StoreRepository,
     report: Report = no_report,
 ) -> StoreOutcome:
@@ -68,7 +69,7 @@ def run_store(
             ``failed``.
     """
     started = time.monotonic()
-    client: TikTokClient | None = None
+    client: StoreClient | None = None
 
     def record(status: StoreStatus, message: str, details: Mapping[str, Any]) -> None:
         cost = asdict(client.counts) | {"refreshes": client.tokens.refreshes} if client else {}
@@ -95,7 +96,7 @@ def run_store(
     return outcome
 
 
-def _do(run: StoreRun, client: TikTokClient, repository: StoreRepository) -> StoreOutcome:
+def _do(run: StoreRun, client: StoreClient, repository: StoreRepository) -> StoreOutcome:
     job = partial(JOBS[run.job_name], client=client, repository=repository)
     fill = PAST_DAYS.get(run.job_name)
     # A dry run says what TikTok shows, whichever day it is for.

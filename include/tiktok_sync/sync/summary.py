@@ -25,6 +25,9 @@ _COSTS = (
     "refreshes",
     "rows",
     "videos",
+    "posts",
+    "days",
+    "days_written",
     "removed",
     "figures_missing",
 )
@@ -120,8 +123,12 @@ _FILLED = {
     "present": "observed in time",
     "carried": "filled late",
     "late": "filled late before",
+    "read": "filled with that day's figures",
+    "there": "had them",
+    "absent": "without that day in TikTok",
 }
-"""What :class:`~include.tiktok_sync.sync.past_day.Filling` found, in a backfill's message."""
+"""What :class:`~include.tiktok_sync.sync.past_day.Filling` found, in a backfill's message, or
+:mod:`include.tiktok_sync.sync.insights.past_day`."""
 
 
 def _status(failed: int, rate: float | None, min_success_rate: float) -> SummaryStatus:

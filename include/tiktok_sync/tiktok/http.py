@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -16,9 +16,10 @@ from requests import exceptions
 from requests.auth import AuthBase
 from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
+from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import TikTokUnavailableError, bounded_wait
 from include.tiktok_sync.tiktok.bounded_headers import BoundedHeadersAdapter
-from include.tiktok_sync.tiktok.meanings import meaning_of_exception
+from include.tiktok_sync.tiktok.meanings import Meaning, meaning_of_exception
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A page of 20 videos is some 60 KB; far above that something other than TikTok answers."""
@@ -79,9 +80,13 @@ class BearerAuth(AuthBase):
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         """Sign the request."""
-        # A header's text is sent as latin-1: these are the bytes of UTF-8, which every token has.
-        r.headers["Authorization"] = f"Bearer {self._token}".encode().decode("latin-1")
+        r.headers["Authorization"] = header_text(f"Bearer {self._token}")
         return r
+
+
+def header_text(text: str) -> str:
+    """A text to be sent in a header, as the bytes of UTF-8, which every token has."""
+    return text.encode().decode("latin-1")  # what a header is encoded as
 
 
 class HttpTransport:
@@ -90,10 +95,20 @@ class HttpTransport:
     Args:
         base_url: Scheme, host and port, without a trailing slash.
         timeouts: See :class:`Timeouts`.
+        sign: How a token is sent.
+        setting: The variable that ``base_url`` comes from, for messages.
     """
 
-    def __init__(self, base_url: str, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        timeouts: Timeouts | None = None,
+        *,
+        sign: Callable[[str], AuthBase] = BearerAuth,
+        setting: str = "TIKTOK_API_URL",
+    ) -> None:
         self._base_url = base_url.rstrip("/")
+        self._sign, self._setting = sign, setting
         self._timeouts = timeouts or Timeouts()
         self._patience_s = self._timeouts.read_s
         self._session = requests.Session()
@@ -121,7 +136,7 @@ class HttpTransport:
         Args:
             method: HTTP method.
             path: Path below the base URL.
-            token: Bearer token.
+            token: Access token.
             params: Query.
             json_body: Body as JSON.
             form: Body as a form.
@@ -146,7 +161,7 @@ class HttpTransport:
                 params=params,
                 json=json_body,
                 data=form,
-                auth=BearerAuth(token) if token else None,
+                auth=self._sign(token) if token else None,
                 timeout=(self._timeouts.connect_s, patience_s),
                 allow_redirects=False,
                 stream=True,
@@ -160,18 +175,21 @@ class HttpTransport:
         except requests.RequestException as error:
             # The exception's text can hold the URL with its query; the class says enough.
             detail = f"{detail}: {type(error).__name__}"
-            raise meaning_of_exception(error, self._base_url).as_error(detail=detail) from None
+            raise self._meaning(error).as_error(detail=detail) from None
         return Answer(
             status=response.status_code,
             body=_json_object(raw),
             retry_after_s=_retry_after(response.headers),
-            observed_at=datetime.now(timezone.utc),
+            observed_at=utc_now(),
         )
+
+    def _meaning(self, error: Exception) -> Meaning:
+        return meaning_of_exception(error, self._base_url, self._setting)
 
     def _not_in_time(
         self, error: exceptions.ReadTimeout, detail: str, patience_s: float, within_s: float | None
     ) -> NoAnswerInTimeError:
-        meaning = meaning_of_exception(error, self._base_url)
+        meaning = self._meaning(error)
         found = NoAnswerInTimeError(
             meaning.message, detail=f"{detail}: nothing, or not all of it, in {patience_s:g} s"
         )
@@ -219,7 +237,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     at = _http_date(text)
     if at is None:
         return None
-    sent = _http_date(headers.get("Date", "")) or datetime.now(timezone.utc)
+    sent = _http_date(headers.get("Date", "")) or utc_now()
     return bounded_wait((at - sent).total_seconds())
 
 

@@ -26,7 +26,7 @@ from include.tiktok_sync.errors import (
     SyncError,
     TikTokUnavailableError,
 )
-from include.tiktok_sync.tiktok.models import clean_text
+from include.tiktok_sync.tiktok.values import clean_text
 
 HTTP_OK = 200
 HTTP_REDIRECT = 300
@@ -78,28 +78,28 @@ class Meaning:
         return self.error(self.message, detail=detail, log_id=log_id)
 
 
-_UNAVAILABLE = Meaning(
+UNAVAILABLE = Meaning(
     Action.RETRY,
     TikTokUnavailableError,
     "TikTok had trouble of its own and did not answer usefully. It is tried again while the run has"
     " tries left; if it still fails then, sync the store again once TikTok has recovered.",
     "5xx come in bursts of minutes to hours and say nothing about the request",
 )
-_RATE_LIMITED = Meaning(
+RATE_LIMITED = Meaning(
     Action.WAIT,
     RateLimitedError,
     "TikTok answered 429 (too many calls) although calls are spaced."
     " Lower TIKTOK_RATE_LIMIT_PER_MINUTE if another program uses the same TikTok app.",
     "the limit is per app and endpoint; no Retry-After is documented",
 )
-_MISSING_SCOPE = Meaning(
+MISSING_SCOPE = Meaning(
     Action.FAIL,
     MissingScopeError,
     "The store's grant does not cover what was asked. Its manager must connect the account again"
     " and allow every permission.",
     "one field outside the granted scopes refuses the whole call; a refresh does not help",
 )
-_REFUSED = Meaning(
+REFUSED = Meaning(
     Action.FAIL,
     FatalError,
     "TikTok refuses the request as this version writes it. The API may have changed;"
@@ -122,7 +122,7 @@ _IN_BETWEEN = Meaning(
     " addresses).",
     "a 4xx without TikTok's JSON did not come from TikTok's API",
 )
-_WRONG_PLACE = Meaning(
+WRONG_PLACE = Meaning(
     Action.RETRY,
     TikTokUnavailableError,
     "There is no TikTok API at the address that was called: either TIKTOK_API_URL (the host of the"
@@ -154,14 +154,14 @@ API_CODES: Mapping[str, Meaning] = {
         " store's manager, then connect the account again.",
         "undocumented code",
     ),
-    "scope_not_authorized": _MISSING_SCOPE,
-    "scope_permission_missed": _MISSING_SCOPE,
-    "invalid_params": _REFUSED,
-    "invalid_param": _REFUSED,
-    "invalid_request": _REFUSED,
-    "rate_limit_exceeded": _RATE_LIMITED,
-    "internal_error": _UNAVAILABLE,
-    "timeout": _UNAVAILABLE,
+    "scope_not_authorized": MISSING_SCOPE,
+    "scope_permission_missed": MISSING_SCOPE,
+    "invalid_params": REFUSED,
+    "invalid_param": REFUSED,
+    "invalid_request": REFUSED,
+    "rate_limit_exceeded": RATE_LIMITED,
+    "internal_error": UNAVAILABLE,
+    "timeout": UNAVAILABLE,
 }
 """``error.code`` of the data endpoints: the documented list, and what else was seen there."""
 
@@ -194,14 +194,14 @@ OAUTH_ERRORS: Mapping[str, Meaning] = {
     "access_denied": _WRONG_APP,
     "invalid_client": _WRONG_APP,
     "unauthorized_client": _WRONG_APP,
-    "invalid_request": _REFUSED,
-    "invalid_scope": _REFUSED,
-    "unsupported_grant_type": _REFUSED,
-    "unsupported_response_type": _REFUSED,
-    "server_error": _UNAVAILABLE,
-    "temporarily_unavailable": _UNAVAILABLE,
-    "internal_error": _UNAVAILABLE,
-    "timeout": _UNAVAILABLE,
+    "invalid_request": REFUSED,
+    "invalid_scope": REFUSED,
+    "unsupported_grant_type": REFUSED,
+    "unsupported_response_type": REFUSED,
+    "server_error": UNAVAILABLE,
+    "temporarily_unavailable": UNAVAILABLE,
+    "internal_error": UNAVAILABLE,
+    "timeout": UNAVAILABLE,
     "rate_limit_exceeded": _REFRESH_LIMITED,
 }
 """``error`` of the OAuth endpoints, then what their host says in the data endpoints' form."""
@@ -209,7 +209,7 @@ OAUTH_ERRORS: Mapping[str, Meaning] = {
 
 def _unreached(cause: str) -> Meaning:
     message = (
-        f"TikTok at {{url}} cannot be reached: {cause}. Check TIKTOK_API_URL and the network if"
+        f"TikTok at {{url}} cannot be reached: {cause}. Check {{setting}} and the network if"
         " this persists."
     )
     return Meaning(Action.RETRY, TikTokUnavailableError, message)
@@ -218,7 +218,7 @@ def _unreached(cause: str) -> Meaning:
 _NO_ADDRESS = Meaning(
     Action.FAIL,
     ConfigurationError,
-    "TIKTOK_API_URL is {url}, which is not a web address (https://open.tiktokapis.com).",
+    "{setting} is {url}, which is not a web address (https://open.tiktokapis.com).",
 )
 
 EXCEPTIONS: Mapping[type[Exception], Meaning] = {
@@ -232,7 +232,7 @@ EXCEPTIONS: Mapping[type[Exception], Meaning] = {
     **dict.fromkeys((http.InvalidURL, http.MissingSchema, http.InvalidSchema), _NO_ADDRESS),
 }
 """Exceptions of the HTTP library, by the nearest of their classes listed here; ``{url}`` in a
-message stands for TikTok's base URL."""
+message stands for TikTok's base URL, ``{setting}`` for the variable that it comes from."""
 
 
 def api_code(said: Mapping[str, Any]) -> str | None:
@@ -283,7 +283,7 @@ def meaning_of_api_answer(status: int, code: str | None, *, with_cursor: bool = 
         return API_CODES[code]
     if code == "ok":
         return Meaning(Action.USE)
-    return _meaning_of_status(status, is_tiktoks=code is not None)
+    return meaning_of_status(status, is_tiktoks=code is not None)
 
 
 def meaning_of_oauth_answer(status: int, error: str | None) -> Meaning:
@@ -292,25 +292,29 @@ def meaning_of_oauth_answer(status: int, error: str | None) -> Meaning:
         return OAUTH_ERRORS[error]
     if status == HTTP_TOO_MANY_REQUESTS:
         return _REFRESH_LIMITED
-    return _meaning_of_status(status, is_tiktoks=error not in {None, "ok"})
+    return meaning_of_status(status, is_tiktoks=error not in {None, "ok"})
 
 
-def meaning_of_exception(error: Exception, url: str) -> Meaning:
-    """What it means that there was no answer from ``url``, or no whole one."""
+def meaning_of_exception(error: Exception, url: str, setting: str = "TIKTOK_API_URL") -> Meaning:
+    """What it means that there was no answer from ``url``, or no whole one.
+
+    ``setting`` is the variable that the address comes from.
+    """
     named = (kind for kind in type(error).__mro__ if kind in EXCEPTIONS)
     meaning = EXCEPTIONS[next(named, http.ConnectionError)]
-    return replace(meaning, message=meaning.message.format(url=url))
+    return replace(meaning, message=meaning.message.format(url=url, setting=setting))
 
 
-def _meaning_of_status(status: int, *, is_tiktoks: bool) -> Meaning:
+def meaning_of_status(status: int, *, is_tiktoks: bool) -> Meaning:
+    """What an answer means that only its status tells; ``is_tiktoks``: it is TikTok's JSON."""
     if status == HTTP_TOO_MANY_REQUESTS:
-        return _RATE_LIMITED
+        return RATE_LIMITED
     if status >= HTTP_SERVER_ERROR or status == HTTP_REQUEST_TIMEOUT:
-        return _UNAVAILABLE
+        return UNAVAILABLE
     if is_tiktoks:
-        return _REFUSED
+        return REFUSED
     if status < HTTP_REDIRECT:
         return _MALFORMED
     if status < HTTP_BAD_REQUEST or status in (HTTP_NOT_FOUND, HTTP_NOT_ALLOWED, HTTP_GONE):
-        return _WRONG_PLACE
+        return WRONG_PLACE
     return _IN_BETWEEN

@@ -6,18 +6,21 @@ fields come back, new ones appear over time, counts may be absent: absent is ``N
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from include.tiktok_sync.errors import DataError
-
-UTC = timezone.utc
-
-_MAX_COUNT = 2**63 - 1  # Postgres' bigint
+from include.tiktok_sync.tiktok.values import (
+    read_count,
+    read_flag,
+    read_id,
+    read_items,
+    read_text,
+    read_time,
+    rest_of,
+)
 
 USER_FIELD_SCOPES: Mapping[str, str] = {
     "open_id": "user.info.basic",
@@ -99,19 +102,19 @@ class UserProfile:
             DataError: A field has a type it cannot have; the message names the field.
         """
         return cls(
-            open_id=_text(user, "open_id"),
-            union_id=_text(user, "union_id"),
-            avatar_url=_text(user, "avatar_url"),
-            display_name=_text(user, "display_name"),
-            bio_description=_text(user, "bio_description"),
-            profile_deep_link=_text(user, "profile_deep_link"),
-            is_verified=_flag(user, "is_verified"),
-            username=_text(user, "username"),
-            follower_count=_count(user, "follower_count"),
-            following_count=_count(user, "following_count"),
-            likes_count=_count(user, "likes_count"),
-            video_count=_count(user, "video_count"),
-            extra=_rest(user, USER_FIELD_SCOPES),
+            open_id=read_text(user, "open_id"),
+            union_id=read_text(user, "union_id"),
+            avatar_url=read_text(user, "avatar_url"),
+            display_name=read_text(user, "display_name"),
+            bio_description=read_text(user, "bio_description"),
+            profile_deep_link=read_text(user, "profile_deep_link"),
+            is_verified=read_flag(user, "is_verified"),
+            username=read_text(user, "username"),
+            follower_count=read_count(user, "follower_count"),
+            following_count=read_count(user, "following_count"),
+            likes_count=read_count(user, "likes_count"),
+            video_count=read_count(user, "video_count"),
+            extra=rest_of(user, USER_FIELD_SCOPES),
         )
 
 
@@ -145,29 +148,24 @@ class Video:
         Raises:
             DataError: No id, or a field of an impossible type; the message names id and field.
         """
-        video_id = video.get("id")
-        if isinstance(video_id, int) and not isinstance(video_id, bool):
-            video_id = str(video_id)
-        if not isinstance(video_id, str) or not video_id:
-            message = f"A video came without an id (keys: {', '.join(sorted(video))})."
-            raise DataError(message)
+        video_id = read_id(video, "id", "A video")
         try:
             return cls(
-                video_id=clean_text(video_id),
-                create_time=_time(video, "create_time"),
-                cover_image_url=_text(video, "cover_image_url"),
-                share_url=_text(video, "share_url"),
-                video_description=_text(video, "video_description"),
-                duration=_count(video, "duration"),
-                height=_count(video, "height"),
-                width=_count(video, "width"),
-                title=_text(video, "title"),
-                embed_link=_text(video, "embed_link"),
-                like_count=_count(video, "like_count"),
-                comment_count=_count(video, "comment_count"),
-                share_count=_count(video, "share_count"),
-                view_count=_count(video, "view_count"),
-                extra=_rest(video, dict.fromkeys(VIDEO_FIELDS)),
+                video_id=video_id,
+                create_time=read_time(video, "create_time"),
+                cover_image_url=read_text(video, "cover_image_url"),
+                share_url=read_text(video, "share_url"),
+                video_description=read_text(video, "video_description"),
+                duration=read_count(video, "duration"),
+                height=read_count(video, "height"),
+                width=read_count(video, "width"),
+                title=read_text(video, "title"),
+                embed_link=read_text(video, "embed_link"),
+                like_count=read_count(video, "like_count"),
+                comment_count=read_count(video, "comment_count"),
+                share_count=read_count(video, "share_count"),
+                view_count=read_count(video, "view_count"),
+                extra=rest_of(video, dict.fromkeys(VIDEO_FIELDS)),
             )
         except DataError as error:
             message = f"Video {video_id}: {error.message}"
@@ -206,7 +204,7 @@ class VideoPage:
             message = "TikTok's page of videos lacks `videos` or `has_more`."
             raise DataError(message)
         videos, problems = parse_videos(items)
-        return cls(videos, problems, _count(data, "cursor"), has_more, observed_at)
+        return cls(videos, problems, read_count(data, "cursor"), has_more, observed_at)
 
 
 @dataclass(frozen=True)
@@ -244,89 +242,4 @@ def figures_missing(item: UserProfile | Video, asked: Iterable[str]) -> int:
 
 def parse_videos(items: list[Any]) -> tuple[tuple[Video, ...], tuple[str, ...]]:
     """The readable videos of ``items``, and one line for each unreadable element."""
-    videos: list[Video] = []
-    problems: list[str] = []
-    for item in items:
-        try:
-            if not isinstance(item, dict):
-                message = f"An element of `videos` is a {type(item).__name__}, not an object."
-                raise DataError(message)  # noqa: TRY301 - one place names every unreadable element
-            videos.append(Video.from_api(item))
-        except DataError as error:
-            problems.append(error.message)
-    return tuple(videos), tuple(problems)
-
-
-def clean_text(text: str) -> str:
-    """A text from TikTok, cleaned so that the database accepts it."""
-    # Postgres text and jsonb refuse NUL; JSON can also smuggle in half a surrogate pair.
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def _wrong(name: str, value: object, wanted: str) -> DataError:
-    # Anything but a number could name the account, or a video, in a log and in the run's summary.
-    shown = f" {value!r:.60}" if isinstance(value, int | float) else ""
-    return DataError(f"`{name}` should be {wanted} and is {type(value).__name__}{shown}.")
-
-
-def _text(source: Mapping[str, Any], name: str) -> str | None:
-    value = source.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        # Without the value: see _wrong.
-        message = f"`{name}` should be text and is {type(value).__name__}."
-        raise DataError(message)
-    return clean_text(value)
-
-
-def _flag(source: Mapping[str, Any], name: str) -> bool | None:
-    value = source.get(name)
-    if value is None or isinstance(value, bool):
-        return value
-    raise _wrong(name, value, "true or false")
-
-
-def _count(source: Mapping[str, Any], name: str) -> int | None:
-    value = source.get(name)
-    if value is None:
-        return None
-    number: int | None = None
-    if isinstance(value, int) and not isinstance(value, bool):
-        number = value
-    elif isinstance(value, float) and value.is_integer():
-        number = int(value)
-    elif isinstance(value, str):
-        with suppress(ValueError):
-            number = int(value)
-    if number is None or abs(number) > _MAX_COUNT:
-        raise _wrong(name, value, "a whole number that fits 64 bits")
-    return number
-
-
-def _time(source: Mapping[str, Any], name: str) -> datetime | None:
-    seconds = _count(source, name)
-    if seconds is None:
-        return None
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, OSError, ValueError) as error:
-        raise _wrong(name, seconds, "Unix seconds") from error
-
-
-def _rest(source: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        clean_text(key): _clean_json(value) for key, value in source.items() if key not in known
-    }
-
-
-def _clean_json(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, float) and not math.isfinite(value):  # 1e999 is JSON and no jsonb
-        return None
-    if isinstance(value, list):
-        return [_clean_json(item) for item in value]
-    if isinstance(value, dict):
-        return {clean_text(str(key)): _clean_json(item) for key, item in value.items()}
-    return value
+    return read_items(items, Video.from_api, "videos")

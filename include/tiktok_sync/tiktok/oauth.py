@@ -7,7 +7,7 @@ with 200.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -24,7 +24,7 @@ from include.tiktok_sync.tiktok.meanings import (
     oauth_error,
     oauth_said,
 )
-from include.tiktok_sync.tiktok.models import clean_text
+from include.tiktok_sync.tiktok.values import clean_text
 
 TOKEN_PATH = "/v2/oauth/token/"  # noqa: S105 - a path, not a secret
 REVOKE_PATH = "/v2/oauth/revoke/"
@@ -113,14 +113,8 @@ class OAuthClient:
             ConfigurationError: The app's credentials are wrong.
             TikTokUnavailableError: No proof either way.
         """
-        retry = _once_more()
-        try:
-            body = retry(self._token, grant_type="refresh_token", refresh_token=refresh_token)
-        except NeedsConsentError as error:
-            if retry.statistics.get("attempt_number", 1) > 1:
-                raise answer_lost(error, utc_now()) from None
-            raise
-        return _grant(body)
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        return grant_of(refreshed(lambda: self._token(**form)))
 
     def exchange(self, code: str, *, redirect_uri: str, code_verifier: str) -> TokenGrant:
         """Turn the code of a consent into a pair of tokens. A code works once, so never repeated.
@@ -135,7 +129,7 @@ class OAuthClient:
             ConfigurationError: The app's credentials are wrong.
             TikTokUnavailableError: TikTok did not answer; the manager must consent again.
         """
-        return _grant(
+        return grant_of(
             self._token(
                 grant_type="authorization_code",
                 code=code,
@@ -172,7 +166,7 @@ class OAuthClient:
             ConfigurationError: The app's credentials are wrong.
             TikTokUnavailableError: TikTok did not answer.
         """
-        _once_more()(self._check_app)
+        once_more()(self._check_app)
 
     def _check_app(self) -> None:
         answer = self._post(TOKEN_PATH, grant_type="client_credentials")
@@ -192,7 +186,25 @@ class OAuthClient:
         return self._http.send("POST", path, form={**self._credentials, **form})
 
 
-def _once_more() -> Retrying:
+def refreshed(ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The answer to a refresh, asked for once more if it was lost.
+
+    Raises:
+        NeedsConsentError: As ``ask`` raises it; as an answer to the repetition it is explained.
+        SyncError: As ``ask`` raises it.
+    """
+    retry = once_more()
+    try:
+        body: Mapping[str, Any] = retry(ask)
+    except NeedsConsentError as error:
+        if retry.statistics.get("attempt_number", 1) > 1:
+            raise answer_lost(error, utc_now()) from None
+        raise
+    return body
+
+
+def once_more() -> Retrying:
+    """Repeats what got no answer, once."""
     return Retrying(
         retry=retry_if_exception_type(TikTokUnavailableError),
         stop=stop_after_attempt(ATTEMPTS),
@@ -214,7 +226,8 @@ def answer_lost(error: NeedsConsentError, begun_at: datetime) -> NeedsConsentErr
     return lost
 
 
-def _grant(body: Mapping[str, Any]) -> TokenGrant:
+def grant_of(body: Mapping[str, Any], refresh_life: str = "refresh_expires_in") -> TokenGrant:
+    """Read an answer with an ``access_token``; ``refresh_life`` names the refresh token's life."""
     # The old token is dead by now: an odd value in the answer must not cost the new one.
     scope = body.get("scope")
     if isinstance(scope, list):
@@ -223,7 +236,7 @@ def _grant(body: Mapping[str, Any]) -> TokenGrant:
         access_token=clean_text(str(body["access_token"])),
         expires_in_s=_seconds(body.get("expires_in")) or 0,
         refresh_token=_text(body.get("refresh_token")),
-        refresh_expires_in_s=_seconds(body.get("refresh_expires_in")),
+        refresh_expires_in_s=_seconds(body.get(refresh_life)),
         open_id=_text(body.get("open_id")),
         scope=_text(scope),
     )

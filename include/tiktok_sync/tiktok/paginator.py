@@ -8,10 +8,11 @@ by the time of the oldest video at hand. A set of all cursors seen catches a cir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
 
 from include.tiktok_sync.errors import ListingError
-from include.tiktok_sync.tiktok.models import VideoPage
 
 MAX_PAGES = 5_000
 """100,000 videos; beyond that TikTok is repeating itself in a way the cursors do not show."""
@@ -22,9 +23,36 @@ STUCK_TRIES = 3
 SECOND_MS = 1_000
 
 
+class Listed(Protocol):
+    """A video or post on a page."""
+
+    @property
+    def create_time(self) -> datetime | None:
+        """When it was posted."""
+
+
+class Page(Protocol):
+    """A page of either API's listing."""
+
+    @property
+    def videos(self) -> Sequence[Listed]:
+        """In the order in which they came."""
+
+    @property
+    def cursor(self) -> int | None:
+        """Where the next page starts."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is one."""
+
+
+P = TypeVar("P", bound=Page)
+
+
 def all_pages(
-    fetch: Callable[[int | None], VideoPage], start: int | None = None
-) -> Iterator[tuple[VideoPage, int | None]]:
+    fetch: Callable[[int | None], P], start: int | None = None
+) -> Iterator[tuple[P, int | None]]:
     """Yield the pages from the newest video to the oldest, each with the cursor of the next one.
 
     A video may be on more than one page. The cursor is ``None`` on the last page, and on one
@@ -63,7 +91,7 @@ def all_pages(
     raise ListingError(message)
 
 
-def _following(page: VideoPage, cursor: int | None, visited: Collection[int]) -> int | None:
+def _following(page: Page, cursor: int | None, visited: Collection[int]) -> int | None:
     """TikTok's cursor if it leads on, else the time of the oldest video if that does."""
     times = [video.create_time for video in page.videos if video.create_time is not None]
     oldest = int(min(times).timestamp()) * SECOND_MS if times else None

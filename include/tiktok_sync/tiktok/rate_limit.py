@@ -88,6 +88,8 @@ class PostgresRateLimiter:
             but a pause still holds for everyone.
         time_left: Of the try that asks; a wait that goes beyond it fails at once.
         sleep: For tests.
+        window: After which a place may be used again, if it is no minute.
+        max_pause: The longest pause.
     """
 
     def __init__(
@@ -97,8 +99,11 @@ class PostgresRateLimiter:
         *,
         time_left: TimeLeft | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        window: timedelta = WINDOW + MARGIN,
+        max_pause: timedelta = MAX_PAUSE,
     ) -> None:
         self._conn = conn
+        self._window, self._max_pause = window, max_pause
         self._per_minute = per_minute
         self._time_left = time_left or TimeLeft()
         self._sleep = sleep
@@ -158,10 +163,11 @@ class PostgresRateLimiter:
     def pause(self, endpoint: str, seconds: float) -> None:
         """Close the endpoint for everyone for ``seconds``, and count the refusal.
 
-        A longer pause that is under way stays as it is; none is longer than ``MAX_PAUSE``.
+        A longer pause that is under way stays as it is; none is longer than ``max_pause``.
         """
-        pause = min(timedelta(seconds=seconds), MAX_PAUSE)
-        self._conn.execute(PAUSE, {"endpoint": endpoint, "pause": pause, "max_pause": MAX_PAUSE})
+        pause = min(timedelta(seconds=seconds), self._max_pause)
+        values = {"endpoint": endpoint, "pause": pause, "max_pause": self._max_pause}
+        self._conn.execute(PAUSE, values)
 
     def _wait(self, endpoint: str, wait_s: float, *, is_said: bool) -> None:
         self._time_left.spend(wait_s, f"waiting for its turn under the rate limit of {endpoint}")
@@ -176,9 +182,9 @@ class PostgresRateLimiter:
             {
                 **values,
                 "limit": self._per_minute,
-                "window": WINDOW + MARGIN,
+                "window": self._window,
                 "jitter": JITTER,
-                "max_pause": MAX_PAUSE,
+                "max_pause": self._max_pause,
             },
         ).fetchone()
         return row or (str(values.get("endpoint")), 0.0)
@@ -186,7 +192,7 @@ class PostgresRateLimiter:
     def _say_why(self, endpoint: str, wait_s: float) -> None:
         row = self._conn.execute(
             REST_OF_PAUSE.encode(),
-            {"endpoint": endpoint, "jitter": timedelta(0), "max_pause": MAX_PAUSE},
+            {"endpoint": endpoint, "jitter": timedelta(0), "max_pause": self._max_pause},
         ).fetchone()
         reason = (
             "TikTok answered 429 (too many calls), so this endpoint is paused for everyone"

@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 
 from include.tiktok_sync.errors import OtherAppError
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tokens.grant_table import DISPLAY, GrantTable
 
 _NAMED = 10
 
@@ -22,7 +23,7 @@ _USE = """
 SELECT count(*) AS grants, count(*) FILTER (WHERE app_fingerprint IS NULL) AS unknown,
     coalesce(array_agg(store_code ORDER BY store_code)
         FILTER (WHERE app_fingerprint <> %(app)s), '{}') AS of_others
-FROM store_tokens JOIN stores USING (store_code)
+FROM {grants} JOIN stores USING (store_code)
 WHERE (status = 'needs_consent') = %(dead)s AND removed_at IS NULL
     AND (%(codes)s::text[] IS NULL OR store_code = ANY (%(codes)s::text[]))
 """
@@ -50,7 +51,12 @@ class AppUse:
 
 
 def app_use(
-    conn: Connection, app: str, codes: Sequence[str] | None = None, *, dead: bool = False
+    conn: Connection,
+    app: str,
+    codes: Sequence[str] | None = None,
+    *,
+    dead: bool = False,
+    table: GrantTable = DISPLAY,
 ) -> AppUse:
     """Which of the living grants belong to the app.
 
@@ -59,14 +65,20 @@ def app_use(
         app: Fingerprint of the configured app.
         codes: Only these stores; ``None`` = all that have not left.
         dead: Look at the grants that are marked as dead instead.
+        table: Of which API.
     """
     values = {"app": app, "codes": None if codes is None else list(codes), "dead": dead}
     with conn.cursor(row_factory=class_row(AppUse)) as cursor:
-        return cursor.execute(_USE, values).fetchall()[0]
+        return cursor.execute(table.sql(_USE), values).fetchall()[0]
 
 
 def check_app_of_grants(
-    conn: Connection, app: str, codes: Sequence[str], *, dead: bool = False
+    conn: Connection,
+    app: str,
+    codes: Sequence[str],
+    *,
+    dead: bool = False,
+    table: GrantTable = DISPLAY,
 ) -> AppUse:
     """Refuse to begin a run whose stores belong to another app, as far as that is known.
 
@@ -75,6 +87,7 @@ def check_app_of_grants(
         app: See :func:`app_use`.
         codes: The run's stores.
         dead: See :func:`app_use`.
+        table: See :func:`app_use`.
 
     Returns:
         The use; if only some stores belong to another app, the caller reports them.
@@ -83,17 +96,21 @@ def check_app_of_grants(
         OtherAppError: Every grant belongs to another app; or half or more of the living grants do,
             and none is known to belong to the configured app.
     """
-    use = app_use(conn, app, codes, dead=dead)
+    use = app_use(conn, app, codes, dead=dead, table=table)
     others = len(use.of_others)
     if others and (
         others == use.grants or (not dead and not use.of_this and others >= use.unknown)
     ):
-        raise OtherAppError(other_app_message(use))
+        raise OtherAppError(other_app_message(use, table=table))
     return use
 
 
 def refusal_error(
-    conn: Connection, app: str, store_code: str, given_by: str | None
+    conn: Connection,
+    app: str,
+    store_code: str,
+    given_by: str | None,
+    table: GrantTable = DISPLAY,
 ) -> OtherAppError | None:
     """Why a refused grant is not believed to be dead, if the cause may be its app.
 
@@ -105,47 +122,58 @@ def refusal_error(
         app: Fingerprint of the app with which TikTok was asked.
         store_code: The store.
         given_by: Fingerprint of the app the grant belongs to; ``None`` = not known.
+        table: See :func:`app_use`.
     """
     if given_by is not None:
-        return None if given_by == app else other_app_error(store_code)
-    use = app_use(conn, app)
+        return None if given_by == app else other_app_error(store_code, table)
+    use = app_use(conn, app, table=table)
     others = len(use.of_others)
     if others <= use.of_this:
         return None
     message = (
-        f"TikTok refused the grant of store {store_code} (invalid_grant). The TikTok app it belongs"
-        f" to is not known, but of {others + use.of_this} stores with a known app, {others} belong"
+        f"TikTok refused the grant of store {store_code} ({table.refusal}). The {table.app} it"
+        f" belongs to is not known, but of {others + use.of_this} stores with a known app,"
+        f" {others} belong"
         " to another app than the one that is configured, so the refusal is not believed and the"
-        f" store was not marked. {NEXT_STEP}"
+        f" store was not marked. {next_step(table)}"
     )
     return OtherAppError(message)
 
 
-def other_app_message(use: AppUse, *, next_step: bool = True) -> str:
+def other_app_message(
+    use: AppUse, *, with_next_step: bool = True, table: GrantTable = DISPLAY
+) -> str:
     """The message about stores whose grant belongs to another app; there is at least one."""
     count = len(use.of_others)
     named = ", ".join(use.of_others[:_NAMED]) + (", …" if count > _NAMED else "")
     of_all = f"all {count}" if count == use.grants else f"{count} of {use.grants}"
     whose = f"store {named} was" if use.grants == 1 else f"{of_all} stores ({named}) were"
     grants = "grant" if use.grants == 1 else "grants"
-    message = f"The {grants} of {whose} {_GIVEN}."
-    return f"{message} {_UNTOUCHED} {NEXT_STEP}" if next_step else message
+    message = f"The {grants} of {whose} {_given(table)}."
+    return f"{message} {_UNTOUCHED} {next_step(table)}" if with_next_step else message
 
 
-def other_app_error(store_code: str) -> OtherAppError:
+def other_app_error(store_code: str, table: GrantTable = DISPLAY) -> OtherAppError:
     """The error for one store."""
-    message = f"The grant of store {store_code} was {_GIVEN}. {_UNTOUCHED} {NEXT_STEP}"
+    message = (
+        f"The grant of store {store_code} was {_given(table)}. {_UNTOUCHED} {next_step(table)}"
+    )
     return OtherAppError(message)
 
 
-_GIVEN = "given to another TikTok app than the one that is configured"
+def next_step(table: GrantTable = DISPLAY) -> str:
+    """What to do about grants of another app."""
+    return (
+        f"Set the {table.key} and secret of the app that the stores' managers connected: login and"
+        f" password of the Airflow connection {table.connection}, or {table.variables}. To move a"
+        " store to the new app on purpose, have its manager connect it again (stores link). Where"
+        " the record is wrong, because the store was imported while another app's key was set:"
+        f" tokens recheck CODE{table.option}."
+    )
+
+
+def _given(table: GrantTable) -> str:
+    return f"given to another {table.app} than the one that is configured"
+
 
 _UNTOUCHED = "Nothing was refreshed, and no store was marked."
-
-NEXT_STEP = (
-    "Set the client key and secret of the app that the stores'"
-    " managers connected: login and password of the Airflow connection tiktok_default, or"
-    " TIKTOK_CLIENT_KEY and TIKTOK_CLIENT_SECRET. To move a store to the new app on purpose, have"
-    " its manager connect it again (stores link). Where the record is wrong, because the store was"
-    " imported while another app's key was set: tokens recheck CODE."
-)

@@ -6,11 +6,12 @@ from datetime import datetime, timezone
 
 from include.tiktok_sync.errors import DataError, NeedsConsentError
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tokens.grant_table import DISPLAY, GrantTable
 from include.tiktok_sync.tokens.source import TokenSource
 from include.tiktok_sync.tokens.store import TokenStore
 
 _MARKED = """
-SELECT store_code FROM store_tokens JOIN stores USING (store_code)
+SELECT store_code FROM {grants} JOIN stores USING (store_code)
 WHERE status = 'needs_consent' AND removed_at IS NULL
 ORDER BY store_code
 """
@@ -18,9 +19,9 @@ ORDER BY store_code
 _HAS_LEFT = "SELECT FROM stores WHERE store_code = %s AND removed_at IS NOT NULL"
 
 
-def marked_stores(conn: Connection) -> list[str]:
+def marked_stores(conn: Connection, table: GrantTable = DISPLAY) -> list[str]:
     """Codes of the stores whose grant is marked as dead, except those that have left."""
-    return [row[0] for row in conn.execute(_MARKED).fetchall()]
+    return [row[0] for row in conn.execute(table.sql(_MARKED)).fetchall()]
 
 
 def recheck(
@@ -49,7 +50,7 @@ def recheck(
     if conn.execute(_HAS_LEFT, [code]).fetchone() is not None:
         message = f"the store has left; to take it back in: stores resume {code}"
         raise DataError(message)
-    tokens = TokenStore(conn).read(code)
+    tokens = TokenStore(conn, source.table).read(code)
     corrected = any_app and source.is_of_another_app(tokens)
     if tokens.status != "needs_consent" and not corrected:
         return f"its grant is not marked as dead ({tokens.status}); TikTok was not asked"

@@ -4,8 +4,8 @@ One refresh that is answered ``invalid_grant`` means that the store's manager wi
 most refreshes are refused at once, something else is wrong (another app's credentials, used on
 grants whose app is unknown; a fault at TikTok), and believing the answers would cost every store
 its grant. So refusals are believed only while they are few. Beyond that no store is marked, and
-marks made on the same evidence are reverted. The evidence is in ``store_tokens``, because a run
-consists of many processes.
+marks made on the same evidence are reverted. The evidence is in the table of the
+grants, because a run consists of many processes; each API's grants are judged by themselves.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from include.tiktok_sync.errors import ImplausibleRefusalsError
 from include.tiktok_sync.jobs import RunKey
 from include.tiktok_sync.store_db import audit
 from include.tiktok_sync.store_db.database import Connection
-from include.tiktok_sync.tiktok.meanings import OAUTH_ERRORS
-from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
+from include.tiktok_sync.tokens.grant_table import DISPLAY, GrantTable
 
 FEWEST = 5
 """Fewer refusals are believed whatever their share: a small chain may withdraw all at once."""
@@ -33,16 +32,13 @@ night's three Dags, or an operator's commands one after the other."""
 ACTOR = "tiktok_sync"
 """The actor in ``store_audit`` when the product reverts its own decision."""
 
-IMPLAUSIBLE = (
-    "TikTok refused this store's grant (invalid_grant), but those of most other stores at the same"
+_IMPLAUSIBLE = (
+    "TikTok refused this store's grant ({refusal}), but those of most other stores at the same"
     " time too, so the refusal is not believed and no store was marked. Check that the connection"
-    " tiktok_default has the client key and secret of the app that the managers connected (doctor),"
+    " {connection} has the {key} and secret of the app that the managers connected (doctor),"
     " and TikTok's status page; then clear the failed tasks. A store whose consent has really ended"
     " must be connected again (stores link)."
 )
-
-BELIEVED = OAUTH_ERRORS["invalid_grant"].message
-"""``status_reason`` of a store that was marked on TikTok's answer alone."""
 
 # An answer about a grant that has been replaced since says nothing about the new one.
 _COUNTS = "refresh_ended_at >= coalesce(connected_at, '-infinity')"
@@ -55,18 +51,18 @@ SELECT count(*) FILTER (WHERE refresh_run = %(run)s) AS tried,
     count(*) FILTER (WHERE refresh_ended_at > clock_timestamp() - %(window)s) AS lately_tried,
     count(*) FILTER (WHERE refresh_ended_at > clock_timestamp() - %(window)s AND refresh_refused)
         AS lately_refused
-FROM store_tokens WHERE {_IN_SCOPE}
+FROM {{grants}} WHERE {_IN_SCOPE}
 """  # noqa: S608 - constants
 
 # A row locked by another session is being changed anyway; waiting for it here could deadlock.
 _TAKE_BACK = f"""
 WITH marked AS (
-    SELECT store_code FROM store_tokens
+    SELECT store_code FROM {{grants}}
     WHERE {_IN_SCOPE} AND refresh_refused AND status = 'needs_consent'
         AND status_reason = %(believed)s
     FOR UPDATE SKIP LOCKED
 )
-UPDATE store_tokens AS t SET status_reason = NULL, status_since = now(), updated_at = now(),
+UPDATE {{grants}} AS t SET status_reason = NULL, status_since = now(), updated_at = now(),
     status = CASE WHEN regexp_split_to_array(t.scope, '[, ]+') @> %(scopes)s::text[]
         THEN 'active' ELSE 'missing_scope' END
 FROM marked WHERE marked.store_code = t.store_code
@@ -77,7 +73,7 @@ RETURNING t.store_code, t.status
 _UNSKIP = """
 UPDATE sync_logs AS l SET status = 'failed', message = %(implausible)s,
     details = l.details || jsonb_build_object('kind', %(kind)s::text)
-FROM store_tokens AS t
+FROM {grants} AS t
 WHERE t.store_code = l.store_code AND t.refresh_refused AND t.status <> 'needs_consent'
     AND l.status = 'skipped' AND l.details ->> 'kind' = 'needs_consent'
     AND starts_with(l.message, %(believed)s)
@@ -90,12 +86,12 @@ WHERE t.store_code = l.store_code AND t.refresh_refused AND t.status <> 'needs_c
 # A store that is being refreshed right now is decided by that answer.
 _MARK = f"""
 WITH refused AS (
-    SELECT store_code, status FROM store_tokens
+    SELECT store_code, status FROM {{grants}}
     WHERE {_COUNTS} AND refresh_run = %(run)s AND refresh_refused AND status <> 'needs_consent'
         AND refresh_claim IS NULL
     FOR UPDATE SKIP LOCKED
 )
-UPDATE store_tokens AS t SET status = 'needs_consent', status_reason = %(believed)s,
+UPDATE {{grants}} AS t SET status = 'needs_consent', status_reason = %(believed)s,
     status_since = now(), updated_at = now()
 FROM refused WHERE refused.store_code = t.store_code
 RETURNING t.store_code, refused.status
@@ -148,64 +144,76 @@ def lock_verdicts(conn: Connection) -> None:
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('tiktok_sync refusals', 0))")
 
 
-def believe(conn: Connection, run: str | None) -> ImplausibleRefusalsError | None:
+def believe(
+    conn: Connection, run: str | None, table: GrantTable = DISPLAY
+) -> ImplausibleRefusalsError | None:
     """Decide on a refusal that was just recorded, in the transaction that recorded it.
 
     Args:
         conn: Holds the lock of :func:`lock_verdicts`.
         run: The run; ``None`` = outside of a run.
+        table: Of which API.
 
     Returns:
         ``None``: mark the store. An error: do not; stores marked on the same evidence are restored.
     """
-    evidence = _evidence(conn, run)
+    evidence = _evidence(conn, run, table)
     if not evidence.implausible:
         return None
-    if _take_back(conn, run):
-        conn.execute(_UNSKIP, _values(run))
+    if _take_back(conn, run, table):
+        conn.execute(table.sql(_UNSKIP), _values(run, table))
     detail = "oauth/token: {refused} of {tried} stores refused".format(**evidence.as_details())
-    return ImplausibleRefusalsError(IMPLAUSIBLE, detail=detail)
+    return ImplausibleRefusalsError(implausible(table), detail=detail)
 
 
-def review_refusals(conn: Connection, run: RunKey) -> Evidence | None:
+def implausible(table: GrantTable = DISPLAY) -> str:
+    """The message about a refusal that is not believed."""
+    return _IMPLAUSIBLE.format(refusal=table.refusal, connection=table.connection, key=table.key)
+
+
+def review_refusals(conn: Connection, run: RunKey, table: GrantTable = DISPLAY) -> Evidence | None:
     """Decide again at the end of a run, on all of its refreshes; call it before the summary.
 
     If the refusals turn out to be few, the stores are marked now: dead grants that happened to be
     refreshed first had looked like many. If they are many, rows of ``sync_logs`` that were written
     after the decision are corrected.
 
+    ``table`` says of which API.
+
     Returns:
         The evidence, if the refusals are not believed.
     """
-    evidence = _evidence(conn, run.name)
+    evidence = _evidence(conn, run.name, table)
     if not evidence.refused and not evidence.lately_refused:
         return None
     with conn.transaction():
         lock_verdicts(conn)
-        evidence = _evidence(conn, run.name)
+        evidence = _evidence(conn, run.name, table)
         if evidence.implausible:
-            _take_back(conn, run.name)
-            conn.execute(_UNSKIP, _values(run.name))
+            _take_back(conn, run.name, table)
+            conn.execute(table.sql(_UNSKIP), _values(run.name, table))
             return evidence
-        values = {**_values(run.name), **vars(run)}
-        marked = conn.execute(_MARK.encode(), values).fetchall()
+        values = {**_values(run.name, table), **vars(run)}
+        marked = conn.execute(table.sql(_MARK).encode(), values).fetchall()
         if marked:
             conn.execute(_SKIP, {**values, "codes": [code for code, _ in marked]})
         for code, before in marked:
-            audit.record_grant_move(conn, code, before, "needs_consent", BELIEVED)
+            audit.record_grant_move(conn, code, before, "needs_consent", table.ended, api=table.api)
     return None
 
 
-def _evidence(conn: Connection, run: str | None) -> Evidence:
+def _evidence(conn: Connection, run: str | None, table: GrantTable) -> Evidence:
     with conn.cursor(row_factory=class_row(Evidence)) as cursor:
-        return cursor.execute(_EVIDENCE.encode(), _values(run)).fetchall()[0]
+        return cursor.execute(table.sql(_EVIDENCE).encode(), _values(run, table)).fetchall()[0]
 
 
-def _take_back(conn: Connection, run: str | None) -> bool:
-    rows = conn.execute(_TAKE_BACK.encode(), _values(run)).fetchall()
+def _take_back(conn: Connection, run: str | None, table: GrantTable) -> bool:
+    rows = conn.execute(table.sql(_TAKE_BACK).encode(), _values(run, table)).fetchall()
     for status in sorted({row[1] for row in rows}):
         codes: Sequence[str] = [row[0] for row in rows if row[1] == status]
-        details = {"from": "needs_consent", "to": status, "reason": IMPLAUSIBLE}
+        details = {"from": "needs_consent", "to": status, "reason": implausible(table)}
+        if table.api != "display":
+            details["api"] = table.api
         audit.record(conn, "grant_restored", codes, actor=ACTOR, details=details)
     return bool(rows)
 
@@ -214,12 +222,12 @@ def _too_many(refused: int, tried: int) -> bool:
     return refused >= FEWEST and 2 * refused > tried
 
 
-def _values(run: str | None) -> dict[str, object]:
+def _values(run: str | None, table: GrantTable) -> dict[str, object]:
     return {
         "run": run,
         "window": WINDOW,
-        "believed": BELIEVED,
-        "implausible": IMPLAUSIBLE,
+        "believed": table.ended,
+        "implausible": implausible(table),
         "kind": ImplausibleRefusalsError.kind,
-        "scopes": sorted(KNOWN_SCOPES),
+        "scopes": sorted(table.scopes),
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from include.tiktok_sync.business.models import BUSINESS_SCOPES
 from include.tiktok_sync.errors import StoreTokenStatus
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.tiktok.models import BASIC_SCOPE, KNOWN_SCOPES, VIDEO_SCOPE
 
 ACCOUNT_CONFLICT = (
@@ -23,9 +25,10 @@ def split_scope(scope: str) -> frozenset[str]:
     return frozenset(scope.replace(",", " ").split())
 
 
-def status_for_scope(scope: str) -> StoreTokenStatus:
+def status_for_scope(scope: str, api: Api = "display") -> StoreTokenStatus:
     """``missing_scope`` if a scope that this product reads was not granted, else ``active``."""
-    return "active" if split_scope(scope) >= KNOWN_SCOPES else "missing_scope"
+    wanted = KNOWN_SCOPES if api == "display" else BUSINESS_SCOPES
+    return "active" if split_scope(scope) >= wanted else "missing_scope"
 
 
 def why_in_state(status: str | None, reason: str | None, scope: str | None) -> str | None:

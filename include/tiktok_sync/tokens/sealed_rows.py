@@ -10,7 +10,9 @@ from psycopg import sql
 from typing_extensions import LiteralString
 
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.tokens.grant_table import GRANT_TABLES
 from include.tiktok_sync.tokens.vault import TokenKind, TokenVault
 
 PAGE = 200
@@ -27,6 +29,8 @@ class SealedTable:
         columns: Column of ciphertext -> the kind it is sealed as.
         store: The column with the store it is sealed for.
         free: SQL condition: no process has claimed the row.
+        rows: SQL condition: the row is one of these.
+        api: Whose tokens.
     """
 
     name: str
@@ -34,20 +38,31 @@ class SealedTable:
     columns: Mapping[str, TokenKind] = field(hash=False)
     store: str = "store_code"
     free: LiteralString = "true"
+    rows: LiteralString = "true"
+    api: Api = "display"
 
 
 SEALED_TABLES: tuple[SealedTable, ...] = (
-    SealedTable(
-        "store_tokens",
-        key="store_code",
-        columns={"access_token": "access", "refresh_token": "refresh"},
-        free="(refresh_claimed_until IS NULL OR refresh_claimed_until <= clock_timestamp())",
+    *(
+        SealedTable(
+            table.name,
+            key="store_code",
+            columns={"access_token": table.access, "refresh_token": table.refresh},
+            free="(refresh_claimed_until IS NULL OR refresh_claimed_until <= clock_timestamp())",
+            api=table.api,
+        )
+        for table in GRANT_TABLES.values()
     ),
     # Tokens that wait for the manager's answer; most rows no longer have any.
-    SealedTable(
-        "connect_attempts",
-        key="attempt_id",
-        columns={"access_token": "access", "refresh_token": "refresh"},
+    *(
+        SealedTable(
+            "connect_attempts",
+            key="attempt_id",
+            columns={"access_token": table.access, "refresh_token": table.refresh},
+            rows="api = 'display'" if table.api == "display" else "api = 'business'",
+            api=table.api,
+        )
+        for table in GRANT_TABLES.values()
     ),
 )
 """Every table that holds ciphertext of the vault; add new ones here."""
@@ -93,8 +108,9 @@ class KeyUse:
 
 def read_pages(conn: Connection, table: SealedTable, page: int = PAGE) -> Iterator[list[SealedRow]]:
     """All rows of a table, page by page in the order of its key; nothing is locked."""
-    query = _query(table, "WHERE {sealed} AND {key} > %(after)s ORDER BY {key} LIMIT %(page)s")
-    first = _query(table, "WHERE {sealed} ORDER BY {key} LIMIT %(page)s")
+    where = f"WHERE {{sealed}} AND {table.rows}"
+    query = _query(table, where + " AND {key} > %(after)s ORDER BY {key} LIMIT %(page)s")
+    first = _query(table, where + " ORDER BY {key} LIMIT %(page)s")
     rows = read(conn, table, first, {"page": page})
     while rows:
         yield rows
@@ -129,11 +145,16 @@ def read(
     return found
 
 
-def key_use(conn: Connection, vault: TokenVault) -> KeyUse:
-    """Read every token and see which key opens it (some 20 microseconds each)."""
+def key_use(conn: Connection, vault: TokenVault, api: Api | None = None) -> KeyUse:
+    """Read every token and see which key opens it (some 20 microseconds each).
+
+    ``api``: leave the other API's grants out; ``None`` = read all.
+    """
     by_place: Counter[int] = Counter()
     unreadable = []
     for table in SEALED_TABLES:
+        if api is not None and table.api != api:
+            continue
         for page in read_pages(conn, table):
             for row in page:
                 place = row.place(vault)
@@ -144,8 +165,10 @@ def key_use(conn: Connection, vault: TokenVault) -> KeyUse:
     return KeyUse(by_place, tuple(unreadable))
 
 
-def check_keys(conn: Connection, vault: TokenVault) -> KeyUse:
+def check_keys(conn: Connection, vault: TokenVault, api: Api | None = None) -> KeyUse:
     """Check the keys at the start of a run, instead of failing store by store.
+
+    ``api``: see :func:`key_use`.
 
     Returns:
         How often each key is used; the caller reports stores whose tokens no key opens.
@@ -153,7 +176,7 @@ def check_keys(conn: Connection, vault: TokenVault) -> KeyUse:
     Raises:
         ConfigurationError: There are tokens, and the keys open none of them.
     """
-    use = key_use(conn, vault)
+    use = key_use(conn, vault, api)
     if use.unreadable and len(use.unreadable) == use.rows:
         raise ConfigurationError(_NO_KEY_FITS.format(rows=use.rows, given=_listed(vault)))
     return use

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Protocol
 from uuid import uuid4
 
 import structlog
@@ -24,8 +25,9 @@ from include.tiktok_sync.errors import (
     TikTokUnavailableError,
 )
 from include.tiktok_sync.store_db.audit import TIKTOK, record_grant_move
-from include.tiktok_sync.tiktok.oauth import OAuthClient, TokenGrant, answer_lost
+from include.tiktok_sync.tiktok.oauth import TokenGrant, answer_lost
 from include.tiktok_sync.tokens.grant_app import other_app_error, refusal_error
+from include.tiktok_sync.tokens.grant_table import GrantTable
 from include.tiktok_sync.tokens.refusals import believe, lock_verdicts
 from include.tiktok_sync.tokens.scopes import status_for_scope
 from include.tiktok_sync.tokens.store import CLAIM_MARGIN, Claim, StoredTokens, TokenStore
@@ -42,12 +44,27 @@ _FIRST_LOOK_S, _LOOK_EVERY_S = 0.1, 1.0
 IsStale = Callable[[StoredTokens], bool]
 
 
+class Refresher(Protocol):
+    """What is needed of the app's token endpoint.
+
+    Attributes:
+        app_fingerprint: Names the app.
+        longest_refresh: How long a refresh may take.
+    """
+
+    app_fingerprint: str
+    longest_refresh: timedelta
+
+    def refresh(self, refresh_token: str) -> TokenGrant:
+        """Exchange a refresh token for new tokens."""
+
+
 class TokenSource:
     """Access tokens of one store.
 
     Args:
         store_code: The store.
-        store: Reads and writes its row.
+        store: Reads and writes its row, in the table of one API.
         vault: Decrypts and encrypts.
         oauth: Refreshes.
         run: The run that asks (:attr:`include.tiktok_sync.jobs.RunKey.name`); ``None`` = none.
@@ -61,19 +78,24 @@ class TokenSource:
         *,
         store: TokenStore,
         vault: TokenVault,
-        oauth: OAuthClient,
+        oauth: Refresher,
         run: str | None = None,
         actor: str = TIKTOK,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._store_code = store_code
-        self._store = store
+        self._store, self._table = store, store.table
         self._vault = vault
         self._oauth = oauth
         self._run, self._actor = run, actor
         self._now = now
         self._tokens: StoredTokens | None = None
         self.refreshes = 0
+
+    @property
+    def table(self) -> GrantTable:
+        """Of which API the tokens are."""
+        return self._table
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -83,6 +105,15 @@ class TokenSource:
             See :meth:`access_token`.
         """
         return self._valid().scopes
+
+    @property
+    def open_id(self) -> str:
+        """The account, after a refresh if one is due anyway.
+
+        Raises:
+            See :meth:`access_token`.
+        """
+        return self._valid().open_id
 
     def access_token(self) -> str:
         """A token that is valid for at least some minutes; refreshed if necessary.
@@ -163,7 +194,7 @@ class TokenSource:
         """
         found = tokens or self._store.read(self._store_code)
         if self.is_of_another_app(found):
-            raise other_app_error(self._store_code)
+            raise other_app_error(self._store_code, self._table)
 
     def _valid(self, margin: timedelta = EXPIRY_MARGIN) -> StoredTokens:
         tokens = self._current()
@@ -249,6 +280,7 @@ class TokenSource:
                     claim.tokens.status,
                     new.status,
                     actor=self._actor,
+                    api=self._table.api,
                 )
         if written is None:
             self._store.release(claim, answered=True)
@@ -274,7 +306,7 @@ class TokenSource:
         """
         conn, before = self._store.conn, claim.tokens.status
         own, given_by = self._oauth.app_fingerprint, claim.tokens.app_fingerprint
-        others = refusal_error(conn, own, self._store_code, given_by)
+        others = refusal_error(conn, own, self._store_code, given_by, self._table)
         if others is not None:
             self._store.release(claim, answered=not error.explained)
             raise others
@@ -288,11 +320,13 @@ class TokenSource:
                 lock_verdicts(conn)
             counts = self._store.refuse(claim, run=self._run, explained=explained is not None)
             if counts and explained is None:
-                implausible = believe(conn, self._run)
+                implausible = believe(conn, self._run, self._table)
             if counts and implausible is None:
                 reason = (explained or error).message
                 self._store.mark(self._store_code, "needs_consent", reason)
-                record_grant_move(conn, self._store_code, before, "needs_consent", reason)
+                record_grant_move(
+                    conn, self._store_code, before, "needs_consent", reason, api=self._table.api
+                )
         if not counts:
             self._store.release(claim, answered=True)
             return
@@ -301,7 +335,7 @@ class TokenSource:
 
     def _decrypt_refresh(self, tokens: StoredTokens) -> str:
         return self._vault.decrypt(
-            tokens.refresh_token, store_code=self._store_code, kind="refresh"
+            tokens.refresh_token, store_code=self._store_code, kind=self._table.refresh
         )
 
     def _renewed(self, old: StoredTokens, grant: TokenGrant) -> StoredTokens:
@@ -311,10 +345,10 @@ class TokenSource:
             old,
             app_fingerprint=self._oauth.app_fingerprint,
             scope=scope,
-            status=status_for_scope(scope),
+            status=status_for_scope(scope, self._table.api),
             status_reason=None,
             access_token=self._vault.encrypt(
-                grant.access_token, store_code=self._store_code, kind="access"
+                grant.access_token, store_code=self._store_code, kind=self._table.access
             ),
             access_expires_at=now + timedelta(seconds=grant.expires_in_s),
         )
@@ -322,7 +356,7 @@ class TokenSource:
             new = replace(
                 new,
                 refresh_token=self._vault.encrypt(
-                    grant.refresh_token, store_code=self._store_code, kind="refresh"
+                    grant.refresh_token, store_code=self._store_code, kind=self._table.refresh
                 ),
             )
         if grant.refresh_expires_in_s is not None:
@@ -332,7 +366,9 @@ class TokenSource:
         return new
 
     def _decrypt_access(self, tokens: StoredTokens) -> str:
-        return self._vault.decrypt(tokens.access_token, store_code=self._store_code, kind="access")
+        return self._vault.decrypt(
+            tokens.access_token, store_code=self._store_code, kind=self._table.access
+        )
 
     @staticmethod
     def _require_consent(tokens: StoredTokens) -> None:

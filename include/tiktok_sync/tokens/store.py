@@ -1,4 +1,4 @@
-"""The rows of ``store_tokens``: read, claim for a refresh, replace, mark. Ciphertext only."""
+"""The rows of a table of grants: read, claim for a refresh, replace, mark. Ciphertext only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from include.tiktok_sync.errors import NeedsConsentError, StoreTokenStatus
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.tiktok.http import Timeouts
 from include.tiktok_sync.tiktok.oauth import longest_refresh
+from include.tiktok_sync.tokens.grant_table import DISPLAY, GrantTable
 from include.tiktok_sync.tokens.scopes import ACCOUNT_CONFLICT, split_scope
 
 CLAIM_MARGIN = timedelta(seconds=10)
@@ -23,12 +24,12 @@ LOCK_TIMEOUT = longest_refresh(Timeouts()) + 2 * CLAIM_MARGIN
 _COLUMNS = """store_code, open_id, scope, access_token, refresh_token, access_expires_at,
     refresh_expires_at, status, status_reason, refresh_started_at, app_fingerprint"""
 
-_READ = f"SELECT {_COLUMNS} FROM store_tokens WHERE store_code = %s"  # noqa: S608 - a constant
+_READ = f"SELECT {_COLUMNS} FROM {{grants}} WHERE store_code = %s"  # noqa: S608 - a constant
 
 # A row locked for a moment (by an import, a consent) counts as claimed, so that nobody queues.
 _CLAIM = """
 WITH free AS (
-    SELECT store_code, refresh_started_at FROM store_tokens
+    SELECT store_code, refresh_started_at FROM {grants}
     WHERE store_code = %(store_code)s AND refresh_token = %(refresh_token)s
         AND access_token = %(access_token)s AND status = %(status)s
         AND (refresh_claimed_until IS NULL OR refresh_claimed_until <= clock_timestamp()
@@ -36,14 +37,14 @@ WITH free AS (
             OR refresh_claimed_until > clock_timestamp() + %(life)s)
     FOR UPDATE SKIP LOCKED
 )
-UPDATE store_tokens AS t SET refresh_claim = %(claim)s,
+UPDATE {grants} AS t SET refresh_claim = %(claim)s,
     refresh_claimed_until = clock_timestamp() + %(life)s, refresh_started_at = clock_timestamp()
 FROM free WHERE t.store_code = free.store_code
 RETURNING free.refresh_started_at
 """
 
 _RELEASE = """
-UPDATE store_tokens SET refresh_claim = NULL, refresh_claimed_until = NULL,
+UPDATE {grants} SET refresh_claim = NULL, refresh_claimed_until = NULL,
     refresh_started_at = CASE WHEN %(answered)s THEN %(before)s ELSE refresh_started_at END
 WHERE store_code = %(store_code)s AND refresh_claim = %(claim)s
 """
@@ -52,7 +53,7 @@ WHERE store_code = %(store_code)s AND refresh_claim = %(claim)s
 # writes nothing that the database could refuse (an open_id); the status only changes from the one
 # that the refresh began with.
 _REPLACE = """
-UPDATE store_tokens SET scope = %(scope)s,
+UPDATE {grants} SET scope = %(scope)s,
     access_token = %(access_token)s, refresh_token = %(refresh_token)s,
     access_expires_at = %(access_expires_at)s, refresh_expires_at = %(refresh_expires_at)s,
     app_fingerprint = %(app_fingerprint)s,
@@ -68,23 +69,29 @@ RETURNING status, status_reason
 """
 
 _CORRECT_ACCOUNT = """
-UPDATE store_tokens AS own SET open_id = %(open_id)s, updated_at = now()
+UPDATE {grants} AS own SET open_id = %(open_id)s, updated_at = now()
 WHERE store_code = %(store_code)s AND refresh_token = %(refresh_token)s AND NOT EXISTS (
-    SELECT FROM held_accounts() AS held
+    SELECT FROM held_accounts(%(api)s) AS held
     WHERE held.open_id = %(open_id)s AND held.store_code <> own.store_code)
 """
 
 _NAME_ACCOUNT_CONFLICT = """
-UPDATE store_tokens SET status_reason = %(reason)s, updated_at = now()
+UPDATE {grants} SET status_reason = %(reason)s, updated_at = now()
 WHERE store_code = %(store_code)s AND refresh_token = %(refresh_token)s
     AND status <> 'needs_consent'
 """
 
 _REFUSE = """
-UPDATE store_tokens SET refresh_started_at = NULL,
+UPDATE {grants} SET refresh_started_at = NULL,
     refresh_claim = NULL, refresh_claimed_until = NULL,
     refresh_run = %(run)s, refresh_ended_at = clock_timestamp(), refresh_refused = %(refused)s
 WHERE store_code = %(store_code)s AND refresh_token = %(sent)s AND status = %(before)s
+"""
+
+_MARK = """
+UPDATE {grants} SET status_since = CASE WHEN status = %(status)s THEN status_since ELSE now() END,
+    status = %(status)s, status_reason = %(reason)s, updated_at = now(), refresh_started_at = NULL
+WHERE store_code = %(store_code)s
 """
 
 
@@ -131,10 +138,11 @@ class Claim:
 
 
 class TokenStore:
-    """Access to ``store_tokens`` on one autocommit connection."""
+    """Access to one of the tables on one autocommit connection."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, table: GrantTable = DISPLAY) -> None:
         self.conn = conn
+        self.table = table
 
     def read(self, store_code: str) -> StoredTokens:
         """The store's row.
@@ -143,11 +151,12 @@ class TokenStore:
             NeedsConsentError: The store was never connected.
         """
         with self.conn.cursor(row_factory=class_row(StoredTokens)) as cursor:
-            row = cursor.execute(_READ.encode(), [store_code]).fetchone()
+            row = cursor.execute(self.table.sql(_READ).encode(), [store_code]).fetchone()
         if row is None:
+            for_api = "" if self.table is DISPLAY else " for the Business API"
             message = (
-                f"Store {store_code} was never connected. Send its manager a link (stores link), or"
-                " import its tokens (stores import)."
+                f"Store {store_code} was never connected{for_api}. Send its manager a link (stores"
+                " link), or import its tokens (stores import)."
             )
             raise NeedsConsentError(message)
         return row
@@ -168,7 +177,7 @@ class TokenStore:
             ``None``: another process is refreshing, or the row has changed; read again.
         """
         values = {**vars(tokens), "claim": key, "life": life}
-        row = self.conn.execute(_CLAIM, values).fetchone()
+        row = self.conn.execute(self.table.sql(_CLAIM), values).fetchone()
         return None if row is None else Claim(key, tokens, row[0])
 
     def release(self, claim: Claim, *, answered: bool) -> None:
@@ -185,7 +194,7 @@ class TokenStore:
             "answered": answered,
             "before": claim.lost_at,
         }
-        self.conn.execute(_RELEASE, values)
+        self.conn.execute(self.table.sql(_RELEASE), values)
 
     def replace(
         self, claim: Claim, tokens: StoredTokens, run: str | None
@@ -204,7 +213,7 @@ class TokenStore:
         """
         before = claim.tokens
         values = {**vars(tokens), "sent": before.refresh_token, "before": before.status, "run": run}
-        return self.conn.execute(_REPLACE, values).fetchone()
+        return self.conn.execute(self.table.sql(_REPLACE), values).fetchone()
 
     def correct_account(self, tokens: StoredTokens, open_id: str) -> bool:
         """Store the account that TikTok names with a refreshed pair, unless another store holds it.
@@ -219,11 +228,12 @@ class TokenStore:
             False: another store holds it. The stored account stays, and the row's reason says so.
         """
         values = {**vars(tokens), "open_id": open_id, "reason": ACCOUNT_CONFLICT}
+        values["api"] = self.table.api
         with self.conn.transaction():
             self.conn.execute("SELECT lock_accounts()")
-            if self.conn.execute(_CORRECT_ACCOUNT, values).rowcount:
+            if self.conn.execute(self.table.sql(_CORRECT_ACCOUNT), values).rowcount:
                 return True
-            return self.conn.execute(_NAME_ACCOUNT_CONFLICT, values).rowcount == 0
+            return self.conn.execute(self.table.sql(_NAME_ACCOUNT_CONFLICT), values).rowcount == 0
 
     def refuse(self, claim: Claim, *, run: str | None, explained: bool) -> bool:
         """Record that TikTok refused the token that was sent, and release the claim.
@@ -239,15 +249,11 @@ class TokenStore:
             "refused": not explained,
             "run": run,
         }
-        return self.conn.execute(_REFUSE, values).rowcount == 1
+        return self.conn.execute(self.table.sql(_REFUSE), values).rowcount == 1
 
     def mark(self, store_code: str, status: StoreTokenStatus, reason: str) -> None:
         """Record why the store cannot be synced."""
         self.conn.execute(
-            "UPDATE store_tokens SET status_since ="
-            " CASE WHEN status = %(status)s THEN status_since ELSE now() END,"
-            " status = %(status)s, status_reason = %(reason)s, updated_at = now(),"
-            " refresh_started_at = NULL"
-            " WHERE store_code = %(store_code)s",
+            self.table.sql(_MARK),
             {"store_code": store_code, "status": status, "reason": reason},
         )

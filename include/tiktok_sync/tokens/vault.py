@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from include.tiktok_sync.errors import ConfigurationError
 
-TokenKind = Literal["access", "refresh"]
+TokenKind = Literal["access", "refresh", "business_access", "business_refresh"]
 
 
 def fingerprint(key: str) -> str:
@@ -65,15 +65,15 @@ class TokenVault:
             sealed_store, sealed_kind, token = json.loads(self._fernet.decrypt(bytes(ciphertext)))
         except InvalidToken as error:
             message = (
-                f"The {kind} token of store {store_code} cannot be decrypted with"
+                f"The {_named(kind)} token of store {store_code} cannot be decrypted with"
                 " TIKTOK_TOKEN_KEYS. Add the key it was written with, or import the store's"
                 " tokens again."
             )
             raise ConfigurationError(message) from error
         if (sealed_store, sealed_kind) != (store_code, kind):
             message = (
-                f"The {kind} token stored for {store_code} belongs to {sealed_store}"
-                f" ({sealed_kind}). Rows of store_tokens were mixed up; import the store's"
+                f"The {_named(kind)} token stored for {store_code} belongs to {sealed_store}"
+                f" ({_named(sealed_kind)}). Rows with tokens were mixed up; import the store's"
                 " tokens again."
             )
             raise ConfigurationError(message)
@@ -100,3 +100,7 @@ class TokenVault:
         """
         token = self.decrypt(ciphertext, store_code=store_code, kind=kind)
         return self.encrypt(token, store_code=store_code, kind=kind)
+
+
+def _named(kind: str) -> str:
+    return kind.replace("_", " ")

@@ -17,34 +17,33 @@ EXTRAS = frozenset({"connect_timeout_s", "read_timeout_s"})
 """Extras the connection may have; the stock hook would send unknown ones as request headers."""
 
 
-class TikTokHook(BaseHook):
-    """Builds the TikTok app from a connection of type ``http``.
+class AppHook(BaseHook):
+    """What an app of TikTok's needs, from a connection of type ``http``.
 
     The calls themselves are made by ``include.tiktok_sync``: the stock ``HttpHook.run()`` opens a
     session and looks the connection up for every call, has no time-out and loses status and
     headers. Not a subclass of it either: its module imports aiohttp, which makes two TLS contexts
     on import, and so in the parent of all tasks.
 
-    :param tiktok_conn_id: host = API base URL, login = client key, password = client secret;
-        extras ``connect_timeout_s`` and ``read_timeout_s`` in seconds; the latter is the patience
-        with a first try and grows with the next ones.
+    :param tiktok_conn_id: host = API base URL, login = key or id, password = secret; extras
+        ``connect_timeout_s`` and ``read_timeout_s`` in seconds; the latter is the patience with a
+        first try and grows with the next ones.
     """
 
     conn_name_attr = "tiktok_conn_id"
-    default_conn_name = "tiktok_default"
+    default_conn_name: str
     conn_type = "http"
-    hook_name = "TikTok"
-    default_host = DEFAULT_API_URL
+    default_host: str
 
-    def __init__(self, tiktok_conn_id: str = default_conn_name) -> None:
+    def __init__(self, tiktok_conn_id: str | None = None) -> None:
         super().__init__()
-        self.tiktok_conn_id = tiktok_conn_id
+        self.tiktok_conn_id = tiktok_conn_id or self.default_conn_name
 
-    def app(self) -> TikTokApp:
-        """The app that the connection describes.
+    def _parts(self) -> tuple[str, str, str, Timeouts]:
+        """Address, login, password and time-outs.
 
         Raises:
-            ConfigurationError: The connection is missing or incomplete, or has an unknown extra.
+            ConfigurationError: The connection is missing, or has an unknown extra.
         """
         try:
             connection = self.get_connection(self.tiktok_conn_id)
@@ -60,20 +59,8 @@ class TikTokHook(BaseHook):
             url = f"{connection.schema or 'https'}://{url}"
         if connection.port:
             url += f":{connection.port}"
-        return TikTokApp(
-            api_url=url.rstrip("/"),
-            client_key=connection.login or "",
-            client_secret=connection.password or "",
-            timeouts=self._timeouts(connection.extra_dejson),
-        )
-
-    def test_connection(self) -> tuple[bool, str]:
-        """Ask TikTok for a client token: proves address, key and secret, touches no store."""
-        try:
-            self.app().check()
-        except SyncError as error:
-            return False, str(error)
-        return True, "TikTok accepts the client key and secret."
+        timeouts = self._timeouts(connection.extra_dejson)
+        return url.rstrip("/"), connection.login or "", connection.password or "", timeouts
 
     def _timeouts(self, extra: dict[str, Any]) -> Timeouts:
         unknown = sorted(set(extra) - EXTRAS)
@@ -103,3 +90,27 @@ class TikTokHook(BaseHook):
             )
             raise ConfigurationError(message)
         return seconds
+
+
+class TikTokHook(AppHook):
+    """Builds the app of the Display API; login = client key, password = client secret."""
+
+    default_conn_name = "tiktok_default"
+    hook_name = "TikTok"
+    default_host = DEFAULT_API_URL
+
+    def app(self) -> TikTokApp:
+        """The app that the connection describes.
+
+        Raises:
+            ConfigurationError: The connection is missing or incomplete, or has an unknown extra.
+        """
+        return TikTokApp(*self._parts())
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask TikTok for a client token: proves address, key and secret, touches no store."""
+        try:
+            self.app().check()
+        except SyncError as error:
+            return False, str(error)
+        return True, "TikTok accepts the client key and secret."

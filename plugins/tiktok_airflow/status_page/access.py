@@ -21,7 +21,7 @@ from airflow.models.connection import Connection
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, status
 
-from include.tiktok_sync.jobs import NIGHTLY_JOBS
+from include.tiktok_sync.jobs import nightly_jobs
 from tiktok_airflow.hooks.store_db_hook import StoreDbHook
 
 Method = Literal["GET", "POST", "PUT"]
@@ -61,7 +61,7 @@ def viewer(user: GetUserDep) -> Viewer:
     if not _may(airflow, user, "GET", DagAccessEntity.RUN):
         raise HTTPException(
             status.HTTP_403_FORBIDDEN,
-            f"You may not see the runs of {', '.join(NIGHTLY_JOBS)}."
+            f"You may not see the runs of {', '.join(nightly_jobs())}."
             " Ask an administrator of Airflow.",
         )
     return Viewer(
@@ -116,5 +116,5 @@ def _may(
             details=DagDetails(id=job, team_name=DagModel.get_team_name(job)),
             user=user,
         )
-        for job in NIGHTLY_JOBS
+        for job in nightly_jobs()
     )

@@ -12,13 +12,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 
 from include.tiktok_sync.days import SnapshotDay, utc_now
-from include.tiktok_sync.jobs import NIGHTLY_JOBS
+from include.tiktok_sync.jobs import nightly_jobs
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.status import runs as status_runs
 from include.tiktok_sync.status import store as status_store
 from include.tiktok_sync.status import stores as status_stores
 from include.tiktok_sync.stores.lifecycle import StoreState
-from tiktok_airflow.status_page import connecting, new_stores, pages, runs
+from tiktok_airflow.status_page import connecting, new_stores, pages, reports, runs
 from tiktok_airflow.status_page.access import ViewerDep
 from tiktok_airflow.status_page.buttons.bounded import BoundedBody
 from tiktok_airflow.status_page.buttons.forms import FormDep, back
@@ -51,6 +51,7 @@ def build_app() -> FastAPI:
     app.post("/retry-failed")(retry_failed)
     new_stores.add_routes(app)
     connecting.add_routes(app)
+    reports.add_routes(app)
     app.add_middleware(BoundedBody)  # inside the headers, which its refusal gets too
     add_headers(app)
     add_handlers(app)
@@ -85,7 +86,7 @@ def run_report(
     status: Annotated[Literal["", "success", "failed", "skipped"], Query()] = "",
 ) -> Response:
     """The stores of a run; it is a tab of every run in Airflow, also of Dags that are not ours."""
-    if dag_id not in NIGHTLY_JOBS:
+    if dag_id not in nightly_jobs():
         return look.page("foreign", user, dag_id=dag_id)
     return look.page("run", user, **pages.run_report(conn, dag_id, run_id, active, status))
 
@@ -151,7 +152,7 @@ async def retry_failed(
 ) -> Response:
     """The button "retry failed stores"."""
     form.require(allowed=user.may_retry, what="clear tasks")
-    if dag_id not in NIGHTLY_JOBS:
+    if dag_id not in nightly_jobs():
         raise HTTPException(http.HTTP_404_NOT_FOUND, f"{dag_id} is no sync of TikTok.")
     done = await runs.retry_failed(airflow, dag_id, run_id)
     return back(form, "/run?" + urlencode({"dag_id": dag_id, "run_id": run_id}), done)

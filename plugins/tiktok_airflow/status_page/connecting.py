@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Form, HTTPException, Response
 from fastapi import status as http
 
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.jobs import Api, has_insights
 from include.tiktok_sync.links.connect_links import DEFAULT_DAYS, MAX_DAYS, ConnectLink, LinkMaker
 from include.tiktok_sync.links.open_links import MOST_AT_ONCE, last_link, make_links, waiting_stores
 from include.tiktok_sync.settings import Settings
@@ -24,6 +25,15 @@ from tiktok_airflow.status_page.database import StoreDbDep
 from tiktok_airflow.status_page.rendering.downloads import csv_download
 from tiktok_airflow.status_page.rendering.formats import moment
 from tiktok_airflow.status_page.rendering.look import LookDep
+
+_WHAT: dict[Api, str] = {
+    "display": "its figures every night",
+    "business": (
+        "the statistics that TikTok keeps of it: the last 60 days, and how its videos are watched"
+        " (TikTok asks for this separately, even if the account is connected already)"
+    ),
+}
+"""What a link is for, in the message to the manager."""
 
 _COLUMNS = ("store_code", "store_name", "link", "valid_until")
 
@@ -37,14 +47,20 @@ def add_routes(app: FastAPI) -> None:
 
 def for_one(conn: Connection, user: Viewer, code: str) -> dict[str, Any]:
     """What a store's page shows of links."""
-    return {**_for_form(user), "last_link": last_link(conn, code)}
+    second = last_link(conn, code, "business") if has_insights() else None
+    return {
+        **_for_form(user),
+        "last_link": last_link(conn, code),
+        "last_second_link": second,
+    }
 
 
 def for_all(conn: Connection, user: Viewer) -> dict[str, Any]:
     """What the list of stores shows of links, to whom may make them."""
     waiting = waiting_stores(conn) if user.may_manage else []
     linked = sum(store.has_link for store in waiting)
-    return {**_for_form(user), "waiting": len(waiting), "linked": linked, "most": MOST_AT_ONCE}
+    shown = {**_for_form(user), "has_insights": has_insights()}
+    return {**shown, "waiting": len(waiting), "linked": linked, "most": MOST_AT_ONCE}
 
 
 def connect_link(
@@ -54,17 +70,20 @@ def connect_link(
     store_code: Annotated[str, Form(max_length=250)],
     days: Annotated[str, Form()] = str(DEFAULT_DAYS),
     account: Annotated[str, Form()] = "",
+    api: Annotated[Api, Form()] = "display",
 ) -> Response:
     """The button "make a connect link"; the page that answers is the only one to show it."""
     store = status_store.store(conn, store_code)
     if store is None:
         raise HTTPException(http.HTTP_404_NOT_FOUND, f"There is no store {store_code}.")
-    shown = {**_for_form(user), "store": store, "days": days.strip(), "account": account.strip()}
+    typed = {"days": days.strip(), "account": account.strip(), "api": api}
+    shown = {**_for_form(user), "store": store, **typed}
     try:
         maker = LinkMaker.from_env(os.environ, user.actor)
         link = maker.make(
             conn,
             store_code,
+            api=api,
             days=_whole(days),
             expected_account=account.strip() or None,
         )
@@ -72,7 +91,7 @@ def connect_link(
         return look.page(
             "link", user, http.HTTP_409_CONFLICT, **shown, link=None, refused=str(error)
         )
-    letter = _letter(link, Settings.from_env())
+    letter = _letter(link, Settings.from_env(), api)
     return look.page("link", user, **shown, link=link, refused="", **letter)
 
 
@@ -120,13 +139,14 @@ def _until(link: ConnectLink, settings: Settings) -> str:
     return moment(link.expires_at, settings.timezone)
 
 
-def _letter(link: ConnectLink, settings: Settings) -> dict[str, Any]:
+def _letter(link: ConnectLink, settings: Settings, api: Api) -> dict[str, Any]:
     """A message to the manager, also as the address that opens a mail program."""
+    what = _WHAT[api]
     subject = f"Please connect the TikTok account of {link.store_name}"
     message = (
         "Hello,\n\n"
         f"please connect the TikTok account of {link.store_name} ({link.store_code}), so that we"
-        " can read its figures every night. Open this link, log in to TikTok as the store, and"
+        f" can read {what}. Open this link, log in to TikTok as the store, and"
         f" allow everything that is asked for:\n\n{link.url}\n\n"
         f"The link is for this store alone and works until {_until(link, settings)}. Please do not"
         " pass it on. We never see the password of TikTok.\n"

@@ -9,10 +9,11 @@ from datetime import date, datetime
 from typing import Any, Literal, get_args
 
 from include.tiktok_sync.days import SnapshotDay
-from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
+from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB, has_insights
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.status import days as status_days
 from include.tiktok_sync.status import health as status_health
+from include.tiktok_sync.status import insights as status_insights
 from include.tiktok_sync.status import runs as status_runs
 from include.tiktok_sync.status import store as status_store
 from include.tiktok_sync.status import stores as status_stores
@@ -111,6 +112,7 @@ def overview(
         "rate_chart": _rates(full),
         "bands": {USER_JOB: USER_SYNC, VIDEO_JOB: VIDEO_SYNC},
         "rate_criterion": SUCCESS_RATE,
+        "insights": status_insights.coverage(conn) if has_insights() else None,
     }
 
 
@@ -176,6 +178,8 @@ def store(
         "results": status_store.results(conn, code),
         "events": status_store.events(conn, code),
         "running": [run for run in runs if code in run.stores],
+        "has_insights": has_insights(),
+        "insights": status_insights.store_insights(conn, code) if has_insights() else None,
     }
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from include.tiktok_sync.jobs import NIGHTLY_JOBS, USER_JOB, VIDEO_JOB
+from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB, nightly_jobs, sync_jobs
 from tiktok_airflow.status_page.airflow_rest import AirflowRest, in_path
 from tiktok_airflow.tasks.context import LIST_TASK
 
@@ -55,23 +55,26 @@ async def active_runs(airflow: RestDep) -> list[ActiveRun]:
     found = await airflow.get(
         "/dags/~/dagRuns",
         state=list(ACTIVE_STATES),
-        dag_id_pattern="|".join(NIGHTLY_JOBS),
+        dag_id_pattern="|".join(nightly_jobs()),
         order_by="run_after",
         limit=_MOST,
     )
-    return [_active(run) for run in found["dag_runs"] if run["dag_id"] in NIGHTLY_JOBS]
+    return [_active(run) for run in found["dag_runs"] if run["dag_id"] in nightly_jobs()]
 
 
 ActiveRunsDep = Annotated[list[ActiveRun], Depends(active_runs)]
 
 
 async def paused_dags(airflow: RestDep) -> list[str]:
-    """Of both syncs those that are switched off in Airflow: what is queued for them waits.
+    """Of the syncs those that are switched off in Airflow: what is queued for them waits.
 
     Raises:
         AirflowRefusedError: Airflow does not say.
     """
-    jobs = (USER_JOB, VIDEO_JOB)
+    return await _paused_of(airflow, sync_jobs())
+
+
+async def _paused_of(airflow: AirflowRest, jobs: Sequence[str]) -> list[str]:
     found = await airflow.get("/dags", dag_id_pattern="|".join(jobs), paused=True, limit=_MOST)
     paused = {dag["dag_id"] for dag in found["dags"]}
     return [job for job in jobs if job in paused]
@@ -94,7 +97,7 @@ async def sync_store(airflow: AirflowRest, store_code: str) -> str:
             f"/dags/{in_path(job)}/dagRuns",
             {"logical_date": None, "conf": {"stores": [store_code]}},
         )
-    if paused := await paused_dags(airflow):
+    if paused := await _paused_of(airflow, (USER_JOB, VIDEO_JOB)):
         return (
             f"Two runs for {store_code} are queued, but {' and '.join(paused)}"
             f" {'are' if len(paused) > 1 else 'is'} switched off in Airflow, and what is queued"

@@ -10,28 +10,32 @@ import structlog
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.tiktok_sync.alerts.rules import MISSING_CHECKS, EndedRun, alerts_of
-from include.tiktok_sync.days import utc_now
+from include.tiktok_sync.app import BusinessApp, TikTokApp
+from include.tiktok_sync.days import SnapshotDay, utc_now
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
-from include.tiktok_sync.jobs import RunKey, StoreRun
+from include.tiktok_sync.jobs import INSIGHTS_JOB, RunKey, StoreRun
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection, database_errors
 from include.tiktok_sync.store_db.schema import check_schema
 from include.tiktok_sync.sync.data_checks.check import warnings_of
+from include.tiktok_sync.sync.insights.past_day import check_reach
+from include.tiktok_sync.sync.insights.repository import InsightsRepository
 from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.sync.stopped_tasks import StopRecorder
 from include.tiktok_sync.sync.store_batch import cut, run_batch
-from include.tiktok_sync.sync.store_job import StoreReport
+from include.tiktok_sync.sync.store_job import StoreClient, StoreReport
 from include.tiktok_sync.sync.store_run import Report, no_report
 from include.tiktok_sync.sync.summary import RunSummary, summarize
 from include.tiktok_sync.sync.sync_log import SyncLog
-from include.tiktok_sync.tiktok.client import TikTokClient
 from include.tiktok_sync.tiktok.time_left import TimeLeft
 from include.tiktok_sync.tokens.grant_app import check_app_of_grants, other_app_message
+from include.tiktok_sync.tokens.grant_table import GrantTable, grants_of
 from include.tiktok_sync.tokens.refusals import review_refusals
 from include.tiktok_sync.tokens.sealed_rows import check_keys, unreadable_message
 from include.tiktok_sync.tokens.vault import TokenVault
 from tiktok_airflow.alerting import raise_and_notify
 from tiktok_airflow.deadline import sla
+from tiktok_airflow.hooks.business_hook import BusinessHook
 from tiktok_airflow.hooks.store_db_hook import StoreDbHook
 from tiktok_airflow.hooks.tiktok_hook import TikTokHook
 from tiktok_airflow.metrics import record_run_metrics, record_store_metrics
@@ -62,15 +66,19 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
 
     Raises:
         ConfigurationError: Schema, keys or app credentials are wrong, another app gave all of the
-            grants, ``stores`` names a code that does not exist, or the run's day has not come yet.
+            grants, ``stores`` names a code that does not exist, or the run's day has not come yet
+            or is too long ago for the Accounts API.
         RetriableError: The database or TikTok cannot be reached.
     """
     try:
         settings = Settings.from_env()
-        day = day_to_sync(context, settings)
+        day, job_name = day_to_sync(context, settings), context["dag_run"].dag_id
+        if job_name == INSIGHTS_JOB:
+            check_reach(day.date)
         with StoreDbHook.for_task(context).session() as conn, database_errors():
             check_schema(conn)
-            _check_keys(conn, TokenVault(settings.token_keys))
+            grants = grants_of(job_name)
+            _check_keys(conn, TokenVault(settings.token_keys), grants)
             repository = StoreRepository(conn)
             wanted = list(dict.fromkeys(context["params"]["stores"] or []))
             unknown = repository.unknown_store_codes(wanted)
@@ -86,12 +94,12 @@ def list_stores(context: Mapping[str, Any], per_task: int | None) -> list[list[s
                     " `stores`, or take it back in: stores resume."
                 )
                 raise ConfigurationError(message)
-            codes = wanted or repository.active_store_codes()
+            codes = wanted or repository.active_store_codes(job_name)
             if codes:
-                app = TikTokHook().app()
-                _check_app(conn, app.fingerprint, codes)
+                app = _app_of(job_name)
+                _check_app(conn, app.fingerprint, codes, grants)
                 app.check()
-                repository.prepare_day(day)
+                _prepare_day(repository, job_name, day)
     except SyncError as error:
         context["ti"].xcom_push(ERROR_KEY, str(error))
         raise error.with_traceback(None) from None  # the message says it all
@@ -126,7 +134,7 @@ def sync_stores(
         SyncError: Some of them failed; the retry policy decides what follows.
     """
     settings = Settings.from_env()
-    app = TikTokHook().app()
+    app = _app_of(job_name)
     params, day = context["params"], day_to_sync(context, settings)
 
     def store_done(found: StoreReport) -> None:
@@ -136,7 +144,7 @@ def sync_stores(
 
     run_name = RunKey(job_name, context["run_id"], day.date).name
 
-    def open_client(store_code: str) -> TikTokClient:
+    def open_client(store_code: str) -> StoreClient:
         time_left = TimeLeft.of_task(store_timeout)
         stop_recorder.begin(store_code, time_left)
         return app.client(
@@ -186,7 +194,7 @@ def record_summary(context: Mapping[str, Any]) -> None:
             summary = RunSummary("failed", f"The stores could not be listed: {reason}", {})
         else:
             warnings = _warnings(context)
-            implausible = review_refusals(conn, run)
+            implausible = review_refusals(conn, run, grants_of(run.job_name))
             summary = summarize(
                 sync_log,
                 run,
@@ -231,16 +239,27 @@ def record_summary(context: Mapping[str, Any]) -> None:
         raise AirflowSkipException(summary.message)
 
 
-def _check_keys(conn: Connection, vault: TokenVault) -> None:
-    use = check_keys(conn, vault)
+def _app_of(job_name: str) -> TikTokApp | BusinessApp:
+    return BusinessHook().app() if job_name == INSIGHTS_JOB else TikTokHook().app()
+
+
+def _prepare_day(repository: StoreRepository, job_name: str, day: SnapshotDay) -> None:
+    if job_name == INSIGHTS_JOB:
+        InsightsRepository(repository).ensure_partitions(day.date)
+    else:
+        repository.prepare_day(day)
+
+
+def _check_keys(conn: Connection, vault: TokenVault, grants: GrantTable) -> None:
+    use = check_keys(conn, vault, grants.api)
     if use.unreadable:
         log.warning("Tokens that no key opens", hint=unreadable_message(use, vault))
 
 
-def _check_app(conn: Connection, app: str, codes: Sequence[str]) -> None:
-    use = check_app_of_grants(conn, app, codes)
+def _check_app(conn: Connection, app: str, codes: Sequence[str], grants: GrantTable) -> None:
+    use = check_app_of_grants(conn, app, codes, table=grants)
     if use.of_others:
-        log.warning("Grants of another TikTok app", hint=other_app_message(use))
+        log.warning("Grants of another TikTok app", hint=other_app_message(use, table=grants))
 
 
 def _warnings(context: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

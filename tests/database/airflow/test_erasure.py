@@ -92,6 +92,7 @@ def named(names: list[str], texts: Iterator[tuple[str, str]]) -> list[tuple[str,
 
 def event(bench: Bench, number: int, account_id: str) -> str:
     return ConnectDatabase(bench.conn).webhook(
+        "display",
         f"event {number}".encode(),
         event="authorization.removed",
         open_id=account_id,

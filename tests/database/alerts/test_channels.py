@@ -16,7 +16,7 @@ from include.tiktok_sync.store_db.database import Connection
 from tests.alert_receiver import SECRET, Receiver
 from tests.database.bench import DAY, row, rows
 from tests.database.rows.alert_runs import FAILED, RUN, tell
-from tiktok_airflow import alerting
+from tiktok_airflow import channels
 
 
 def test_a_channel_gets_one_message_and_no_second_one(
@@ -111,10 +111,10 @@ def test_what_a_killed_sender_left_is_sent_by_the_next_try(
 def test_a_channel_that_stumbles_gets_the_message_all_the_same(
     conn: Connection, receiver: Receiver
 ) -> None:
-    receiver.refusals = alerting.TRIES_AGAIN
+    receiver.refusals = channels.TRIES_AGAIN
     tell(conn, FAILED)
 
-    assert len(receiver.messages) == 1 + alerting.TRIES_AGAIN
+    assert len(receiver.messages) == 1 + channels.TRIES_AGAIN
     found = row(conn, "SELECT notified_at, notify_error FROM alerts")
     assert (found["notified_at"] is not None, found["notify_error"]) == (True, None)
 

@@ -234,10 +234,10 @@ def test_a_state_is_too_old_by_its_own_signature_too(
     app: ConnectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cookies = BrowserCookies(app.settings)
-    state = cookies.new_state("N1")
-    assert cookies.store_of_state(state) == "N1"
+    state = cookies.new_state("display", "N1")
+    assert cookies.store_of_state("display", state) == "N1"
     monkeypatch.setattr("include.connect.cookies.ATTEMPT_SECONDS", -1)
-    assert cookies.store_of_state(state) is None
+    assert cookies.store_of_state("display", state) is None
 
 
 def test_a_state_of_one_store_does_not_connect_another(app: ConnectServer) -> None:

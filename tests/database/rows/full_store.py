@@ -19,6 +19,25 @@ def fill(bench: Bench, code: str) -> None:
         [code],
     )
     bench.conn.execute("INSERT INTO backfill_readings VALUES ('j', %s, 'r')", [code])
+    bench.conn.execute(
+        "INSERT INTO account_daily (store_code, metric_date, fetched_at)"
+        " VALUES (%s, '2026-01-01', now())",
+        [code],
+    )
+    bench.conn.execute(
+        "INSERT INTO account_audience (store_code, snapshot_date, fetched_at)"
+        " VALUES (%s, '2026-01-01', now())",
+        [code],
+    )
+    bench.conn.execute("SELECT ensure_video_insights_partitions('2026-01-01', 0)")
+    bench.conn.execute(
+        "INSERT INTO video_insights_daily (store_code, video_id, snapshot_date, fetched_at)"
+        " VALUES (%s, 'v', '2026-01-01', now())",
+        [code],
+    )
+    bench.conn.execute(
+        "INSERT INTO insight_listings VALUES (%s, 'r', '2026-01-01', 1, 1, 1, now())", [code]
+    )
     link, state, event = (f"{what} of {code}".encode() for what in ("link", "state", "event"))
     bench.conn.execute(
         "INSERT INTO connect_links (link_hash, store_code, created_by, expires_at)"

@@ -32,15 +32,19 @@ from tests.database.rows.full_store import fill
 
 FRESH, EXPIRED = "S001", "S004"
 TABLES = {
+    "account_audience",
+    "account_daily",
     "alerts",
     "backfill_readings",
     "connect_attempts",
     "connect_links",
+    "insight_listings",
     "store_tokens",
     "stores",
     "sync_logs",
     "user_daily_stats",
     "video_daily_stats",
+    "video_insights_daily",
     "video_listings",
     "videos",
     "webhook_events",

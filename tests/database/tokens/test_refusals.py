@@ -16,7 +16,8 @@ from include.tiktok_sync.errors import (
 from include.tiktok_sync.jobs import USER_JOB
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
-from include.tiktok_sync.tokens.refusals import BELIEVED, FEWEST, IMPLAUSIBLE
+from include.tiktok_sync.tokens.grant_table import DISPLAY
+from include.tiktok_sync.tokens.refusals import FEWEST, implausible
 from tests.database.bench import Bench, today, together
 from tests.database.commands import run_command
 from tests.database.rows.token_pairs import grant_of, newest_pair, stored_pair
@@ -42,7 +43,7 @@ def test_no_store_is_lost_to_an_app_that_none_of_them_knows(
     # Those that were skipped at first are failures, too, and the summary says so.
     assert recorded(expired) == {"failed": 20}
     reasons = {line["message"] for line in expired.rows("SELECT message FROM sync_logs")}
-    assert {reason.partition(" (TikTok log_id")[0] for reason in reasons} == {IMPLAUSIBLE}
+    assert {reason.partition(" (TikTok log_id")[0] for reason in reasons} == {implausible()}
     summary = end(expired)
     assert (summary.status, summary.details["failed"]) == ("failed", 20)
     assert summary.details["refusals_doubted"] == {"refused": 20, "tried": 20}
@@ -55,7 +56,7 @@ def test_no_store_is_lost_to_an_app_that_none_of_them_knows(
         ("grant_ended", "TikTok"),
         ("grant_restored", "tiktok_sync"),
     ]
-    assert moves[1]["details"] == {"from": "needs_consent", "to": "active", "reason": IMPLAUSIBLE}
+    assert moves[1]["details"] == {"from": "needs_consent", "to": "active", "reason": implausible()}
     # With the right credentials everything is as it was.
     assert Counter(refresh(expired, ALL, run="again").values()) == {"success": 20}
     assert stored_pair(expired, "S001") == newest_pair(expired, "S001")
@@ -79,7 +80,7 @@ def test_few_refusals_or_half_of_all_are_believed_in_whatever_order_they_come(
     assert recorded(expired) == {state: count for state, count in counts.items() if count}
     assert ("refusals_doubted" in summary.details) is not believed
     if believed:
-        assert {grant_of(expired, code)[1] for code in gone} == {BELIEVED}
+        assert {grant_of(expired, code)[1] for code in gone} == {DISPLAY.ended}
         ended = expired.rows(
             "SELECT store_code FROM store_audit WHERE action = 'grant_ended'"
             " AND details ->> 'from' = 'active'"

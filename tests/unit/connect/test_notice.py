@@ -103,3 +103,20 @@ def test_only_data_that_is_asked_for_is_named() -> None:
 def test_one_that_cannot_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         notice(**{name: value})
+
+
+BUSINESS = {"TIKTOK_BUSINESS_APP_ID": "73", "TIKTOK_BUSINESS_SECRET": "s"}
+
+
+def test_the_second_api_is_named_once_it_is_set_up_and_not_before() -> None:
+    on, off = notice(**BUSINESS), notice()
+    assert on.version != off.version
+    assert dict(on.short)["If you allow that too"] == (
+        "Statistics of each day and of its followers as a whole; how its videos are watched."
+    )
+    assert "no single person" in on.text
+    assert "these are two entries there" in on.text
+    fewer = notice(**BUSINESS, CONNECT_BUSINESS_SCOPES="user.info.basic user.insights video.list")
+    assert "how it was watched" not in fewer.text
+    # Word for word what managers were shown before there was a second API.
+    assert set(on.text.splitlines()) > set(off.text.splitlines())

@@ -6,6 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from include.connect.settings import DEFAULT_AUTHORIZE_URL, ConnectSettings
+from include.tiktok_sync.business.models import BUSINESS_SCOPES
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
 
@@ -54,15 +55,34 @@ def test_one_that_is_missing_is_named(name: str) -> None:
         ("TIKTOK_TOKEN_KEYS", "no-fernet-key"),
         ("CONNECT_SCOPES", "video.list"),
         ("CONNECT_SCOPES", "user.info.basic,video.publish"),
+        ("CONNECT_BUSINESS_SCOPES", "user.insights"),
+        ("CONNECT_BUSINESS_SCOPES", "user.info.basic,comment.list"),
     ],
 )
 def test_one_that_cannot_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name) as caught:
         ConnectSettings.from_env({**ENV, name: value})
-    if name not in {"CONNECT_BASE_URL", "CONNECT_SCOPES"} and len(value) > 5:
+    if (
+        name not in {"CONNECT_BASE_URL", "CONNECT_SCOPES", "CONNECT_BUSINESS_SCOPES"}
+        and len(value) > 5
+    ):
         assert value not in str(caught.value)
 
 
 def test_without_tls_only_on_this_machine() -> None:
     settings = ConnectSettings.from_env({**ENV, "CONNECT_BASE_URL": "http://127.0.0.1:8092"})
     assert not settings.is_https
+
+
+def test_the_second_api_is_off_until_both_parts_of_its_app_are_set() -> None:
+    app = {"TIKTOK_BUSINESS_APP_ID": "7300", "TIKTOK_BUSINESS_SECRET": "hidden"}
+    assert ConnectSettings.from_env(ENV).apis == ("display",)
+    settings = ConnectSettings.from_env({**ENV, **app})
+    assert settings.apis == ("display", "business")
+    assert settings.business_redirect_uri == "https://connect.example.com/business/callback/"
+    assert settings.wanted("business") == BUSINESS_SCOPES
+    assert settings.wanted("display") == KNOWN_SCOPES
+    assert "hidden" not in repr(settings)
+    for name in app:
+        with pytest.raises(ConfigurationError, match=f"{name} is not set"):
+            ConnectSettings.from_env({**ENV, **app, name: ""})

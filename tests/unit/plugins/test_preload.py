@@ -75,6 +75,11 @@ def test_scheduler_loads_what_every_task_imports(scheduler: Any) -> None:
     assert set(scheduler["preloaded"]) >= OF_EVERY_TASK
 
 
+def test_what_draws_reports_is_left_to_the_task_that_does(scheduler: Any) -> None:
+    heavy = ("altair", "babel.numbers", "narwhals", "vl_convert", "include.tiktok_sync.reports")
+    assert below(heavy, [*scheduler["preloaded"], *scheduler["added_by_task"]]) == []
+
+
 def test_celery_worker_does_the_same(probe: Probe) -> None:
     assert set(probe(PROBE, "celery", "worker")["preloaded"]) >= OF_EVERY_TASK
 

@@ -76,6 +76,7 @@ def test_file_is_in_astros_format() -> None:
 def test_file_declares_what_the_dags_use() -> None:
     assert slots() == {"tiktok_users": 30, "tiktok_videos": 20}
     assert all(pool["pool_description"] for pool in project()["pools"])
+    assert "tiktok_business" not in {one["conn_id"] for one in project()["connections"]}
     tiktok = connection("tiktok_default")
     assert (tiktok["conn_type"], tiktok["conn_host"]) == ("http", "https://open.tiktokapis.com")
     assert connection("store_db")["conn_type"] == "postgres"
@@ -308,12 +309,16 @@ def test_connections_as_variables_are_what_airflow_reads(monkeypatch: pytest.Mon
     assert store.extra_dejson == {"connect_timeout": 10, "sslmode": "require"}
 
 
-def test_alerts_url_gives_the_channels_and_blank_leaves_them_to_the_ui() -> None:
+CHANNELS = [("ALERTS_URL", "tiktok_alerts"), ("REPORT_URL", "tiktok_reports")]
+
+
+@pytest.mark.parametrize(("variable", "conn_id"), CHANNELS)
+def test_urls_give_the_channels_and_blank_leaves_them_to_the_ui(
+    variable: str, conn_id: str
+) -> None:
     urls = "mailto://me:pa,ss@mail?to=a,b@c.d, json://x@y/z,slack://t/o/k"
     (alerts,) = (
-        entry
-        for entry in project({"ALERTS_URL": urls})["connections"]
-        if entry["conn_id"] == "tiktok_alerts"
+        entry for entry in project({variable: urls})["connections"] if entry["conn_id"] == conn_id
     )
     assert alerts["conn_extra"] == {
         "config": [
@@ -322,12 +327,14 @@ def test_alerts_url_gives_the_channels_and_blank_leaves_them_to_the_ui() -> None
             {"path": "slack://t/o/k"},
         ]
     }
-    assert "AIRFLOW_CONN_TIKTOK_ALERTS" in connection_variables(project({"ALERTS_URL": urls}))
-    assert "AIRFLOW_CONN_TIKTOK_ALERTS" not in connection_variables(project())
+    name = f"AIRFLOW_CONN_{conn_id.upper()}"
+    assert name in connection_variables(project({variable: urls}))
+    assert name not in connection_variables(project())
 
 
-def test_a_wrong_alerts_url_is_refused_without_showing_it() -> None:
+@pytest.mark.parametrize(("variable", "_"), CHANNELS)
+def test_wrong_urls_are_refused_without_showing_them(variable: str, _: str) -> None:
     with pytest.raises(SettingsFileError) as caught:
-        project({"ALERTS_URL": "token-of-nobody"})
-    assert "ALERTS_URL must be Apprise URLs" in str(caught.value)
+        project({variable: "token-of-nobody"})
+    assert f"{variable} must be Apprise URLs" in str(caught.value)
     assert "token-of-nobody" not in str(caught.value)

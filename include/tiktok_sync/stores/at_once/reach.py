@@ -15,7 +15,8 @@ from include.tiktok_sync.stores.erasure.backups import Backups, all_backups
 _STORES = """
 SELECT s.store_code, s.store_name, store_state(s.is_active, s.removed_at, t.status) AS state,
     t.store_code IS NOT NULL AS has_grant, coalesce(t.scope, '') AS scope,
-    least(t.created_at, (
+    b.scope AS business_scope,
+    least(t.created_at, b.created_at, (
         SELECT min(u.snapshot_date)::timestamptz FROM user_daily_stats AS u
         WHERE u.store_code = s.store_code)) AS held_since,
     (SELECT max(l.run_time) FROM sync_logs AS l
@@ -23,6 +24,7 @@ SELECT s.store_code, s.store_name, store_state(s.is_active, s.removed_at, t.stat
     (SELECT l.created_by FROM connect_links AS l WHERE l.store_code = s.store_code
         ORDER BY l.created_at DESC LIMIT 1) AS contact
 FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
+LEFT JOIN business_tokens AS b USING (store_code)
 ORDER BY s.store_code
 """
 _ROLES = """
@@ -44,6 +46,7 @@ class StoreReach:
         state: As in ``stores list``.
         has_grant: Whether its tokens are in the database, as ciphertext.
         scope: What they allow at TikTok.
+        business_scope: The same of its grant of the Accounts API; ``None`` = it has none.
         held_since: Since when something of its account is held; ``None`` = nothing is.
         last_sync: The last sync that succeeded.
         contact: Who sent its manager the last link: who knows the manager.
@@ -54,6 +57,7 @@ class StoreReach:
     state: str
     has_grant: bool
     scope: str
+    business_scope: str | None
     held_since: datetime | None
     last_sync: datetime | None
     contact: str | None

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
-from include.tiktok_sync.app import TikTokApp
+from include.tiktok_sync.app import BusinessApp, TikTokApp
+from include.tiktok_sync.business.oauth import BusinessOAuth
 from include.tiktok_sync.days import utc_now
-from include.tiktok_sync.errors import NeedsConsentError, SyncError
+from include.tiktok_sync.errors import ConfigurationError, NeedsConsentError, SyncError
+from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db import audit
 from include.tiktok_sync.store_db.database import Connection, connect, database_errors
 from include.tiktok_sync.stores.leaving import revoke
 from include.tiktok_sync.tiktok.oauth import OAuthClient
+from include.tiktok_sync.tokens.grant_table import GRANT_TABLES
 from include.tiktok_sync.tokens.source import TokenSource
 from include.tiktok_sync.tokens.store import TokenStore
 from include.tiktok_sync.tokens.vault import TokenVault
@@ -28,9 +33,13 @@ NEXT_STEP = (
 )
 """About grants that TikTok does not revoke when we ask it."""
 
-_LIVING = "SELECT store_code FROM store_tokens WHERE status <> 'needs_consent' ORDER BY 1"
+_LIVING = """
+SELECT 'display' AS api, store_code FROM store_tokens WHERE status <> 'needs_consent'
+UNION ALL SELECT 'business', store_code FROM business_tokens WHERE status <> 'needs_consent'
+ORDER BY 1 DESC, 2
+"""
 _UNANSWERED = """
-SELECT attempt_id, store_code, access_token FROM connect_attempts
+SELECT attempt_id, api, store_code, access_token FROM connect_attempts
 WHERE access_token IS NOT NULL ORDER BY begun_at
 """
 _ANSWERED = """
@@ -49,16 +58,28 @@ class Revocation:
         store_code: Whose.
         ok: Whether it works no longer.
         message: What was done, or the cause and the next step.
+        api: For which of TikTok's APIs it was given.
     """
 
     store_code: str
     ok: bool
     message: str
+    api: Api = "display"
 
 
-def living_grants(conn: Connection) -> list[str]:
-    """Codes of the stores, removed ones too, whose grant is not known to have ended."""
-    return [row[0] for row in conn.execute(_LIVING)]
+@dataclass(frozen=True)
+class _Ending:
+    """What ends grants: where they are, and whose word counts."""
+
+    url: str
+    vault: TokenVault
+    actor: str
+    reason: str
+
+
+def living_grants(conn: Connection) -> list[tuple[Api, str]]:
+    """API and store of every grant, removed stores' too, that is not known to have ended."""
+    return conn.execute(_LIVING).fetchall()
 
 
 def unanswered_consents(conn: Connection) -> int:
@@ -76,69 +97,87 @@ def revoke_all(
 
     Args:
         conn: The database.
-        settings: Its URL and the token keys.
-        tiktok: The app that the grants were given to.
+        settings: Its URL, the token keys, and the app of the Accounts API.
+        tiktok: The app that the grants of the Display API were given to.
         actor: Who does it, for the audit.
         reason: Begins the status reason of the ended grants.
 
     Raises:
         ConfigurationError: The token keys are empty or wrong.
     """
-    vault = TokenVault(settings.token_keys)
-    url = settings.required("store_db_url")
-    with tiktok.transport() as http, ThreadPoolExecutor(AT_ONCE) as pool:
-        oauth = tiktok.oauth(http)
+    ending = _Ending(
+        settings.required("store_db_url"), TokenVault(settings.token_keys), actor, reason
+    )
+    with ExitStack() as stack:
+        display = tiktok.oauth(stack.enter_context(tiktok.transport()))
+        business = _business_oauth(settings, stack)
+        pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
 
-        def one(code: str) -> Revocation:
-            return _revoke_one(code, url, vault, oauth, actor, reason)
+        def oauth_of(api: Api) -> OAuthClient | BusinessOAuth:
+            if api == "display":
+                return display
+            if isinstance(business, ConfigurationError):
+                raise business
+            return business
+
+        def one(grant: tuple[Api, str]) -> Revocation:
+            api, code = grant
+            return _result(api, code, lambda: _revoke_one(api, code, ending, oauth_of(api)))
 
         done = list(pool.map(one, living_grants(conn)))
-        done += [
-            _revoke_attempt(conn, row, vault, oauth) for row in conn.execute(_UNANSWERED).fetchall()
-        ]
+        for number, api, code, sealed in conn.execute(_UNANSWERED).fetchall():
+            work = partial(_revoke_attempt, conn, number, api, code, sealed, ending.vault, oauth_of)
+            done.append(_result(api, code, work))
     return done
 
 
-def _revoke_one(
-    code: str, url: str, vault: TokenVault, oauth: OAuthClient, actor: str, reason: str
-) -> Revocation:
-    return _result(code, lambda: _with_connection(code, url, vault, oauth, actor, reason))
+def _business_oauth(settings: Settings, stack: ExitStack) -> BusinessOAuth | ConfigurationError:
+    """The app of the Accounts API, or why there is none: the other grants end all the same."""
+    try:
+        app = BusinessApp.from_settings(settings)
+    except ConfigurationError as error:
+        return error
+    return app.oauth(stack.enter_context(app.transport()))
 
 
-def _with_connection(
-    code: str, url: str, vault: TokenVault, oauth: OAuthClient, actor: str, reason: str
-) -> str:
-    with connect(url, application_name="tiktok_sync:revoke") as conn, database_errors():
-        tokens = TokenStore(conn)
-        source = TokenSource(code, store=tokens, vault=vault, oauth=oauth)
+def _revoke_one(api: Api, code: str, ending: _Ending, oauth: OAuthClient | BusinessOAuth) -> str:
+    with connect(ending.url, application_name="tiktok_sync:revoke") as conn, database_errors():
+        tokens = TokenStore(conn, GRANT_TABLES[api])
+        source = TokenSource(code, store=tokens, vault=ending.vault, oauth=oauth)
         revoked = revoke(source, oauth)
         with conn.transaction():
-            said = f"{reason} on {utc_now():%Y-%m-%d}. Connect the account again."
+            said = f"{ending.reason} on {utc_now():%Y-%m-%d}. Connect the account again."
             tokens.mark(code, "needs_consent", said)
-            audit.record(conn, "revoke", [code], actor=actor, details={"at_tiktok": True})
+            details: dict[str, object] = {"at_tiktok": True}
+            if api != "display":
+                details["api"] = api
+            audit.record(conn, "revoke", [code], actor=ending.actor, details=details)
     return "revoked" if revoked else "TikTok had ended it before"
 
 
 def _revoke_attempt(
-    conn: Connection, row: tuple[object, str, bytes], vault: TokenVault, oauth: OAuthClient
-) -> Revocation:
-    number, code, sealed = row
-
-    def work() -> str:
-        try:
-            oauth.revoke(vault.decrypt(sealed, store_code=code, kind="access"))
-        except NeedsConsentError:
-            said = "a consent that nobody confirmed: TikTok had ended it before"
-        else:
-            said = "a consent that nobody confirmed: revoked"
-        conn.execute(_ANSWERED, [number])
-        return said
-
-    return _result(code, work)
-
-
-def _result(code: str, work: Callable[[], str]) -> Revocation:
+    conn: Connection,
+    number: object,
+    api: Api,
+    code: str,
+    sealed: bytes,
+    vault: TokenVault,
+    oauth_of: Callable[[Api], OAuthClient | BusinessOAuth],
+) -> str:
     try:
-        return Revocation(code, ok=True, message=work())
+        kind = GRANT_TABLES[api].access
+        oauth_of(api).revoke(vault.decrypt(sealed, store_code=code, kind=kind))
+    except NeedsConsentError:
+        said = "a consent that nobody confirmed: TikTok had ended it before"
+    else:
+        said = "a consent that nobody confirmed: revoked"
+    conn.execute(_ANSWERED, [number])
+    return said
+
+
+def _result(api: Api, code: str, work: Callable[[], str]) -> Revocation:
+    try:
+        ok, said = True, work()
     except SyncError as error:
-        return Revocation(code, ok=False, message=str(error))
+        ok, said = False, str(error)
+    return Revocation(code, ok, said if api == "display" else f"Accounts API: {said}", api)

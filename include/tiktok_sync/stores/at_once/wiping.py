@@ -68,6 +68,7 @@ _LEAVE_TRACE = """
 INSERT INTO erased_accounts (account_hash)
 SELECT DISTINCT erased_account_hash(open_id) FROM (
     SELECT open_id FROM store_tokens
+    UNION SELECT open_id FROM business_tokens
     UNION SELECT open_id FROM connect_attempts WHERE open_id IS NOT NULL
 ) AS own
 ON CONFLICT (account_hash) DO UPDATE SET erased_at = now()

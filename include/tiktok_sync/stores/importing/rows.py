@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from include.tiktok_sync.business.models import BUSINESS_SCOPES, OTHER_BUSINESS_SCOPES
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.stores.codes import is_excel_error, is_scientific, looks_like_token
 from include.tiktok_sync.stores.importing import csv_text
@@ -36,9 +37,13 @@ GRANT_COLUMNS = COLUMNS[3:]
 TIMEZONE = "timezone"
 """The one column that the header may leave out: then each store keeps its time zone."""
 
-_KNOWN = (*COLUMNS, TIMEZONE)
+BUSINESS = "business_"
+BUSINESS_COLUMNS = tuple(f"{BUSINESS}{column}" for column in GRANT_COLUMNS)
+"""A second grant, for the Business API: the header has all of these columns or none."""
 
-_OPTIONAL = frozenset({"region", TIMEZONE})
+_KNOWN = (*COLUMNS, TIMEZONE, *BUSINESS_COLUMNS)
+
+_OPTIONAL = frozenset({"region", TIMEZONE, *BUSINESS_COLUMNS})
 _TOKENS = {"access_token": "rft.", "refresh_token": "act."}
 """Column of a token -> how one of the other kind begins."""
 
@@ -72,7 +77,8 @@ class CsvStoreRow:
     """A good line. ``code`` is as it stands there, to be looked up; no ``grant`` = it has none.
 
     ``timezone`` is ``None`` where its cell is empty: the store then has that of the sync. Without
-    the column, ``has_timezone`` is false.
+    the column, ``has_timezone`` is false. ``business`` is the grant for the Business API; what is
+    wrong with it stands in ``business_problem``, and the rest of the line is good all the same.
     """
 
     line: int
@@ -82,6 +88,8 @@ class CsvStoreRow:
     grant: RowGrant | None
     timezone: str | None = None
     has_timezone: bool = False
+    business: RowGrant | None = None
+    business_problem: str | None = None
 
 
 def read_rows(text: str) -> Iterator[CsvStoreRow | RowProblem]:
@@ -104,6 +112,8 @@ def read_rows(text: str) -> Iterator[CsvStoreRow | RowProblem]:
 
 def _check_header(names: Sequence[str]) -> None:
     wanted = COLUMNS if set(names) & set(GRANT_COLUMNS) else COLUMNS[:3]
+    if set(names) & set(BUSINESS_COLUMNS):
+        wanted = (*wanted, *BUSINESS_COLUMNS)
     missing = [name for name in wanted if name not in names]
     if len(names) == 1 and all(name in names[0] for name in COLUMNS[:3]):
         message = f"The CSV's lines are in quotes as a whole: each is one cell. {csv_text.SAVE_AS}"
@@ -131,6 +141,7 @@ def _store_row(header: Sequence[str], row: csv_text.Row) -> CsvStoreRow:
     cells = dict(zip(header, row.cells, strict=False))
     _check_shape(header, row.cells, cells)
     _check_texts(cells)
+    business, business_problem = _business_grant(cells)
     return CsvStoreRow(
         line=row.line,
         code=row.raw[header.index("store_code")],
@@ -139,6 +150,8 @@ def _store_row(header: Sequence[str], row: csv_text.Row) -> CsvStoreRow:
         grant=_grant(cells) if _has_grant(cells) else None,
         timezone=checked_timezone(cells.get(TIMEZONE)),
         has_timezone=TIMEZONE in header,
+        business=business,
+        business_problem=business_problem,
     )
 
 
@@ -177,14 +190,17 @@ def _check_texts(cells: Mapping[str, str]) -> None:
         message = "store_code is the name of the column: is this the header once more? Leave it out"
         raise DataError(message)
     for column in ("store_code", "store_name", "region", TIMEZONE, "open_id"):
-        value = cells.get(column, "")
-        if looks_like_token(value):
-            message = f"{column} holds what looks like a token: are columns swapped or shifted?"
-            raise DataError(message)
-        if is_excel_error(value):
-            message = f"{column} is an error of Excel ({value}); put in what should be there"
-            raise DataError(message)
-    if is_scientific(cells.get("open_id", "")):
+        _check_text(column, cells.get(column, ""))
+
+
+def _check_text(column: str, value: str) -> None:
+    if looks_like_token(value):
+        message = f"{column} holds what looks like a token: are columns swapped or shifted?"
+        raise DataError(message)
+    if is_excel_error(value):
+        message = f"{column} is an error of Excel ({value}); put in what should be there"
+        raise DataError(message)
+    if column == "open_id" and is_scientific(value):
         message = (
             "open_id is a number in scientific notation: Excel has dropped its digits. Format the"
             " column as text in Excel, and take the open_id from its source again"
@@ -192,7 +208,27 @@ def _check_texts(cells: Mapping[str, str]) -> None:
         raise DataError(message)
 
 
-def _grant(cells: Mapping[str, str]) -> RowGrant:
+def _business_grant(cells: Mapping[str, str]) -> tuple[RowGrant | None, str | None]:
+    """The second grant, or what is wrong with it."""
+    own = {column: cells.get(f"{BUSINESS}{column}") or "" for column in GRANT_COLUMNS}
+    if not any(own.values()):
+        return None, None
+    try:
+        for column, value in own.items():
+            if not value:
+                message = f"{column} is empty"
+                raise DataError(message)  # noqa: TRY301 - one place names every problem of it
+        _check_text("open_id", own["open_id"])
+        return _grant(own, BUSINESS_SCOPES, OTHER_BUSINESS_SCOPES), None
+    except DataError as error:
+        return None, f"of its columns {BUSINESS}…, {error.message}"
+
+
+def _grant(
+    cells: Mapping[str, str],
+    known: frozenset[str] = KNOWN_SCOPES,
+    others: frozenset[str] = OTHER_SCOPES,
+) -> RowGrant:
     strange = next((mark for mark in cells["open_id"] if not "!" <= mark <= "~"), None)
     if strange is not None:
         message = (
@@ -213,7 +249,7 @@ def _grant(cells: Mapping[str, str]) -> RowGrant:
     )
     return RowGrant(
         open_id=cells["open_id"],
-        scope=_scope(cells["scope"]),
+        scope=_scope(cells["scope"], known, others),
         access_token=cells["access_token"],
         access_expires_at=access_expires_at,
         refresh_token=cells["refresh_token"],
@@ -221,17 +257,16 @@ def _grant(cells: Mapping[str, str]) -> RowGrant:
     )
 
 
-def _scope(text: str) -> str:
+def _scope(text: str, known: frozenset[str], others: frozenset[str]) -> str:
     scopes = split_scope(text)
-    unknown = sorted(scopes - KNOWN_SCOPES - OTHER_SCOPES)
+    unknown = sorted(scopes - known - others)
     if unknown:
         shown = [
             name if _SHOWN_SCOPE.fullmatch(name) and not looks_like_token(name) else "no permission"
             for name in unknown
         ]
         message = (
-            f"scope holds {', '.join(dict.fromkeys(shown))};"
-            f" known are {', '.join(sorted(KNOWN_SCOPES))}"
+            f"scope holds {', '.join(dict.fromkeys(shown))}; known are {', '.join(sorted(known))}"
         )
         raise DataError(message)
     return ",".join(sorted(scopes))

@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 from include.tiktok_sync.errors import ConfigurationError, StoreTokenStatus
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores.importing.rows import RowGrant
+from include.tiktok_sync.tokens.grant_table import GrantTable
 from include.tiktok_sync.tokens.store import LOCK_TIMEOUT
 from include.tiktok_sync.tokens.vault import TokenVault
 
@@ -27,13 +28,13 @@ SAME_CONSENT = timedelta(minutes=5)
 _STORED = """
 SELECT store_code, access_expires_at, refresh_expires_at, refreshed_at, connected_at, status,
     refresh_token, coalesce(refresh_claimed_until > clock_timestamp(), false) AS claimed
-FROM store_tokens WHERE store_code = ANY(%s) ORDER BY store_code FOR UPDATE
+FROM {grants} WHERE store_code = ANY(%s) ORDER BY store_code FOR UPDATE
 """
 
 
 @dataclass(frozen=True)
 class StoredGrant:
-    """What a store has, its refresh token encrypted; see the comments of ``store_tokens``.
+    """What a store has, its refresh token encrypted; see the comments of its table.
 
     ``claimed``: a refresh has sent the token, and its answer may still come.
     """
@@ -47,16 +48,18 @@ class StoredGrant:
     refresh_token: bytes = field(repr=False)
     claimed: bool
 
-    def opened(self, vault: TokenVault) -> str | None:
+    def opened(self, vault: TokenVault, table: GrantTable) -> str | None:
         """The refresh token; ``None`` = none of the keys opens it."""
         try:
-            return vault.decrypt(self.refresh_token, store_code=self.store_code, kind="refresh")
+            return vault.decrypt(self.refresh_token, store_code=self.store_code, kind=table.refresh)
         except ConfigurationError:
             return None
 
 
-def stored_grants(conn: Connection, store_codes: Sequence[str]) -> dict[str, StoredGrant]:
-    """The stores' grants, locked until the surrounding transaction ends.
+def stored_grants(
+    conn: Connection, store_codes: Sequence[str], table: GrantTable
+) -> dict[str, StoredGrant]:
+    """The stores' grants for one API, locked until the surrounding transaction ends.
 
     Raises:
         psycopg.errors.LockNotAvailable: Another process held one of them for too long.
@@ -66,7 +69,7 @@ def stored_grants(conn: Connection, store_codes: Sequence[str]) -> dict[str, Sto
         [str(int(LOCK_TIMEOUT.total_seconds() * 1000))],
     )
     with conn.cursor(row_factory=class_row(StoredGrant)) as cursor:
-        rows = cursor.execute(_STORED, [list(store_codes)]).fetchall()
+        rows = cursor.execute(table.sql(_STORED), [list(store_codes)]).fetchall()
     return {row.store_code: row for row in rows}
 
 

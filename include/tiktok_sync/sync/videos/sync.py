@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from datetime import timedelta
 
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ListingError, MissingScopeError
-from include.tiktok_sync.jobs import StoreRun
+from include.tiktok_sync.jobs import StoreRun, is_turn
 from include.tiktok_sync.sync.repository import CompleteListing, StoreRepository
 from include.tiktok_sync.sync.store_job import StoreOutcome
 from include.tiktok_sync.sync.videos.coverage import SECOND_MS, milliseconds
@@ -163,11 +162,7 @@ class _StoreVideos:
         last, today = self._last, self._run.day.date
         if last is None or today - last.day >= timedelta(days=nights):
             return True
-        return last.day != today and self._is_night(nights)
-
-    def _is_night(self, nights: int) -> bool:
-        store = zlib.crc32(self._run.store_code.encode())
-        return (self._run.day.date.toordinal() + store) % nights == 0
+        return last.day != today and is_turn(self._run, nights)
 
     def _why_to_end(self) -> str | None:
         """Why the listing goes on though the two ends have met."""
@@ -183,7 +178,7 @@ class _StoreVideos:
             return "not_shown"
         if self._is_count_news():
             return "count_higher"
-        has_time = self._to_come < FEW_STORES or self._is_night(COMPARED_WITHIN)
+        has_time = self._to_come < FEW_STORES or is_turn(self._run, COMPARED_WITHIN)
         # What an earlier try queried is not known here: it is not asked for again.
         if has_time and not ends.readings.compared and not ends.resumed:
             ends.compare_last_page()

@@ -170,3 +170,20 @@ def test_nothing_is_deleted_by_default() -> None:
         daily_days=400, weekly_days=0, apply=False
     )
     assert RetentionSettings.from_env({"RETENTION_APPLY": "yes"}).apply
+
+
+def test_old_insights_are_thinned_too_and_kept_lists_stay(conn: Connection, figures: None) -> None:
+    del figures
+    conn.execute("SELECT ensure_video_insights_partitions(%s, 1)", [FIRST])
+    conn.execute(
+        "INSERT INTO video_insights_daily"
+        " (store_code, video_id, snapshot_date, lists_kept_for, fetched_at)"
+        " SELECT 'S001', 'v', d::date, CASE WHEN d = '2026-03-11' THEN 7 END, d"
+        " FROM generate_series('2026-03-09'::date, '2026-03-22'::date, interval '1 day') AS d"
+    )
+
+    done = apply_retention(conn, KEEP, today=TODAY, dry_run=False)
+
+    assert Month("video_insights_daily_2026_03", "thin", 11) in done
+    kept = rows(conn, "SELECT snapshot_date AS d FROM video_insights_daily ORDER BY 1")
+    assert [row["d"].day for row in kept] == [11, 15, 22]

@@ -61,11 +61,13 @@ def names(server: PostgresServer, kinds: str) -> list[str]:
 
 
 CLOSED = {
+    ("living_consents", "store_name"),
     ("living_grants", "store_name"),
     ("account_growth_daily", "store_name"),
     ("hashtag_performance", "store_name"),
     ("hashtag_performance", "hashtag"),
     ("posting_times", "store_name"),
+    ("report_archive", "html"),
     ("store_week", "store_name"),
     ("video_age_curve", "store_name"),
     ("video_age_curve", "title"),

@@ -9,7 +9,7 @@ import pytest
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
 from include.tiktok_sync.sync.videos.two_ends import TwoEnds
-from include.tiktok_sync.tiktok.client import BLIP_ATTEMPTS
+from include.tiktok_sync.tiktok.api_client import BLIP_ATTEMPTS
 from tests.database.bench import Bench
 from tests.database.faults import Edit
 

@@ -13,9 +13,11 @@ from include.connect.settings import DEFAULT_AUTHORIZE_URL, ConnectSettings
 from include.local.parts.airflow_env import command_env, product_env, write_password_file
 from include.local.processes.programs import AIRFLOW, programs
 from include.sandbox.settings import AUTHORIZE_PATH
+from include.tiktok_sync.jobs import INSIGHTS_JOB, NIGHTLY_JOBS, SYNC_JOBS
 from include.tiktok_sync.links.connect_links import LinkMaker
 
 if TYPE_CHECKING:
+    from include.local.settings import LocalSettings
     from tests.unit.local.conftest import Bench
 
 SECRETS = {
@@ -48,6 +50,24 @@ def test_who_knows_a_secret(bench: Bench, secret: str) -> None:
     knowing = {name for name, p in found.items() if value in json.dumps(p.launch.env)}
 
     assert knowing == SECRETS[secret]
+
+
+def test_the_accounts_api_is_known_only_if_asked_for_and_its_secret_to_tasks_only(
+    bench: Bench,
+) -> None:
+    off, on = bench.settings(), bench.settings({"SANDBOX_BUSINESS": "1"})
+    secret, app_id = on.env["SANDBOX_BUSINESS_SECRET"], on.env["SANDBOX_BUSINESS_APP_ID"]
+
+    def knowing(settings: LocalSettings, value: str) -> set[str]:
+        found = programs(bench.workspace, settings)
+        return {name for name, p in found.items() if value in json.dumps(p.launch.env)}
+
+    assert knowing(off, secret) == knowing(off, app_id) == set()
+    assert {"sandbox", "scheduler"} <= knowing(on, secret) <= {"sandbox", "scheduler", "connect"}
+    assert set(AIRFLOW) | {"sandbox"} <= knowing(on, app_id)
+    assert off.nightly_jobs == NIGHTLY_JOBS
+    assert on.sync_jobs == (*SYNC_JOBS, INSIGHTS_JOB)
+    assert on.pool_slots == off.pool_slots + 10
 
 
 def test_no_secret_on_a_command_line(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from authlib.integrations.requests_client import (  # type: ignore[import-untype
     OAuth2Session,
 )
 
-from include.sandbox.accounts.tokens import FULL_SCOPE
+from include.sandbox.accounts.apps import FULL_SCOPE
 from include.sandbox.admin.webhook import signature
 from tests.sandbox_server import SandboxServer, running_sandbox
 

@@ -6,24 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from include.tiktok_sync.doctor.airflow import DAGS, dags_finding
+from include.tiktok_sync.doctor.airflow import dags_finding
+from include.tiktok_sync.jobs import ALL_DAGS
 
-ALL_ON: dict[str, bool | None] = dict.fromkeys(DAGS, False)
+ALL_ON: dict[str, bool | None] = dict.fromkeys(ALL_DAGS, False)
 
 
 def test_the_doctor_knows_every_dag_of_the_project() -> None:
     folder = Path(__file__).resolve().parents[4] / "dags"
-    assert set(DAGS) == {file.stem for file in folder.glob("*.py")}
+    assert set(ALL_DAGS) == {file.stem for file in folder.glob("*.py")}
 
 
 @pytest.mark.parametrize(
     ("changes", "status", "text"),
     [
-        ({}, "ok", "4 parsed, none paused"),
+        ({}, "ok", "6 parsed, none paused"),
         (
             {"apply_retention": True},
             "ok",
-            "4 parsed; paused, and not of the night: apply_retention",
+            "6 parsed; paused, and not of the night: apply_retention",
         ),
         ({"sync_user_daily": True, "apply_retention": True}, "warn", "paused: sync_user_daily"),
         ({"apply_retention": None}, "fail", "not parsed: apply_retention"),

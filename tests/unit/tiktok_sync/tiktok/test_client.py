@@ -19,13 +19,8 @@ from include.tiktok_sync.errors import (
     SyncError,
     TikTokUnavailableError,
 )
-from include.tiktok_sync.tiktok.client import (
-    BLIP_ATTEMPTS,
-    PAGE_SIZE,
-    PAUSE_AFTER_429_S,
-    REFUSED_ATTEMPTS,
-    TikTokClient,
-)
+from include.tiktok_sync.tiktok.api_client import BLIP_ATTEMPTS, REFUSED_ATTEMPTS
+from include.tiktok_sync.tiktok.client import PAGE_SIZE, PAUSE_AFTER_429_S, TikTokClient
 from include.tiktok_sync.tiktok.http import HttpTransport, Timeouts
 from include.tiktok_sync.tiktok.models import VIDEO_FIELDS, QueriedVideos, VideoPage
 from include.tiktok_sync.tiktok.time_left import TimeLeft

@@ -1,0 +1,139 @@
+"""The doctor's checks of the Business API: the app, and the stores' grants for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from include.tiktok_sync.app import BusinessApp
+from include.tiktok_sync.business.oauth import BusinessOAuth
+from include.tiktok_sync.doctor.finding import Finding, Status, named
+from include.tiktok_sync.errors import ConfigurationError, NeedsConsentError, SyncError
+from include.tiktok_sync.settings import Settings
+from include.tiktok_sync.store_db.database import Connection, connect, database_errors
+from include.tiktok_sync.stores import accounts
+from include.tiktok_sync.tokens.grant_app import app_use, next_step, other_app_message
+from include.tiktok_sync.tokens.grant_table import BUSINESS
+from include.tiktok_sync.tokens.scopes import split_scope
+from include.tiktok_sync.tokens.vault import TokenVault
+
+ASKED = 20
+"""Stores whose token TikTok is asked about: a sample, because each costs a call."""
+
+_GRANTS = """
+SELECT count(*), count(*) FILTER (WHERE status = 'needs_consent'),
+    count(*) FILTER (WHERE status = 'missing_scope')
+FROM business_tokens JOIN stores USING (store_code) WHERE is_active
+"""
+
+# Tokens that still live; none is refreshed for a check.
+_LIVING = """
+SELECT store_code, open_id, scope, access_token
+FROM business_tokens JOIN stores USING (store_code)
+WHERE is_active AND status <> 'needs_consent' AND access_expires_at > now() + interval '1 minute'
+ORDER BY store_code
+"""
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """What is wrong with the Business API; one line if it is not used."""
+    if not settings.business_enabled:
+        if settings.business_app_id or settings.business_secret:
+            text = "only one of TIKTOK_BUSINESS_APP_ID and TIKTOK_BUSINESS_SECRET is set"
+            yield Finding("Business API", "fail", text, "Set both, or neither.")
+            return
+        yield Finding("Business API", "ok", "not used (TIKTOK_BUSINESS_APP_ID is not set)")
+        return
+    app = BusinessApp.from_settings(settings)
+    found = _app(app)
+    yield found
+    try:
+        url = settings.required("store_db_url")
+        with connect(url, application_name="tiktok_sync:doctor") as conn, database_errors():
+            yield from _grants(conn, app)
+            if found.status == "ok":
+                yield _scopes(conn, settings, app)
+    except SyncError as error:
+        yield Finding("Business grants", "skip", f"the database cannot be read: {error.message}")
+
+
+def _app(app: BusinessApp) -> Finding:
+    try:
+        app.check()
+    except ConfigurationError as error:
+        todo = (
+            "Set TIKTOK_BUSINESS_APP_ID and TIKTOK_BUSINESS_SECRET as in TikTok's developer portal"
+            " for the Business API, load the settings (python plugins/load_airflow_settings.py) and"
+            " start again."
+        )
+        return Finding("Business app", "fail", str(error), todo)
+    except SyncError as error:
+        return Finding("Business app", "warn", str(error), "Try again in some minutes.")
+    return Finding("Business app", "ok", "TikTok accepts app id and secret")
+
+
+def _grants(conn: Connection, app: BusinessApp) -> Iterator[Finding]:
+    [(grants, dead, partial)] = conn.execute(_GRANTS).fetchall()
+    text = f"{grants} active stores have a grant for the Business API"
+    if dead or partial:
+        text += f": {dead} need consent, {partial} miss a permission"
+        yield Finding("Business grants", "warn", text, "Connect these stores again.")
+    else:
+        yield Finding("Business grants", "ok", text)
+    use = app_use(conn, app.fingerprint, table=BUSINESS)
+    if use.of_others:
+        status: Status = "fail" if len(use.of_others) == use.grants else "warn"
+        message = other_app_message(use, with_next_step=False, table=BUSINESS)
+        yield Finding("app of the Business grants", status, message, next_step(BUSINESS))
+    doubles = accounts.doubles(conn, BUSINESS.api)
+    conflicts = accounts.conflicts(conn, BUSINESS)
+    if doubles or conflicts:
+        pairs = [" and ".join(codes) for codes in doubles] + conflicts
+        yield Finding(
+            "Business accounts",
+            "fail",
+            f"TikTok accounts with more than one store: {named(pairs, separator='; ')}",
+            "Decide whose account it is, and disconnect the other store: stores disconnect CODE"
+            " --no-revoke.",
+        )
+
+
+def _scopes(conn: Connection, settings: Settings, app: BusinessApp) -> Finding:
+    """Ask TikTok what some living tokens may do, and compare it with what is stored and wanted."""
+    try:
+        vault = TokenVault(settings.token_keys)
+    except ConfigurationError:
+        return Finding("Business permissions", "skip", "no usable key to read the tokens with")
+    rows = conn.execute(_LIVING).fetchall()
+    lacking, others, asked = [], [], 0
+    with app.transport() as http:
+        oauth = app.oauth(http)
+        for code, open_id, scope, sealed in islice(rows, ASKED):
+            try:
+                token = vault.decrypt(sealed, store_code=code, kind=BUSINESS.access)
+                granted, account = _token_info(oauth, token)
+            except NeedsConsentError:
+                lacking.append(f"{code}: TikTok rejects its token")
+                continue
+            except SyncError as error:
+                return Finding("Business permissions", "warn", str(error), "Try again later.")
+            asked += 1
+            missing = BUSINESS.scopes - granted
+            if missing:
+                lacking.append(f"{code}: {', '.join(sorted(missing))}")
+            elif granted != split_scope(scope) or account not in {None, open_id}:
+                others.append(code)
+    if lacking:
+        text = f"TikTok does not grant everything that is asked for: {named(lacking, '; ')}"
+        return Finding("Business permissions", "warn", text, "Connect these stores again.")
+    if others:
+        text = f"what TikTok says of these grants differs from what is stored: {named(others)}"
+        return Finding("Business permissions", "warn", text, "The next refresh corrects it.")
+    return Finding(
+        "Business permissions", "ok", f"complete for {asked} of {len(rows)} stores (a sample)"
+    )
+
+
+def _token_info(oauth: BusinessOAuth, token: str) -> tuple[frozenset[str], str | None]:
+    info = oauth.token_info(token)
+    return split_scope(info.scope or ""), info.open_id

@@ -1,0 +1,1 @@
+"""What does marketing's weekly report say, and how does it look?"""

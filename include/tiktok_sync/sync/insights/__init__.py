@@ -1,0 +1,1 @@
+"""How are an account's days and its posts read from the Accounts API?"""

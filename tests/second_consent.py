@@ -1,0 +1,74 @@
+"""The connect app with both APIs, and what a manager's browser does there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+
+from include.tiktok_sync.jobs import APIS
+from include.tiktok_sync.links.connect_links import LinkMaker
+from tests.connect_server import Browser, ConnectServer, form_token, running_connect
+from tests.database.bench import Bench
+from tests.sandbox_server import BUSINESS_APP
+
+UNLIMITED: dict[str, Any] = {"per_second": 0, "per_minute": 0, "per_account_minute": 0}
+"""For `running_sandbox(business=…)`: these tests are not about limits."""
+
+
+def business_env(bench: Bench) -> dict[str, str]:
+    """The variables that switch the Accounts API on, against the sandbox."""
+    return {
+        "TIKTOK_BUSINESS_APP_ID": BUSINESS_APP["app_id"],
+        "TIKTOK_BUSINESS_SECRET": BUSINESS_APP["secret"],
+        "TIKTOK_BUSINESS_URL": bench.sandbox.url,
+    }
+
+
+@contextlib.contextmanager
+def both_apis(bench: Bench, **env: str) -> Iterator[ConnectServer]:
+    """A connect app that asks for both consents; one store, `N1`, was never connected."""
+    bench.conn.execute(
+        "INSERT INTO stores (store_code, store_name) VALUES ('N1', 'Kiel Holstenstr.')"
+    )
+    with running_connect(bench, **{**business_env(bench), **env}) as server:
+        yield server
+
+
+def connect_first(
+    app: ConnectServer, account: str = "S021", code: str = "N1"
+) -> tuple[Browser, str]:
+    """The first consent of a store, up to *Done*; the browser, and the address of that page."""
+    browser = Browser(app)
+    back = browser.consent(browser.leave(app.link(code)), account)
+    path = browser.get("/callback", **back).headers["Location"]
+    page = browser.get(path)
+    if "Is this the account" in page.text:
+        browser.send(app.url + path, form_token=form_token(page), choice="connect")
+    return browser, path
+
+
+def leave_for_second(browser: Browser, path: str) -> dict[str, str]:
+    """Press the button of the second step; the query that the browser is sent to TikTok with."""
+    page = browser.get(path)
+    assert "One more step" in page.text, page.text
+    answer = browser.send(browser.app.url + path, form_token=form_token(page), choice="next")
+    assert answer.status_code == 303, answer.text
+    return dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
+
+
+def come_back(browser: Browser, back: dict[str, str]) -> tuple[str, requests.Response]:
+    """Return from TikTok's second consent; the address of the next page, and that page."""
+    answer = browser.get("/business/callback/", **back)
+    assert answer.status_code == 303, answer.text
+    path = answer.headers["Location"]
+    return path, browser.get(path)
+
+
+def second_link(app: ConnectServer, code: str, **changes: Any) -> str:
+    """A link of its own for the second consent."""
+    maker = LinkMaker(app.settings.secret, app.url, "test", APIS)
+    return maker.make(app.bench.conn, code, api="business", **changes).url
