@@ -54,6 +54,8 @@ if has_insights():
             checks={
                 "insight_days_missing": "did a store's days stop coming?",
                 "insight_counts_negative": "is a count below zero that cannot be?",
+                "business_grants_end_soon": "does a grant end within `CONSENT_WARNING_DAYS` (30)"
+                " days?",
             },
             how_long=KEPT_FOR_60_DAYS,
         ),

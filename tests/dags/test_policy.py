@@ -50,7 +50,11 @@ CHECKS = {
         "video_rows_late",
         "video_figures_differ",
     },
-    "sync_insights_daily": {"insight_days_missing", "insight_counts_negative"},
+    "sync_insights_daily": {
+        "insight_days_missing",
+        "insight_counts_negative",
+        "business_grants_end_soon",
+    },
 }
 """Sync Dag -> the data checks after its stores."""
 
