@@ -69,7 +69,7 @@ def test_it_holds_no_secret(bench: Bench, read_back: ReadBack) -> None:
     text = bench.workspace.supervisor_conf.read_text()
 
     secrets = [n for n in settings.env if n.endswith(("PASSWORD", "SECRET", "KEY", "KEYS"))]
-    assert len(secrets) == 13
+    assert len(secrets) == 14
     assert not [name for name in secrets if settings.env[name] in text]
     assert stat.S_IMODE(bench.workspace.supervisor_conf.stat().st_mode) == 0o600
 
