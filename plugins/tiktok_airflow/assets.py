@@ -12,6 +12,9 @@ from include.tiktok_sync.errors import ConfigurationError
 DEFAULT_ASSET_URI = "postgres://store-db:5432/tiktok_sync"
 """The store database as docker-compose.yaml names it."""
 
+FORMER_TABLES = ("user_daily_stats", "videos", "video_daily_stats")
+"""Those that had assets in version 0.3."""
+
 _DATABASE = re.compile(
     r"postgres(?:ql)?://(?P<host>\[[0-9a-f:]+\]|[^/?#@:\s]+)(?P<port>:\d+)?/(?P<name>[^/?#\s]+)/?",
     re.IGNORECASE,
@@ -54,4 +57,5 @@ def former_table(name: str) -> Asset:
 
 def outlets(*tables: str) -> list[Asset]:
     """What a task announces that has written these tables."""
-    return [make(name) for make in (table, former_table) for name in tables]
+    former = [name for name in tables if name in FORMER_TABLES]
+    return [*map(table, tables), *map(former_table, former)]

@@ -1,4 +1,4 @@
-"""Grants of the Business API, beside those of the Display API and just like them."""
+"""Grants of the Business API, kept like those of the Display API."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 def _window(bench: BusinessBench) -> tuple[date, date]:
-    today = date.fromisoformat(bench.sandbox.admin("GET", "/settings")["today"])
+    frozen = bench.sandbox.admin("GET", "/settings")["date"]
+    today = date.fromisoformat(frozen) if frozen else datetime.now(timezone.utc).date()
     return today - timedelta(days=60), today - timedelta(days=1)
 
 

@@ -274,6 +274,8 @@ def test_an_import_of_stores_alone(cli: Run, bench: Bench) -> None:
         "tokens_kept": [],
         "without_grant": ["S1"],
         "problems": [{"line": 3, "reason": "store_name is empty"}],
+        "business": [],
+        "business_refused": [],
     }
 
 

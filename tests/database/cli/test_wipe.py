@@ -67,6 +67,15 @@ def stores(bench: Bench) -> Bench:
         " VALUES ('run_failed', 'j', 'r', %s, '{}')",
         [f"First: {name}"],
     )
+    bench.conn.execute(
+        "INSERT INTO benchmarks (snapshot_date, business_category, asked_at)"
+        " VALUES ('2026-11-02', 'OTHERS', now())"
+    )
+    bench.conn.execute(
+        "INSERT INTO weekly_reports (week_start, created_at, headline, html)"
+        " VALUES ('2026-11-02', now(), 'A week', %s)",
+        [f"<p>{name}</p>"],
+    )
     bench.conn.execute(  # the runs of these rows have ended
         "UPDATE sync_logs SET run_time = run_time - interval '1 hour'"
     )

@@ -110,9 +110,17 @@ def test_every_variable_is_read() -> None:
             "SANDBOX_TOKEN_REGIME": "24h",
             "SANDBOX_DATE": "2026-11-24",
             "SANDBOX_FAULTS": "storm",
+            "SANDBOX_BUSINESS_APP_ID": "7364323437050855441",
+            "SANDBOX_BUSINESS_SECRET": "hidden",
+            "SANDBOX_BUSINESS_REDIRECT_URIS": "https://connect.example.com/business/callback/",
+            "SANDBOX_BUSINESS_PENALTY_SECONDS": "3",
         }
     )
     assert settings.faults == "storm"
+    assert settings.business is not None
+    assert (settings.business.app_id, settings.business.secret) == ("7364323437050855441", "hidden")
+    assert settings.business.redirect_uris == "https://connect.example.com/business/callback/"
+    assert settings.business.penalty_seconds == 3
     assert (settings.host, settings.port, settings.stores, settings.seed) == ("::1", 9, 40, 5)
     assert settings.state == Path("somewhere/state.db")
     assert settings.new_accounts == 7
@@ -122,7 +130,7 @@ def test_every_variable_is_read() -> None:
     assert (settings.profile, settings.rate_limit) == ("reference", 77)
     assert settings.token_regime == "24h"
     assert settings.today.isoformat() == "2026-11-24"
-    assert len(VARIABLES) == 17
+    assert len(VARIABLES) == 21
 
 
 def test_a_container_may_listen_on_its_own_network() -> None:

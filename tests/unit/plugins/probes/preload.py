@@ -29,7 +29,7 @@ LOOKS = (alive.unshareable, alive.generators, alive.held_locks)
 
 def jitter() -> str:
     """A wait between the tries of a call, as the product's client draws it."""
-    client = sys.modules["include.tiktok_sync.tiktok.client"]
+    client = sys.modules["include.tiktok_sync.tiktok.api_client"]
     wait = client.wait_random_exponential(multiplier=0.5, max=8)
     return str(wait(SimpleNamespace(attempt_number=4)))
 
@@ -50,7 +50,7 @@ draws: dict[str, Any] = {
     "OpenSSL": lambda: ssl.RAND_bytes(8).hex(),
     "the system": lambda: os.urandom(8).hex(),
 }
-if "include.tiktok_sync.tiktok.client" in sys.modules:
+if "include.tiktok_sync.tiktok.api_client" in sys.modules:
     draws["the client's jitter"] = jitter
 drawn = {name: alive.drawn_in_forks(draw) for name, draw in draws.items()}
 
