@@ -24,10 +24,10 @@ USUAL_WEEKS = 8
 """Weeks before the report's own that say what is usual, as in ``store_week``."""
 
 LEAST_WEEKS = 4
-"""Of a store's eight weeks before, so many must be known, or nothing is said about it."""
+"""How many of a store's eight weeks before must be known for its week to be judged."""
 
 LEAST_VIEWS = 100
-"""A store's usual week has at least so many views: a percentage of a handful says little."""
+"""The fewest views of a store's usual week: a percentage of a handful says little."""
 
 STORES_SHOWN = 8
 VIDEOS_SHOWN = 10

@@ -1,4 +1,4 @@
-"""A product with the Accounts API beside a sandbox that serves it, and a clock for both."""
+"""A product with the Accounts API, a sandbox that serves it, and a clock for both."""
 
 from __future__ import annotations
 
