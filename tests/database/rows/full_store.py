@@ -20,6 +20,11 @@ def fill(bench: Bench, code: str) -> None:
     )
     bench.conn.execute("INSERT INTO backfill_readings VALUES ('j', %s, 'r')", [code])
     bench.conn.execute(
+        "INSERT INTO business_tokens (store_code, open_id, scope, access_token, refresh_token,"
+        " status) VALUES (%s, %s, 's', '', '', 'needs_consent')",
+        [code, f"b-{code}"],
+    )
+    bench.conn.execute(
         "INSERT INTO account_daily (store_code, metric_date, fetched_at)"
         " VALUES (%s, '2026-01-01', now())",
         [code],

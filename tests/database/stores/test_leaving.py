@@ -36,6 +36,7 @@ TABLES = {
     "account_daily",
     "alerts",
     "backfill_readings",
+    "business_tokens",
     "connect_attempts",
     "connect_links",
     "insight_listings",
