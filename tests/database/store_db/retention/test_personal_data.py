@@ -93,6 +93,7 @@ BY_NATURE = re.compile(
 )
 
 NOT_PERSONAL = {
+    "account_audience.is_business_account": "yes or no: a kind of account",
     "action": "a move of the table in docs/lifecycle.md",
     "api": "one word of a list",
     "app_fingerprint": "of the app, not of the account",
@@ -169,7 +170,7 @@ def unmarked_columns(conn: Connection) -> list[str]:
         for column in columns
         if (name := f"{column['t']}.{column['c']}") not in found
         and (
-            BY_NATURE.search(column["c"])
+            (BY_NATURE.search(column["c"]) and name not in NOT_PERSONAL)
             or (column["text"] and not NOT_PERSONAL.keys() & {column["c"], name})
         )
     ]
