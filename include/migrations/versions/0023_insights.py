@@ -518,7 +518,7 @@ _COMMENTS: dict[str, dict[str, str]] = {
         **{name: f"Accounts API: {text}" for name, text in _DAY_COMMENTS.items()},
     },
     "VIEW video_performance": {
-        "": "Each video's counters of a day (Display API) beside its reach, watch time, completion"
+        "": "Each video's counters of a day (Display API) next to its reach, watch time, completion"
         " and traffic sources (Accounts API), never mixed. A post that only ads show has no"
         " counters. Rows observed late are left out",
         **_STORE,
