@@ -94,5 +94,5 @@ class StoreRun:
 
 
 def is_turn(run: StoreRun, nights: int) -> bool:
-    """Whether it is the store's night of this many: each store has one of its own."""
+    """Whether it is the store's night of several: each store has one of its own."""
     return (run.day.date.toordinal() + zlib.crc32(run.store_code.encode())) % nights == 0

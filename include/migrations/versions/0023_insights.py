@@ -518,9 +518,9 @@ _COMMENTS: dict[str, dict[str, str]] = {
         **{name: f"Accounts API: {text}" for name, text in _DAY_COMMENTS.items()},
     },
     "VIEW video_performance": {
-        "": "Each video's counters of a day (Display API), next to its reach, watch time,"
-        " completion and traffic sources (Accounts API), never mixed. A post that only ads show has"
-        " no counters. Rows observed late are left out",
+        "": "Each video's counters of a day (Display API) next to its reach, watch time, completion"
+        " and traffic sources (Accounts API), never mixed. A post that only ads show has no"
+        " counters. Rows observed late are left out",
         **_STORE,
         "video_id": "Which video or post",
         "snapshot_date": "The day; filter on it",

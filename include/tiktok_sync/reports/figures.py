@@ -24,7 +24,7 @@ USUAL_WEEKS = 8
 """Weeks before the report's own that say what is usual, as in ``store_week``."""
 
 LEAST_WEEKS = 4
-"""How many of a store's eight weeks before must be known; otherwise it is left out."""
+"""How many of a store's eight weeks before must be known for its week to be judged."""
 
 LEAST_VIEWS = 100
 """The fewest views of a store's usual week: a percentage of a handful says little."""

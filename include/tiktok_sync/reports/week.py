@@ -71,5 +71,5 @@ class Week:
         return self.start + timedelta(days=6)
 
     def earlier(self, weeks: int) -> Week:
-        """The week that lies ``weeks`` weeks before."""
+        """The week that lies this number of weeks before."""
         return Week(self.start - timedelta(weeks=weeks))

@@ -68,6 +68,7 @@ CLOSED = {
     ("hashtag_performance", "hashtag"),
     ("posting_times", "store_name"),
     ("report_archive", "html"),
+    ("account_history_daily", "store_name"),
     ("store_week", "store_name"),
     ("video_age_curve", "store_name"),
     ("video_age_curve", "title"),
@@ -78,6 +79,7 @@ CLOSED = {
     ("sync_freshness", "store_name"),
     ("video_gains_daily", "title"),
     ("video_gains_daily_with_late", "title"),
+    ("video_performance", "store_name"),
 }
 """Columns of views that the role analyst does not read, written out so that one more is noticed."""
 

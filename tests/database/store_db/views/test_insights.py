@@ -73,7 +73,7 @@ def test_an_account_has_a_row_for_each_day_of_either_source(world: Connection) -
     ]
 
 
-def test_a_video_has_its_counters_and_the_newest_known_reach(world: Connection) -> None:
+def test_a_video_has_its_counters_next_to_the_newest_known_reach(world: Connection) -> None:
     for ago, views in ((3, 10), (1, 12)):
         world.execute(
             "INSERT INTO video_daily_stats (video_id, snapshot_date, store_code, view_count,"
