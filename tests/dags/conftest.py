@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,13 @@ def declared_pools() -> dict[str, int]:
     return {pool["pool_name"]: pool["pool_slot"] for pool in settings["airflow"]["pools"]}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _with_insights() -> Iterator[None]:
+APP_ID = "7300000000000000017"
+
+
+@pytest.fixture(autouse=True)
+def _with_insights(monkeypatch: pytest.MonkeyPatch) -> None:
     """All Dags that there can be."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(INSIGHTS_SWITCH, "7300000000000000017")
-        yield
+    monkeypatch.setenv(INSIGHTS_SWITCH, APP_ID)
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +38,11 @@ def pools() -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
-def dagbag(pools: dict[str, int], _with_insights: None) -> DagBag:
+def dagbag(pools: dict[str, int]) -> DagBag:
     """All Dags of the project, with warnings about pools that nobody declares."""
-    return DagBag(str(DAGS), known_pools={*pools, "default_pool"})
+    with pytest.MonkeyPatch.context() as patch:  # not for the tests of other folders
+        patch.setenv(INSIGHTS_SWITCH, APP_ID)
+        return DagBag(str(DAGS), known_pools={*pools, "default_pool"})
 
 
 @pytest.fixture(params=sorted(file.stem for file in DAGS.glob("*.py")))

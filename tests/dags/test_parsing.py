@@ -11,6 +11,7 @@ from airflow.dag_processing.dagbag import DagBag
 
 from include.tiktok_sync.jobs import ALL_DAGS, INSIGHTS_JOB, INSIGHTS_SWITCH, has_insights
 from tests.conftest import Probe
+from tests.dags.conftest import APP_ID
 from tiktok_airflow import dag
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ socket.gethostbyname("localhost")
 
 @pytest.fixture(scope="module")
 def parsed(probe: Probe) -> Any:
-    return probe(PROBE, str(DAGS), env={"PYTHONHASHSEED": "0"})
+    return probe(PROBE, str(DAGS), env={"PYTHONHASHSEED": "0", INSIGHTS_SWITCH: APP_ID})
 
 
 def test_parsing_asks_nothing_outside_the_process(parsed: Any) -> None:

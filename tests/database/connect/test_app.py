@@ -281,4 +281,4 @@ def test_the_role_is_made_once_and_its_rights_are_brought_up_to_date(bench: Benc
         role = db_url.partition("://")[2].partition(":")[0]
         first = ensure_connect_role(bench.conn, role=role)
         assert ensure_connect_role(bench.conn, role=role) == first
-        assert len(first) == 10
+        assert len(first) == 13
