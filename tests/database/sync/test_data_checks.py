@@ -56,7 +56,7 @@ def mark_removed(repository: StoreRepository, code: str, count: int, at: datetim
 def test_every_check_passes_on_an_ordinary_day(
     conn: Connection, repository: StoreRepository
 ) -> None:
-    assert len(CHECKS) == 9
+    assert len(CHECKS) == 12
     for code in STORES:
         repository.save_user(code, DAY, UserProfile(follower_count=0), NOON)
         save_videos(repository, code, 10)
