@@ -99,11 +99,12 @@ class PostgresRateLimiter:
         *,
         time_left: TimeLeft | None = None,
         sleep: Callable[[float], None] = time.sleep,
-        window: timedelta = WINDOW + MARGIN,
+        window: timedelta | None = None,
         max_pause: timedelta = MAX_PAUSE,
     ) -> None:
         self._conn = conn
-        self._window, self._max_pause = window, max_pause
+        self._window = WINDOW + MARGIN if window is None else window
+        self._max_pause = max_pause
         self._per_minute = per_minute
         self._time_left = time_left or TimeLeft()
         self._sleep = sleep

@@ -174,7 +174,7 @@ def test_loading_is_idempotent_and_follows_changes(
     first = metadata.rows()
 
     assert said.splitlines()[-1] == (
-        "Loaded 2 pools, 3 connections, 1 variables from airflow_settings.yaml."
+        "Loaded 2 pools, 4 connections, 1 variables from airflow_settings.yaml."
     )
     assert {name: row[1] for name, row in first["pools"].items()} == {
         "default_pool": 128,

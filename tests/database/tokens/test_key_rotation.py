@@ -140,7 +140,7 @@ def test_swapped_rows_are_refused_by_the_sync_and_by_the_rotation(old: Bench) ->
     both = _on(old, NEW, OLD)
     done = rotate_keys(both.conn, both.vault)
     assert set(done.unreadable) == {"S001", "S002"}
-    assert "Rows of store_tokens were mixed up" in done.unreadable["S001"]
+    assert "Rows with tokens were mixed up" in done.unreadable["S001"]
     assert dict(key_use(both.conn, both.vault).by_place) == {0: 1, 1: 2}
 
 
