@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 DAG = "sync_user_daily"
 BROKEN = ("S005", "S006")
+LATE = tuple(f"S{number:03d}" for number in range(STORES - 9, STORES + 1))
 REFUSED = "TikTok refuses the request as this version writes it"
 PATIENCE_MS = 240_000
 
@@ -46,12 +47,13 @@ def ready(stack: RunningStack) -> RunningStack:
 
 @pytest.fixture
 def trouble(ready: RunningStack) -> Iterator[str]:
-    """Two stores that TikTok refuses and a slow TikTok; gives the address that heals it."""
+    """Two stores refused, ten slow ones; gives the address that heals TikTok."""
     address = f"{ready.sandbox_url}/admin/faults"
     rules = [
         {"fault": "unknown_code_400", "stores": list(BROKEN), "endpoints": ["user_info"]},
-        # Longer than the page takes to look again: it must come to see some stores done, not all.
-        {"fault": "slow", "seconds": 4, "endpoints": ["user_info"]},
+        # The page must come to see some stores done, not all, however slow the machine is: the
+        # longest wait that the client still bears, for the stores of the second wave.
+        {"fault": "slow", "seconds": 25, "stores": list(LATE), "endpoints": ["user_info"]},
     ]
     requests.post(address, json={"rules": rules}, timeout=60).raise_for_status()
     yield address
