@@ -6,15 +6,18 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from include.local.parts.airflow_api import AirflowApi
 from include.local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +78,24 @@ class RunningStack:
         words = shlex.split(command) if isinstance(command, str) else command
         return _local(["run", "--", *words], self.env)
 
+    @property
+    def api(self) -> AirflowApi:
+        """Airflow's REST API as the admin: seconds faster than a command of Airflow's."""
+        return Stack.load(dict(self.env)).api
+
+    def trigger(self, dag_id: str, run_id: str, **conf: Any) -> None:
+        """Start a run as the trigger form does."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        self.api._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body=body)
+
+    def end(self, dag_id: str, run_id: str) -> str:
+        """Wait for a run's end; its state."""
+        deadline = time.monotonic() + 600
+        while (state := self.api.run_state(dag_id, run_id)) not in {"success", "failed"}:
+            assert time.monotonic() < deadline, state
+            time.sleep(0.5)
+        return state
+
     def up(self) -> None:
         """Bring it back to its own settings, whatever a test before has started it with."""
         done = _local(["up"], self.env)
@@ -100,11 +121,11 @@ def morning_zone(now: datetime) -> ZoneInfo:
 @contextmanager
 def paused(stack: RunningStack, dag_id: str) -> Iterator[None]:
     """A live scheduler would take the run that `airflow dags test` makes for one of its own."""
-    assert stack.run(["airflow", "dags", "pause", dag_id, "-y"]).returncode == 0
+    stack.api._send("PATCH", f"/api/v2/dags/{dag_id}", body={"is_paused": True})
     try:
         yield
     finally:
-        assert stack.run(["airflow", "dags", "unpause", dag_id, "-y"]).returncode == 0
+        stack.api.unpause(dag_id)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import json
 import psycopg
 import pytest
 
-from tests.e2e.conftest import RunningStack, paused
+from tests.e2e.conftest import RunningStack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -37,10 +37,8 @@ def test_doctor_finds_the_stack_healthy_and_pools_that_differ_from_settings(
 
 
 def test_retention_dag_thins_only_when_told_to(stack: RunningStack) -> None:
-    with (
-        paused(stack, "apply_retention"),
-        psycopg.connect(stack.db_url, autocommit=True) as conn,
-    ):
+    stack.api.unpause("apply_retention")
+    with psycopg.connect(stack.db_url, autocommit=True) as conn:
         conn.execute(
             "INSERT INTO stores (store_code, store_name, is_active) VALUES ('OLD', '', false)"
         )
@@ -60,14 +58,11 @@ def test_retention_dag_thins_only_when_told_to(stack: RunningStack) -> None:
             return int((conn.execute(query).fetchone() or (0,))[0])
 
         try:
-            dry = stack.run("airflow dags test apply_retention")
-            assert dry.returncode == 0, dry.stdout + dry.stderr
+            stack.trigger("apply_retention", "dry")
+            assert stack.end("apply_retention", "dry") == "success"
             assert days() == 42
-            real = stack.run(["airflow", "dags", "test", "apply_retention", "-c", APPLY])
-            assert real.returncode == 0, real.stdout + real.stderr
+            stack.trigger("apply_retention", "real", dry_run=False)
+            assert stack.end("apply_retention", "real") == "success"
             assert days() == 6
         finally:
             conn.execute("DELETE FROM stores WHERE store_code = 'OLD'")
-
-
-APPLY = json.dumps({"dry_run": False})
