@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from itertools import count
 from typing import Any
 
 import matplotlib as mpl
@@ -170,4 +172,12 @@ def _svg(figure: Figure) -> str:
     text = BytesIO()
     figure.savefig(text, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
     lines = text.getvalue().decode().splitlines()
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return _with_plain_ids("\n".join(line.rstrip() for line in lines) + "\n")
+
+
+def _with_plain_ids(svg: str) -> str:
+    """Number what Matplotlib names by hashes of coordinates that processors round differently."""
+    numbers = count(1)
+    for name in dict.fromkeys(re.findall(r'(?<=id=")[a-z][0-9a-f]{10}(?=")', svg)):
+        svg = svg.replace(name, f"shape_{next(numbers)}")
+    return svg

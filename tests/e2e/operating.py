@@ -78,7 +78,7 @@ class Operator:
 
     def end(self, run_id: str = RUN) -> str:
         """Wait for the run's end; its state."""
-        return str(self._wait(lambda: self.api.run_state(DAG, run_id), {"success", "failed"}))
+        return self.stack.end(DAG, run_id)
 
     def wait_for(self, run_id: str, task: tuple[str, int], state: str) -> None:
         def now() -> str:

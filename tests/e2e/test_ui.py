@@ -39,7 +39,7 @@ def ready(stack: RunningStack) -> RunningStack:
     if usable != (STORES,):
         done = stack.sync()
         assert done.returncode == 0, done.stdout + done.stderr
-    api = Stack.load(dict(stack.env)).api
+    api = stack.api
     for dag_id in ("sync_user_daily", "sync_video_daily"):
         api.unpause(dag_id)
     return stack
@@ -148,7 +148,7 @@ def test_a_run_is_started_watched_and_mended_in_the_browser(
         expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
         screenshot(page, "ui-cleared-log")
         # A summary that is being made would be tried again only after its retry delay of a minute.
-        wait_for_end(ready, run_id)
+        ready.end(DAG, run_id)
 
         page.goto(f"{ready.airflow_url}/dags/{DAG}/runs/{quote(run_id, safe='')}")
         page.get_by_role("link", name="Stores", exact=True).click()
@@ -160,14 +160,6 @@ def test_a_run_is_started_watched_and_mended_in_the_browser(
         frame.get_by_role("link", name="Failed (0)").wait_for()
         frame.get_by_text(f"{STORES} of {STORES} stores synced").wait_for()
         screenshot(page, "ui-run-mended")
-
-
-def wait_for_end(stack: RunningStack, run_id: str) -> None:
-    api = Stack.load(dict(stack.env)).api
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while (state := api.run_state(DAG, run_id)) not in {"success", "failed"}:
-        assert time.monotonic() < deadline, state
-        time.sleep(0.5)
 
 
 def newest_run(stack: RunningStack) -> str:

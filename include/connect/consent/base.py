@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class Revoker(Protocol):
 OAuth = TypeVar("OAuth", bound=Revoker)
 
 
-class Consent(Generic[OAuth]):
+class Consent(ABC, Generic[OAuth]):
     """Sends browsers to TikTok and exchanges the codes they return with.
 
     Args:
@@ -67,10 +68,11 @@ class Consent(Generic[OAuth]):
         self._vault = TokenVault(token_keys)
         self._app_fingerprint = app_fingerprint
 
+    @abstractmethod
     def authorize_url(self, state: str, verifier: str) -> str:
         """TikTok's consent page for a state; also shown to a manager who has consented before."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exchange(self, code: str, verifier: str, store_code: str) -> GrantedConsent:
         """Exchange a code, ask whose account it is, and encrypt the tokens for one store.
 
@@ -78,7 +80,6 @@ class Consent(Generic[OAuth]):
             NoAccessError: The tokens are unusable.
             SyncError: TikTok refused the code or the app, or did not answer.
         """
-        raise NotImplementedError
 
     def revoke(self, access_token: bytes, store_code: str) -> None:
         """Revoke an unwanted grant at TikTok; if TikTok refuses, that is only logged."""
@@ -86,8 +87,9 @@ class Consent(Generic[OAuth]):
         with self._oauth() as (_, oauth):
             self._revoke(oauth, token, store_code)
 
+    @abstractmethod
     def _oauth(self) -> AbstractContextManager[tuple[HttpTransport, OAuth]]:
-        raise NotImplementedError
+        """Ask TikTok with this consent's own client."""
 
     def _usable(self, oauth: OAuth, grant: TokenGrant, store_code: str) -> str:
         """The granted scopes, in one order.
