@@ -237,7 +237,7 @@ def _print_report(report: ImportReport, *, as_json: bool) -> None:
         + (f", {waiting} of them without a grant: to be connected" if waiting else "")
         + (f", {kept} more by name and region only" if kept else "")
         + (f", {rows} rows not loaded" if (rows := len(report.problems) - kept - refused) else "")
-        + (f", {both} with a grant for the Business API" if (both := len(report.business)) else "")
+        + (f", {both} with a grant for the Accounts API" if (both := len(report.business)) else "")
         + f" ({len(report.new)} new, {len(report.updated)} updated)"
     )
 
