@@ -21,9 +21,18 @@ ASKED = 20
 """Stores whose token TikTok is asked about: a sample, because each costs a call."""
 
 _GRANTS = """
-SELECT count(*), count(*) FILTER (WHERE status = 'needs_consent'),
-    count(*) FILTER (WHERE status = 'missing_scope')
-FROM business_tokens JOIN stores USING (store_code) WHERE is_active
+SELECT store_code, status FROM business_tokens JOIN stores USING (store_code) WHERE is_active
+ORDER BY store_code
+"""
+
+# TikTok approves permissions of an app, not of a store: any login it accepted since ends it.
+_NOT_APPROVED = """
+SELECT array_agg(DISTINCT store_code ORDER BY store_code), max(finished_at) AT TIME ZONE 'UTC'
+FROM connect_attempts
+WHERE api = 'business' AND outcome = 'not_approved' AND finished_at > coalesce((
+    SELECT max(finished_at) FROM connect_attempts
+    WHERE api = 'business' AND outcome IN ('connected', 'missing_scope')), '-infinity')
+HAVING count(*) > 0
 """
 
 # Tokens that still live; none is refreshed for a check.
@@ -51,6 +60,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         url = settings.required("store_db_url")
         with connect(url, application_name="tiktok_sync:doctor") as conn, database_errors():
             yield from _grants(conn, app)
+            yield from _approval(conn)
             if found.status == "ok":
                 yield _scopes(conn, settings, app)
     except SyncError as error:
@@ -75,11 +85,17 @@ def _app(app: BusinessApp) -> Finding:
 
 
 def _grants(conn: Connection, app: BusinessApp) -> Iterator[Finding]:
-    [(grants, dead, partial)] = conn.execute(_GRANTS).fetchall()
-    text = f"{grants} active stores have a grant for the Accounts API"
-    if dead or partial:
-        text += f": {dead} need consent, {partial} miss a permission"
-        yield Finding("Accounts API grants", "warn", text, "Connect these stores again.")
+    grants: dict[str, str] = dict(conn.execute(_GRANTS).fetchall())
+    text = f"{len(grants)} active stores have a grant for the Accounts API"
+    trouble = []
+    for state, words in (("needs_consent", "need consent"), ("missing_scope", "miss a permission")):
+        codes = [code for code, status in grants.items() if status == state]
+        if codes:
+            trouble.append(f"{len(codes)} {words} ({named(codes)})")
+    if trouble:
+        text += f": {', '.join(trouble)}"
+        todo = "stores list says why; have them connected again: stores link CODE --business"
+        yield Finding("Accounts API grants", "warn", text, todo)
     else:
         yield Finding("Accounts API grants", "ok", text)
     use = app_use(conn, app.fingerprint, table=BUSINESS)
@@ -97,6 +113,19 @@ def _grants(conn: Connection, app: BusinessApp) -> Iterator[Finding]:
             f"TikTok accounts with more than one store: {named(pairs, separator='; ')}",
             "Decide whose account it is, and disconnect the other store: stores disconnect CODE"
             " --no-revoke.",
+        )
+
+
+def _approval(conn: Connection) -> Iterator[Finding]:
+    """Do managers fail because TikTok has not approved what the app asks them for?"""
+    for codes, last in conn.execute(_NOT_APPROVED).fetchall():
+        yield Finding(
+            "Accounts API approval",
+            "warn",
+            f"TikTok refused the login of the managers of {len(codes)} stores ({named(codes)}),"
+            f" last on {last:%Y-%m-%d}: the app lacks a permission that it asks for (not_approved)",
+            "Leave out of CONNECT_BUSINESS_SCOPES what TikTok has not approved yet, restart the"
+            " connect app, and ask these managers to try again; their links are still open.",
         )
 
 
