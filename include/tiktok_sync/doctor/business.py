@@ -28,8 +28,8 @@ ORDER BY store_code
 # TikTok approves permissions of an app, not of a store: any login it accepted since ends it.
 _NOT_APPROVED = """
 SELECT array_agg(DISTINCT store_code ORDER BY store_code), max(finished_at) AT TIME ZONE 'UTC'
-FROM connect_attempts
-WHERE api = 'business' AND outcome = 'not_approved' AND finished_at > coalesce((
+FROM connect_attempts JOIN stores USING (store_code)
+WHERE is_active AND api = 'business' AND outcome = 'not_approved' AND finished_at > coalesce((
     SELECT max(finished_at) FROM connect_attempts
     WHERE api = 'business' AND outcome IN ('connected', 'missing_scope')), '-infinity')
 HAVING count(*) > 0
@@ -125,7 +125,7 @@ def _approval(conn: Connection) -> Iterator[Finding]:
             f"TikTok refused the login of the managers of {len(codes)} stores ({named(codes)}),"
             f" last on {last:%Y-%m-%d}: the app lacks a permission that it asks for (not_approved)",
             "Leave out of CONNECT_BUSINESS_SCOPES what TikTok has not approved yet, restart the"
-            " connect app, and ask these managers to try again; their links are still open.",
+            " connect app, and send these managers a new link: stores link CODE --business",
         )
 
 

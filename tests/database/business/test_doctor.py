@@ -52,6 +52,8 @@ def test_a_permission_that_tiktok_has_not_approved_is_named_until_a_login_works(
 ) -> None:
     _attempt(bench, "S004", "not_approved")
     _attempt(bench, "S002", "not_approved")
+    _attempt(bench, "S005", "not_approved")
+    bench.conn.execute("UPDATE stores SET is_active = false WHERE store_code = 'S005'")
 
     found = _found(bench)["Accounts API approval"]
 
