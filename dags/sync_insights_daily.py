@@ -54,8 +54,6 @@ if has_insights():
             checks={
                 "insight_days_missing": "did a store's days stop coming?",
                 "insight_counts_negative": "is a count below zero that cannot be?",
-                "business_grants_end_soon": "does a grant end within `CONSENT_WARNING_DAYS` (30)"
-                " days?",
             },
             how_long=KEPT_FOR_60_DAYS,
         ),
@@ -72,8 +70,6 @@ if has_insights():
 
         stores = sync_store_insights.expand(store_codes=list_stores())
         summary = record_summary("account_daily", "account_audience", "video_insights_daily")
-        checks = data_checks(
-            "insight_days_missing", "insight_counts_negative", "business_grants_end_soon"
-        )
+        checks = data_checks("insight_days_missing", "insight_counts_negative")
         stores >> checks >> summary
         stores >> summary  # cleared with failed stores and without the checks, it waits for them

@@ -13,10 +13,11 @@ from include.local.ports import HOST
 from include.tiktok_sync.store_db.database import Connection, connect
 from tests.threaded_server import ThreadedServer
 from tiktok_airflow.status_page.access import Viewer, viewer
+from tiktok_airflow.status_page.airflow_rest import AirflowRest
 from tiktok_airflow.status_page.app import build_app
 from tiktok_airflow.status_page.database import errors_of_a_page, store_db
 from tiktok_airflow.status_page.rendering.look import PREFIX
-from tiktok_airflow.status_page.runs import ActiveRun, active_runs, paused_dags
+from tiktok_airflow.status_page.runs import ActiveRun, active_runs, paused_dags, rest
 
 ADMIN = Viewer("admin", "admin", may_sync=True, may_retry=True, may_manage=True)
 READER = Viewer("reader", "reader", may_sync=False, may_retry=False, may_manage=False)
@@ -28,6 +29,7 @@ def status_site(
     user: Callable[[], Viewer] = lambda: ADMIN,
     runs: Callable[[], Sequence[ActiveRun]] = lambda: (),
     paused: Sequence[str] = (),
+    airflow: AirflowRest | None = None,
 ) -> FastAPI:
     """Mounted as Airflow mounts it.
 
@@ -36,6 +38,7 @@ def status_site(
         user: Who looks.
         runs: What Airflow says is active.
         paused: Dags that it says are switched off.
+        airflow: What the buttons ask; ``None`` = Airflow itself.
     """
     app = build_app()
 
@@ -49,6 +52,8 @@ def status_site(
         paused_dags: lambda: list(paused),
         store_db: database,
     }
+    if airflow is not None:
+        app.dependency_overrides[rest] = lambda: airflow
     site = FastAPI()
     site.mount(PREFIX, app)
     return site

@@ -26,7 +26,7 @@ def build_app(settings: SandboxSettings) -> FastAPI:
     """The sandbox as an ASGI application; `app.state` has its `sandbox`, `faults` and `limits`.
 
     The state file opens here and closes at the application's shutdown. Paths without their trailing
-    slash are 404, as on TikTok's Business API; TikTok does not say for this one.
+    slash are 404, as on TikTok's Accounts API; TikTok does not say for this one.
 
     Args:
         settings: How to behave.

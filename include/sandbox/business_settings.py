@@ -57,7 +57,7 @@ _LONGEST_PENALTY = 3_600.0
 
 @dataclasses.dataclass(frozen=True)
 class BusinessSettings:
-    """One immutable set of settings of the business app; `patched` makes the next one.
+    """One immutable set of settings of the Accounts API app; `patched` makes the next one.
 
     Attributes:
         app_id: The app's number: `client_id` of the token endpoints, `client_key` of the authorize

@@ -106,17 +106,17 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ),
     ("SANDBOX_TOKEN_REGIME", "token_regime", "token lifetimes: 2h or 24h (2h)"),
     ("SANDBOX_DATE", "date", "YYYY-MM-DD: freeze the day of the counters (the UTC day)"),
-    ("SANDBOX_BUSINESS_APP_ID", "business_app_id", "number of the business app (no second API)"),
-    ("SANDBOX_BUSINESS_SECRET", "business_secret", "secret of the business app"),
+    ("SANDBOX_BUSINESS_APP_ID", "business_app_id", "number of the Accounts API app (none)"),
+    ("SANDBOX_BUSINESS_SECRET", "business_secret", "secret of the Accounts API app"),
     (
         "SANDBOX_BUSINESS_REDIRECT_URIS",
         "business_redirect_uris",
-        "addresses registered for the business app, comma-separated; each ends with / (any)",
+        "addresses registered for the Accounts API app, comma-separated; each ends with / (any)",
     ),
     (
         "SANDBOX_BUSINESS_PENALTY_SECONDS",
         "business_penalty_seconds",
-        "seconds of refusals after a minute's limit of the business app (300)",
+        "seconds of refusals after a minute's limit of the Accounts API app (300)",
     ),
     ("SANDBOX_FAULTS", "faults", f"scenario to start with: {', '.join(FAULT_SCENARIOS)} (none)"),
 )

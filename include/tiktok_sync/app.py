@@ -137,7 +137,7 @@ class TikTokApp:
 
 @dataclass(frozen=True)
 class BusinessApp:
-    """Where TikTok's Business API is and who we are there.
+    """Where TikTok's Accounts API is and who we are there.
 
     Attributes:
         url: Base URL without a trailing slash.
@@ -159,8 +159,8 @@ class BusinessApp:
         for name, value in (("app id", self.app_id), ("secret", self.secret)):
             if not value:
                 message = (
-                    f"The Business app's {name} is not set. Set it in the Airflow connection"
-                    " tiktok_business (login = app id, password = secret) or in"
+                    f"The {name} of the Accounts API app is not set. Set it in the Airflow"
+                    " connection tiktok_business (login = app id, password = secret) or in"
                     " TIKTOK_BUSINESS_APP_ID and TIKTOK_BUSINESS_SECRET."
                 )
                 raise ConfigurationError(message)

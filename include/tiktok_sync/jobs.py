@@ -20,6 +20,7 @@ USER_JOB = "sync_user_daily"
 VIDEO_JOB = "sync_video_daily"
 REFRESH_JOB = "refresh_tokens"
 INSIGHTS_JOB = "sync_insights_daily"
+REFRESH_BUSINESS_JOB = "refresh_business_tokens"
 
 SYNC_JOBS = (USER_JOB, VIDEO_JOB)
 """The Dags that write figures of the Display API."""
@@ -27,16 +28,19 @@ SYNC_JOBS = (USER_JOB, VIDEO_JOB)
 NIGHTLY_JOBS = (REFRESH_JOB, *SYNC_JOBS)
 """The Dags of every night, in the order in which they start."""
 
+BUSINESS_JOBS = (REFRESH_BUSINESS_JOB, INSIGHTS_JOB)
+"""Those of the Accounts API, which come after them."""
+
 REPORT_JOB = "report_weekly"
 
 OTHER_DAGS = ("apply_retention", REPORT_JOB)
 """The Dags that no night needs."""
 
-ALL_DAGS = (*NIGHTLY_JOBS, INSIGHTS_JOB, *OTHER_DAGS)
+ALL_DAGS = (*NIGHTLY_JOBS, *BUSINESS_JOBS, *OTHER_DAGS)
 """Every Dag of the product: whose history in Airflow may speak of a store."""
 
 INSIGHTS_SWITCH = "TIKTOK_BUSINESS_APP_ID"
-"""Unset, there is no Dag ``sync_insights_daily``, and nothing looks for one."""
+"""Unset, there is no Dag of the Accounts API, and nothing looks for one."""
 
 
 def has_insights(env: Mapping[str, str] = os.environ) -> bool:
@@ -46,12 +50,17 @@ def has_insights(env: Mapping[str, str] = os.environ) -> bool:
 
 def nightly_jobs(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """The Dags of a night of this installation, in the order in which they start."""
-    return (*NIGHTLY_JOBS, INSIGHTS_JOB) if has_insights(env) else NIGHTLY_JOBS
+    return (*NIGHTLY_JOBS, *BUSINESS_JOBS) if has_insights(env) else NIGHTLY_JOBS
 
 
 def sync_jobs(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Those of them that write figures."""
     return (*SYNC_JOBS, INSIGHTS_JOB) if has_insights(env) else SYNC_JOBS
+
+
+def api_of(job_name: str) -> Api:
+    """Which API a job calls, and so with whose grants and as which app."""
+    return "business" if job_name in BUSINESS_JOBS else "display"
 
 
 @dataclass(frozen=True)

@@ -156,10 +156,10 @@ class Settings(EnvironmentSettings):
             number.
         video_lanes: 2 = a store's videos are read by ``video/list`` and ``video/query``, 1 = only
             listed (``VIDEO_LANES``).
-        business_app_id: The id of the app of the Business API (``TIKTOK_BUSINESS_APP_ID``); empty
+        business_app_id: The id of the app of the Accounts API (``TIKTOK_BUSINESS_APP_ID``); empty
             with the secret = that API is not used.
         business_secret: Its secret (``TIKTOK_BUSINESS_SECRET``).
-        business_url: The Business API's base URL (``TIKTOK_BUSINESS_URL``).
+        business_url: The Accounts API's base URL (``TIKTOK_BUSINESS_URL``).
         business_category: The chain's category for benchmarks (``TIKTOK_BUSINESS_CATEGORY``);
             empty = none are fetched.
     """
@@ -197,7 +197,7 @@ class Settings(EnvironmentSettings):
 
     @property
     def business_enabled(self) -> bool:
-        """Whether the Business API is used."""
+        """Whether the Accounts API is used."""
         return bool(self.business_app_id and self.business_secret)
 
     def required(self, field: str) -> str:

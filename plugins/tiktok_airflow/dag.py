@@ -26,6 +26,7 @@ TAGS = ["tiktok", "stores", "nightly"]
 
 AT_NIGHT = "0 2 * * *"
 BEFORE_THE_NIGHT = "30 1 * * *"
+BEFORE_INSIGHTS = "30 4 * * *"
 AFTER_THE_NIGHT = "0 5 * * *"
 
 RUN_TIMEOUT = timedelta(hours=20)
@@ -50,7 +51,7 @@ DEFAULT_ARGS: dict[str, Any] = {
 
 
 def has_insights() -> bool:
-    """Whether the Accounts API is used, so that its Dag exists; as ``jobs.has_insights``.
+    """Whether the Accounts API is used, so that its Dags exist; as ``jobs.has_insights``.
 
     Read here because a parse must not import the package.
     """

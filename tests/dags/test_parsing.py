@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
-from include.tiktok_sync.jobs import ALL_DAGS, INSIGHTS_JOB, INSIGHTS_SWITCH, has_insights
+from include.tiktok_sync.jobs import ALL_DAGS, BUSINESS_JOBS, INSIGHTS_SWITCH, has_insights
 from tests.conftest import Probe
 from tests.dags.conftest import APP_ID
 from tiktok_airflow import dag
@@ -60,7 +60,7 @@ def test_parsing_asks_nothing_outside_the_process(parsed: Any) -> None:
 
 
 @pytest.mark.parametrize(("app_id", "is_on"), [(None, False), (" ", False), ("7", True)])
-def test_the_dag_of_the_accounts_api_exists_only_where_that_is_used(
+def test_the_dags_of_the_accounts_api_exist_only_where_that_is_used(
     monkeypatch: pytest.MonkeyPatch, app_id: str | None, *, is_on: bool
 ) -> None:
     monkeypatch.delenv(INSIGHTS_SWITCH)
@@ -69,9 +69,9 @@ def test_the_dag_of_the_accounts_api_exists_only_where_that_is_used(
 
     bag = DagBag(str(DAGS))
 
-    assert (INSIGHTS_JOB in bag.dags) is is_on
+    assert set(BUSINESS_JOBS) & set(bag.dags) == (set(BUSINESS_JOBS) if is_on else set())
     assert has_insights() is dag.has_insights() is is_on
-    assert set(bag.dags) - {INSIGHTS_JOB} == set(ALL_DAGS) - {INSIGHTS_JOB}
+    assert set(bag.dags) - set(BUSINESS_JOBS) == set(ALL_DAGS) - set(BUSINESS_JOBS)
     assert bag.import_errors == {}
 
 

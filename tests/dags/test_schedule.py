@@ -60,6 +60,8 @@ def test_both_syncs_are_nightly_and_tokens_are_fresh_before(dag: DAG) -> None:
         assert dag.schedule == sync_dag.nightly("0 6 * * 1")  # Mondays, after the night
     elif dag.dag_id == "sync_insights_daily":
         assert dag.schedule == sync_dag.nightly("0 5 * * *")  # what it compares with is there
+    elif dag.dag_id == "refresh_business_tokens":
+        assert dag.schedule == sync_dag.nightly("30 4 * * *")  # half an hour before those
     else:
         assert dag.dag_id == "refresh_tokens"
         assert dag.schedule == sync_dag.nightly("30 1 * * *")

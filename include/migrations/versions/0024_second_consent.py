@@ -29,6 +29,13 @@ ALTER TABLE connect_attempts ADD CONSTRAINT connect_attempts_outcome_check
     CHECK (outcome = ANY (string_to_array('{outcomes}', ', ')))
 """
 
+# Word for word as 0007 has it, so that a database that came back is like one that never went.
+_OUTCOME_CHECK_BEFORE = f"""
+ALTER TABLE connect_attempts DROP CONSTRAINT connect_attempts_outcome_check;
+ALTER TABLE connect_attempts ADD CONSTRAINT connect_attempts_outcome_check
+    CHECK (outcome IN ('{_OUTCOMES.replace(", ", "', '")}'))
+"""
+
 # What the other API says of the account, unless the store has no grant there. The Display API is
 # read every night, so that it knows of another username first.
 _EXPECTED = """
@@ -313,7 +320,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM connect_links WHERE api = 'business'")  # and their attempts
     op.execute("DELETE FROM webhook_events WHERE api = 'business'")
     op.execute("DELETE FROM connect_attempts WHERE outcome = 'not_approved'")
-    op.execute(_OUTCOME_CHECK.format(outcomes=_OUTCOMES))
+    op.execute(_OUTCOME_CHECK_BEFORE)
     _extend_comment(_OUTCOME, _NOT_APPROVED, "")
     for table in ("connect_links", "connect_attempts", "webhook_events"):
         op.execute(f"ALTER TABLE {table} DROP COLUMN api")

@@ -53,7 +53,7 @@ class App:
         return BUSINESS_LIFETIMES if self.is_business else TOKEN_REGIMES[settings.token_regime]
 
     def client(self, settings: SandboxSettings) -> tuple[str, str]:
-        """Key and secret; both empty for a business app that is off."""
+        """Key and secret; both empty for an Accounts API app that is off."""
         if not self.is_business:
             return settings.client_key, settings.client_secret
         business = settings.business

@@ -113,7 +113,7 @@ class Tokens:
     def refresh(self, token: Token, settings: SandboxSettings, now: float) -> Pair:
         """Rotates: a new pair, the sent refresh token dead, its deadline kept.
 
-        The business app's refresh token stays the same more often than not (reference: Accounts
+        The Accounts API app's refresh token stays the same more often than not (reference: Accounts
         API, 1.3: "may bring a new one").
 
         Args:

@@ -34,7 +34,7 @@ _SECOND = 1.0
 
 
 class BusinessLimits:
-    """The windows of the business app, and the count of their violations.
+    """The windows of the Accounts API app, and the count of their violations.
 
     Args:
         sandbox: Its settings say what the limits are.

@@ -133,7 +133,7 @@ def _check(sandbox: SandboxState, fields: dict[str, str]) -> None:
 
 
 def _tokens(sandbox: SandboxState, fields: dict[str, str]) -> Tokens:
-    """The tokens of the app that `client_key` names; the business app's key is its number."""
+    """The tokens of the app that `client_key` names; the Accounts API app's key is its number."""
     given = fields.get("client_key", "").encode()
     for tokens in (sandbox.tokens, sandbox.business_tokens):
         expected = tokens.app.client(sandbox.settings)[0]
@@ -143,7 +143,7 @@ def _tokens(sandbox: SandboxState, fields: dict[str, str]) -> Tokens:
 
 
 def _check_redirect_uri(sandbox: SandboxState, tokens: Tokens, uri: str) -> None:
-    """Exactly a registered address; the business app's ends with a slash and has no port.
+    """Exactly a registered address; the Accounts API app's ends with a slash and has no port.
 
     A port and http are let through on loopback, where the sandbox itself is.
     """

@@ -151,13 +151,13 @@ def _implausible_refusals(run: EndedRun) -> list[NewAlert]:
 
 
 def _dead_grants(conn: Connection, run: EndedRun) -> list[NewAlert]:
-    statement = grants_of(run.key.job_name).sql(_DEAD)
+    grants = grants_of(run.key.job_name)
     with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(statement, {"stores": list(run.stores)}).fetchall()
+        rows = cursor.execute(grants.sql(_DEAD), {"stores": list(run.stores)}).fetchall()
     return [
         NewAlert(
             "needs_consent",
-            why_in_state(row["status"], row["status_reason"], row["scope"])
+            why_in_state(row["status"], row["status_reason"], row["scope"], grants.api)
             or "Its manager must connect the account again.",
             row["store_code"],
             subject=f"{row['status']} since {since}",

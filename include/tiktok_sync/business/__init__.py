@@ -1,1 +1,1 @@
-"""What does TikTok's Business Accounts API say about a store's account and posts?"""
+"""What does TikTok's Accounts API say about a store's account and posts?"""

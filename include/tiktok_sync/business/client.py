@@ -1,4 +1,4 @@
-"""Fetch it: an account's days, its posts and a category's averages, from the Business API.
+"""Fetch it: an account's days, its posts and a category's averages, from the Accounts API.
 
 Sources: business-api.tiktok.com, "Get profile data of a TikTok account" (1762228399168514), "Get
 posts of a TikTok account" (1762228421622786), "Get benchmark" (1822388944791617). The slash at the
@@ -111,7 +111,7 @@ class AccessTokenAuth(AuthBase):
 
 
 def business_transport(url: str, timeouts: Timeouts | None = None) -> HttpTransport:
-    """One HTTP session to the Business API.
+    """One HTTP session to the Accounts API.
 
     Args:
         url: Base URL, without a trailing slash.
@@ -121,7 +121,7 @@ def business_transport(url: str, timeouts: Timeouts | None = None) -> HttpTransp
 
 
 class BusinessClient(ApiClient[BusinessTokens]):
-    """One store's view of the Business Accounts API.
+    """One store's view of the Accounts API.
 
     Args:
         http: Made by :func:`business_transport`.
@@ -342,7 +342,7 @@ def _json(names: Sequence[str]) -> str:
 
 def _not_granted(*scopes: str) -> MissingScopeError:
     message = (
-        f"The store's grant for the Business API does not cover {', '.join(sorted(scopes))}. Its"
+        f"The store's grant for the Accounts API does not cover {', '.join(sorted(scopes))}. Its"
         " manager must connect the account again and allow every permission."
     )
     return MissingScopeError(message)

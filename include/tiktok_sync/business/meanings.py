@@ -1,4 +1,4 @@
-"""What does a code of the Business Accounts API mean? One table from code to what happens next.
+"""What does a code of the Accounts API mean? One table from code to what happens next.
 
 Sources: business-api.tiktok.com, "Return codes" (1737172488964097) and TikTok's SDK
 (tiktok_code.py); which of them the Accounts endpoints have been seen to send: docs/behavior.md.
@@ -41,29 +41,30 @@ QPS_MESSAGE = "QPS"
 _WRONG_APP = Meaning(
     Action.FAIL,
     ConfigurationError,
-    "TikTok does not accept the Business app, or does not let it call this endpoint. Check the app"
-    " id (login) and secret (password) of the connection tiktok_business, or TIKTOK_BUSINESS_APP_ID"
-    " and TIKTOK_BUSINESS_SECRET, and the app's permissions in TikTok's developer portal.",
+    "TikTok does not accept the Accounts API app, or does not let it call this endpoint. Check the"
+    " app id (login) and secret (password) of the connection tiktok_business, or"
+    " TIKTOK_BUSINESS_APP_ID and TIKTOK_BUSINESS_SECRET, and the app's permissions in TikTok's"
+    " developer portal.",
     "about the app, never about a store",
 )
 _REJECTED = Meaning(
     Action.REFRESH,
     FatalError,
-    "TikTok rejects the store's access token for the Business API even after a refresh. Connect"
+    "TikTok rejects the store's access token for the Accounts API even after a refresh. Connect"
     " the account again if this persists.",
     "a token refreshed seconds ago was refused",
 )
 _ENDED = Meaning(
     Action.FAIL,
     NeedsConsentError,
-    "The store's grant for the Business API has ended at TikTok. Its manager must connect the"
+    "The store's grant for the Accounts API has ended at TikTok. Its manager must connect the"
     " account again.",
     "the refresh token was revoked, has ended, or was used up by a refresh nobody stored",
 )
 _TOO_MANY = Meaning(
     Action.WAIT,
     RateLimitedError,
-    "TikTok says that there are too many calls of the Business API, although calls are spaced."
+    "TikTok says that there are too many calls of the Accounts API, although calls are spaced."
     " It is tried again after a pause; see whether another program uses the same app.",
     "the limits are per account and endpoint, and per app over all endpoints; no Retry-After comes",
 )
@@ -103,7 +104,7 @@ _TOKEN_LIMITED = replace(
     _TOO_MANY,
     action=Action.FAIL,
     message=(
-        "TikTok says that there are too many calls of the Business app's token endpoint. It is"
+        "TikTok says that there are too many calls of the Accounts API app's token endpoint. It is"
         " tried again while the run has tries left."
     ),
 )

@@ -1,4 +1,4 @@
-"""What do the objects of the Business Accounts API contain, and how are they read?
+"""What do the objects of the Accounts API contain, and how are they read?
 
 Sources: business-api.tiktok.com, "Get profile data of a TikTok account" (1762228399168514) and "Get
 posts of a TikTok account" (1762228421622786). Any figure may be absent: a personal account, fewer

@@ -1,4 +1,4 @@
-"""The Business app's token endpoints: exchange a code, refresh, end or look at a grant.
+"""The Accounts API app's token endpoints: exchange a code, refresh, end or look at a grant.
 
 Source: business-api.tiktok.com, "Authentication" (1738084387220481, 1833997638479041,
 1765927978092545). Bodies are JSON, and no header signs them. A refresh does not prolong the grant:

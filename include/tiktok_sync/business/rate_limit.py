@@ -1,4 +1,4 @@
-"""May I call the Business API now? Three limits for all processes and hosts, kept in Postgres.
+"""May I call the Accounts API now? Three limits for all processes and hosts, kept in Postgres.
 
 TikTok allows an app 10 calls a second and 600 a minute over all endpoints together, and 40 a minute
 to each account and endpoint ("Accounts API rate limits", 1738084416214017). Whether the minute

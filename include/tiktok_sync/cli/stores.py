@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import timezone
 from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,12 +29,13 @@ from include.tiktok_sync.cli.common import (
     store_database,
 )
 from include.tiktok_sync.errors import ConfigurationError, DataError
+from include.tiktok_sync.jobs import has_insights
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.stores.codes import clean_code
 from include.tiktok_sync.stores.importing import csv_text
 from include.tiktok_sync.stores.importing.load import ImportReport, import_stores
 from include.tiktok_sync.stores.lifecycle import Lifecycle, StoreState
-from include.tiktok_sync.stores.overview import overview
+from include.tiktok_sync.stores.overview import StoreLine, overview
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from include.tiktok_sync.tokens.sealed_rows import key_use, unreadable_message
 from include.tiktok_sync.tokens.vault import TokenVault
@@ -62,11 +63,15 @@ def list_(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List every store with its state, the end of its consent and its last success."""
+    """List every store with its state, the end of its consent and its last success.
+
+    Where the Accounts API is used, also the state of the grant for it.
+    """
     with errors_for_people(), store_database(Settings.from_env()) as conn:
         stores = overview(conn, state)
+    both = has_insights() or any(store.business_status for store in stores)
     if as_json:
-        print_json([asdict(store) for store in stores])
+        print_json([_fields(store, both=both) for store in stores])
         return
     print_table(
         {
@@ -75,6 +80,7 @@ def list_(
             "region": {},
             "state": {"no_wrap": True},
             "consent ends": {"no_wrap": True},
+            **({"accounts api": {"no_wrap": True}} if both else {}),
             "last success": {"no_wrap": True},
             "why": {},
         },
@@ -85,12 +91,24 @@ def list_(
                 store.region,
                 store.state,
                 store.consent_ends_at and store.consent_ends_at.astimezone(timezone.utc).date(),
+                *([store.business_status] if both else []),
                 store.last_success_at,
-                store.reason or "",
+                _why(store),
             )
             for store in stores
         ],
     )
+
+
+def _fields(store: StoreLine, *, both: bool) -> dict[str, Any]:
+    fields = asdict(store)
+    return {name: fields[name] for name in fields if both or not name.startswith("business_")}
+
+
+def _why(store: StoreLine) -> str:
+    second = store.business_reason if store.state != "removed" else None
+    said = [store.reason, f"Accounts API: {second}" if second else None]
+    return " ".join(text for text in said if text)
 
 
 @app.command("add", epilog=EXIT_CODES)
@@ -237,7 +255,7 @@ def _print_report(report: ImportReport, *, as_json: bool) -> None:
         + (f", {waiting} of them without a grant: to be connected" if waiting else "")
         + (f", {kept} more by name and region only" if kept else "")
         + (f", {rows} rows not loaded" if (rows := len(report.problems) - kept - refused) else "")
-        + (f", {both} with a grant for the Business API" if (both := len(report.business)) else "")
+        + (f", {both} with a grant for the Accounts API" if (both := len(report.business)) else "")
         + f" ({len(report.new)} new, {len(report.updated)} updated)"
     )
 

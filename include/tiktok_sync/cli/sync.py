@@ -12,13 +12,29 @@ from include.tiktok_sync.app import app_of
 from include.tiktok_sync.cli.common import EXIT_CODES, errors_for_people, store_database
 from include.tiktok_sync.days import SnapshotDay, utc_now
 from include.tiktok_sync.errors import ConfigurationError
-from include.tiktok_sync.jobs import INSIGHTS_JOB, REFRESH_JOB, USER_JOB, VIDEO_JOB, StoreRun
+from include.tiktok_sync.jobs import (
+    INSIGHTS_JOB,
+    REFRESH_BUSINESS_JOB,
+    REFRESH_JOB,
+    USER_JOB,
+    VIDEO_JOB,
+    StoreRun,
+)
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.sync.insights.repository import InsightsRepository
 from include.tiktok_sync.sync.repository import DryRunRepository, StoreRepository
 from include.tiktok_sync.sync.store_run import run_store
 from include.tiktok_sync.tokens.grant_app import check_app_of_grants
 from include.tiktok_sync.tokens.grant_table import BUSINESS, grants_of
+
+JOBS = {
+    "user": USER_JOB,
+    "video": VIDEO_JOB,
+    "refresh": REFRESH_JOB,
+    "refresh-business": REFRESH_BUSINESS_JOB,
+    "insights": INSIGHTS_JOB,
+}
+_NAMES = f"{', '.join(list(JOBS)[:-1])} or {list(JOBS)[-1]}"
 
 app = typer.Typer()
 
@@ -27,9 +43,7 @@ app = typer.Typer()
 def sync_store(
     store_code: Annotated[str, typer.Argument(help="Code of one store, as in the table stores.")],
     *,
-    job: Annotated[
-        str, typer.Option(help="What to do: user, video, refresh or insights.")
-    ] = "user",
+    job: Annotated[str, typer.Option(help=f"What to do: {_NAMES}.")] = "user",
     date: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Snapshot day, not in the future; default: today."),
@@ -40,18 +54,12 @@ def sync_store(
     ] = False,
 ) -> None:
     """Sync one store now and record it in sync_logs."""
-    jobs = {
-        "user": USER_JOB,
-        "video": VIDEO_JOB,
-        "refresh": REFRESH_JOB,
-        "insights": INSIGHTS_JOB,
-    }
     with errors_for_people():
-        if job not in jobs:
-            message = f"--job must be user, video, refresh or insights, not {job!r}."
+        if job not in JOBS:
+            message = f"--job must be {_NAMES}, not {job!r}."
             raise ConfigurationError(message)
         settings = Settings.from_env()
-        grants = grants_of(jobs[job])
+        grants = grants_of(JOBS[job])
         tiktok = app_of(settings, grants.api)
         day = (
             SnapshotDay.asked_for(date.date(), settings.timezone, utc_now())
@@ -74,7 +82,7 @@ def sync_store(
                 InsightsRepository(repository).ensure_partitions(day.date)
             else:
                 repository.prepare_day(day)
-            run = StoreRun(jobs[job], f"cli__{uuid4()}", store_code, day, stores_in_run=1)
+            run = StoreRun(JOBS[job], f"cli__{uuid4()}", store_code, day, stores_in_run=1)
             outcome = run_store(
                 run,
                 open_client=lambda: tiktok.client(

@@ -129,7 +129,7 @@ def recheck_(
     ] = None,
     *,
     api: Annotated[
-        GrantApi, typer.Option("--api", help="Whose grants: the Display or the Business API's.")
+        GrantApi, typer.Option("--api", help="Whose grants: the Display or the Accounts API's.")
     ] = GrantApi.display,
     as_json: JsonOption = False,
     as_name: AsOption = None,

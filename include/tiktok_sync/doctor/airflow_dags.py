@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import requests
 
 from include.tiktok_sync.doctor.airflow_client import AirflowClient
-from include.tiktok_sync.jobs import ALL_DAGS, INSIGHTS_JOB
+from include.tiktok_sync.jobs import ALL_DAGS, BUSINESS_JOBS
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def pause_dags(env: Mapping[str, str], *, dry_run: bool) -> DagsPaused:
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         said = f"{url} does not answer ({type(error).__name__})"
     else:
-        # Where the Accounts API is not used, there is no such Dag.
-        missing = [dag for dag in missing if dag != INSIGHTS_JOB]
+        # Where the Accounts API is not used, there are no such Dags.
+        missing = [dag for dag in missing if dag not in BUSINESS_JOBS]
         problem = f"Airflow does not know {', '.join(missing)}." if missing else None
         return DagsPaused(tuple(paused), problem)
     left = [dag for dag in ALL_DAGS if dag not in paused]

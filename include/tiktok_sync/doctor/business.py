@@ -1,4 +1,4 @@
-"""The doctor's checks of the Business API: the app, and the stores' grants for it."""
+"""The doctor's checks of the Accounts API: the app, and the stores' grants for it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,18 @@ ASKED = 20
 """Stores whose token TikTok is asked about: a sample, because each costs a call."""
 
 _GRANTS = """
-SELECT count(*), count(*) FILTER (WHERE status = 'needs_consent'),
-    count(*) FILTER (WHERE status = 'missing_scope')
-FROM business_tokens JOIN stores USING (store_code) WHERE is_active
+SELECT store_code, status FROM business_tokens JOIN stores USING (store_code) WHERE is_active
+ORDER BY store_code
+"""
+
+# TikTok approves permissions of an app, not of a store: any login it accepted since ends it.
+_NOT_APPROVED = """
+SELECT array_agg(DISTINCT store_code ORDER BY store_code), max(finished_at) AT TIME ZONE 'UTC'
+FROM connect_attempts JOIN stores USING (store_code)
+WHERE is_active AND api = 'business' AND outcome = 'not_approved' AND finished_at > coalesce((
+    SELECT max(finished_at) FROM connect_attempts
+    WHERE api = 'business' AND outcome IN ('connected', 'missing_scope')), '-infinity')
+HAVING count(*) > 0
 """
 
 # Tokens that still live; none is refreshed for a check.
@@ -36,13 +45,13 @@ ORDER BY store_code
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """What is wrong with the Business API; one line if it is not used."""
+    """What is wrong with the Accounts API; one line if it is not used."""
     if not settings.business_enabled:
         if settings.business_app_id or settings.business_secret:
             text = "only one of TIKTOK_BUSINESS_APP_ID and TIKTOK_BUSINESS_SECRET is set"
-            yield Finding("Business API", "fail", text, "Set both, or neither.")
+            yield Finding("Accounts API", "fail", text, "Set both, or neither.")
             return
-        yield Finding("Business API", "ok", "not used (TIKTOK_BUSINESS_APP_ID is not set)")
+        yield Finding("Accounts API", "ok", "not used (TIKTOK_BUSINESS_APP_ID is not set)")
         return
     app = BusinessApp.from_settings(settings)
     found = _app(app)
@@ -51,10 +60,13 @@ def check(settings: Settings) -> Iterator[Finding]:
         url = settings.required("store_db_url")
         with connect(url, application_name="tiktok_sync:doctor") as conn, database_errors():
             yield from _grants(conn, app)
+            yield from _approval(conn)
             if found.status == "ok":
                 yield _scopes(conn, settings, app)
     except SyncError as error:
-        yield Finding("Business grants", "skip", f"the database cannot be read: {error.message}")
+        yield Finding(
+            "Accounts API grants", "skip", f"the database cannot be read: {error.message}"
+        )
 
 
 def _app(app: BusinessApp) -> Finding:
@@ -63,38 +75,57 @@ def _app(app: BusinessApp) -> Finding:
     except ConfigurationError as error:
         todo = (
             "Set TIKTOK_BUSINESS_APP_ID and TIKTOK_BUSINESS_SECRET as in TikTok's developer portal"
-            " for the Business API, load the settings (python plugins/load_airflow_settings.py) and"
+            " for the Accounts API, load the settings (python plugins/load_airflow_settings.py) and"
             " start again."
         )
-        return Finding("Business app", "fail", str(error), todo)
+        return Finding("Accounts API app", "fail", str(error), todo)
     except SyncError as error:
-        return Finding("Business app", "warn", str(error), "Try again in some minutes.")
-    return Finding("Business app", "ok", "TikTok accepts app id and secret")
+        return Finding("Accounts API app", "warn", str(error), "Try again in some minutes.")
+    return Finding("Accounts API app", "ok", "TikTok accepts app id and secret")
 
 
 def _grants(conn: Connection, app: BusinessApp) -> Iterator[Finding]:
-    [(grants, dead, partial)] = conn.execute(_GRANTS).fetchall()
-    text = f"{grants} active stores have a grant for the Business API"
-    if dead or partial:
-        text += f": {dead} need consent, {partial} miss a permission"
-        yield Finding("Business grants", "warn", text, "Connect these stores again.")
+    grants: dict[str, str] = dict(conn.execute(_GRANTS).fetchall())
+    text = f"{len(grants)} active stores have a grant for the Accounts API"
+    trouble = []
+    for state, words in (("needs_consent", "need consent"), ("missing_scope", "miss a permission")):
+        codes = [code for code, status in grants.items() if status == state]
+        if codes:
+            trouble.append(f"{len(codes)} {words} ({named(codes)})")
+    if trouble:
+        text += f": {', '.join(trouble)}"
+        todo = "stores list says why; have them connected again: stores link CODE --business"
+        yield Finding("Accounts API grants", "warn", text, todo)
     else:
-        yield Finding("Business grants", "ok", text)
+        yield Finding("Accounts API grants", "ok", text)
     use = app_use(conn, app.fingerprint, table=BUSINESS)
     if use.of_others:
         status: Status = "fail" if len(use.of_others) == use.grants else "warn"
         message = other_app_message(use, with_next_step=False, table=BUSINESS)
-        yield Finding("app of the Business grants", status, message, next_step(BUSINESS))
+        yield Finding("app of the Accounts API grants", status, message, next_step(BUSINESS))
     doubles = accounts.doubles(conn, BUSINESS.api)
     conflicts = accounts.conflicts(conn, BUSINESS)
     if doubles or conflicts:
         pairs = [" and ".join(codes) for codes in doubles] + conflicts
         yield Finding(
-            "Business accounts",
+            "accounts of the Accounts API",
             "fail",
             f"TikTok accounts with more than one store: {named(pairs, separator='; ')}",
             "Decide whose account it is, and disconnect the other store: stores disconnect CODE"
             " --no-revoke.",
+        )
+
+
+def _approval(conn: Connection) -> Iterator[Finding]:
+    """Do managers fail because TikTok has not approved what the app asks them for?"""
+    for codes, last in conn.execute(_NOT_APPROVED).fetchall():
+        yield Finding(
+            "Accounts API approval",
+            "warn",
+            f"TikTok refused the login of the managers of {len(codes)} stores ({named(codes)}),"
+            f" last on {last:%Y-%m-%d}: the app lacks a permission that it asks for (not_approved)",
+            "Leave out of CONNECT_BUSINESS_SCOPES what TikTok has not approved yet, restart the"
+            " connect app, and send these managers a new link: stores link CODE --business",
         )
 
 
@@ -103,7 +134,7 @@ def _scopes(conn: Connection, settings: Settings, app: BusinessApp) -> Finding:
     try:
         vault = TokenVault(settings.token_keys)
     except ConfigurationError:
-        return Finding("Business permissions", "skip", "no usable key to read the tokens with")
+        return Finding("Accounts API permissions", "skip", "no usable key to read the tokens with")
     rows = conn.execute(_LIVING).fetchall()
     lacking, others, asked = [], [], 0
     with app.transport() as http:
@@ -116,7 +147,7 @@ def _scopes(conn: Connection, settings: Settings, app: BusinessApp) -> Finding:
                 lacking.append(f"{code}: TikTok rejects its token")
                 continue
             except SyncError as error:
-                return Finding("Business permissions", "warn", str(error), "Try again later.")
+                return Finding("Accounts API permissions", "warn", str(error), "Try again later.")
             asked += 1
             missing = BUSINESS.scopes - granted
             if missing:
@@ -125,12 +156,12 @@ def _scopes(conn: Connection, settings: Settings, app: BusinessApp) -> Finding:
                 others.append(code)
     if lacking:
         text = f"TikTok does not grant everything that is asked for: {named(lacking, '; ')}"
-        return Finding("Business permissions", "warn", text, "Connect these stores again.")
+        return Finding("Accounts API permissions", "warn", text, "Connect these stores again.")
     if others:
         text = f"what TikTok says of these grants differs from what is stored: {named(others)}"
-        return Finding("Business permissions", "warn", text, "The next refresh corrects it.")
+        return Finding("Accounts API permissions", "warn", text, "The next refresh corrects it.")
     return Finding(
-        "Business permissions", "ok", f"complete for {asked} of {len(rows)} stores (a sample)"
+        "Accounts API permissions", "ok", f"complete for {asked} of {len(rows)} stores (a sample)"
     )
 
 

@@ -20,7 +20,7 @@ SELECT r.endpoint, r.grants, r.refusals,
     END AS paused_until,
     recent.used, recent.waiting
 FROM (
-    -- Not the Business API's limits of a second and of an account.
+    -- Not the Accounts API's limits of a second and of an account.
     SELECT * FROM rate_limits WHERE endpoint NOT LIKE 'business %%'
 ) AS r
 CROSS JOIN LATERAL (

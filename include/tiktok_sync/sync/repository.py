@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from include.tiktok_sync.days import SnapshotDay
-from include.tiktok_sync.jobs import INSIGHTS_JOB, VIDEO_JOB, StoreRun
+from include.tiktok_sync.jobs import VIDEO_JOB, StoreRun, api_of
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.sync.listing_progress import (
     ListingProgress,
@@ -131,9 +131,9 @@ class StoreRepository:
     def active_store_codes(self, job_name: str = VIDEO_JOB) -> list[str]:
         """Codes of the stores that a job syncs, sorted.
 
-        The Accounts API is a second consent: its job leaves out stores that never gave it.
+        The Accounts API is a second consent: its jobs leave out stores that never gave it.
         """
-        second = "JOIN business_tokens USING (store_code)" if job_name == INSIGHTS_JOB else ""
+        second = "JOIN business_tokens USING (store_code)" if api_of(job_name) == "business" else ""
         rows = self.conn.execute(
             f"SELECT store_code FROM stores {second} WHERE is_active ORDER BY store_code".encode()  # noqa: S608 - one of two constants
         ).fetchall()

@@ -14,7 +14,14 @@ import structlog
 
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import SkippableError, SyncError
-from include.tiktok_sync.jobs import INSIGHTS_JOB, REFRESH_JOB, USER_JOB, VIDEO_JOB, StoreRun
+from include.tiktok_sync.jobs import (
+    INSIGHTS_JOB,
+    REFRESH_BUSINESS_JOB,
+    REFRESH_JOB,
+    USER_JOB,
+    VIDEO_JOB,
+    StoreRun,
+)
 from include.tiktok_sync.store_db.connections import connection_use
 from include.tiktok_sync.store_db.database import database_errors
 from include.tiktok_sync.sync.backfill import fill_past_user_day, fill_past_video_day
@@ -32,6 +39,7 @@ JOBS: Mapping[str, StoreJob] = {
     USER_JOB: sync_user,
     VIDEO_JOB: sync_videos,
     REFRESH_JOB: refresh_token,
+    REFRESH_BUSINESS_JOB: refresh_token,
     INSIGHTS_JOB: sync_insights,
 }
 """Dag id -> the work of one store."""

@@ -1,4 +1,4 @@
-"""Refreshes a store's token before the night, so that it lasts until the morning."""
+"""Refreshes a store's token of one of the two APIs before the syncs that need it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from datetime import timedelta, timezone
 
 from include.tiktok_sync.jobs import StoreRun
 from include.tiktok_sync.sync.repository import StoreRepository
-from include.tiktok_sync.sync.store_job import StoreOutcome
-from include.tiktok_sync.tiktok.client import TikTokClient
+from include.tiktok_sync.sync.store_job import StoreClient, StoreOutcome
 
 FRESH_FOR = timedelta(minutes=90)
-"""From half past one until well after the nightly syncs have ended. TikTok's access tokens live for
-2 hours (developers.tiktok.com, Nov 2026) or, by the older pages, for 24."""
+"""From half an hour before the syncs until well after they have ended. The Display API's access
+tokens live for 2 hours (developers.tiktok.com, Nov 2026) or, by the older pages, for 24; those of
+the Accounts API for 24."""
 
 
 def refresh_token(
-    run: StoreRun, *, client: TikTokClient, repository: StoreRepository
+    run: StoreRun, *, client: StoreClient, repository: StoreRepository
 ) -> StoreOutcome:
-    """Refresh the store's token if it would end during the night.
+    """Refresh the store's token if it would end during the syncs.
 
     Raises:
         NeedsConsentError: The grant is dead.

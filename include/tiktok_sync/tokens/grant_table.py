@@ -9,7 +9,7 @@ from typing_extensions import LiteralString
 
 from include.tiktok_sync.business.meanings import TOKEN_CODES
 from include.tiktok_sync.business.models import BUSINESS_SCOPES
-from include.tiktok_sync.jobs import INSIGHTS_JOB, Api
+from include.tiktok_sync.jobs import Api, api_of
 from include.tiktok_sync.tiktok.meanings import OAUTH_ERRORS
 from include.tiktok_sync.tiktok.models import KNOWN_SCOPES
 from include.tiktok_sync.tokens.vault import TokenKind
@@ -73,7 +73,7 @@ BUSINESS = GrantTable(
     access="business_access",
     refresh="business_refresh",
     scopes=BUSINESS_SCOPES,
-    app="Business app",
+    app="Accounts API app",
     key="app id",
     connection="tiktok_business",
     variables="TIKTOK_BUSINESS_APP_ID and TIKTOK_BUSINESS_SECRET",
@@ -87,4 +87,4 @@ GRANT_TABLES: Mapping[Api, GrantTable] = {table.api: table for table in (DISPLAY
 
 def grants_of(job_name: str) -> GrantTable:
     """The grants that a job reads with."""
-    return BUSINESS if job_name == INSIGHTS_JOB else DISPLAY
+    return GRANT_TABLES[api_of(job_name)]

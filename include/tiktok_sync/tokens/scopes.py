@@ -31,13 +31,16 @@ def status_for_scope(scope: str, api: Api = "display") -> StoreTokenStatus:
     return "active" if split_scope(scope) >= wanted else "missing_scope"
 
 
-def why_in_state(status: str | None, reason: str | None, scope: str | None) -> str | None:
+def why_in_state(
+    status: str | None, reason: str | None, scope: str | None, api: Api = "display"
+) -> str | None:
     """Why a grant is in its state, for people; if it lacks permissions, also what is synced.
 
     Args:
         status: As in ``store_tokens``; ``None`` = never connected.
         reason: As in ``store_tokens``.
         scope: As in ``store_tokens``.
+        api: Whose grant it is.
     """
     if status is None:
         return "The store was never connected."
@@ -45,6 +48,13 @@ def why_in_state(status: str | None, reason: str | None, scope: str | None) -> s
         return reason
     conflict = f" {reason}" if reason == ACCOUNT_CONFLICT else ""
     granted = split_scope(scope or "")
+    if api == "business":
+        missing = ", ".join(sorted(BUSINESS_SCOPES - granted)) or "unknown"
+        return (
+            f"Not granted for the Accounts API: {missing}. The figures that need it are left out."
+            " For them its manager must give the second consent again and allow every"
+            f" permission.{conflict}"
+        )
     if BASIC_SCOPE in granted:
         left_out = [name for lacking, name in _LEFT_OUT.items() if lacking not in granted]
         profile = "Its profile is synced" + (f", without {', '.join(left_out)}" if left_out else "")

@@ -153,10 +153,12 @@ class TokenStore:
         with self.conn.cursor(row_factory=class_row(StoredTokens)) as cursor:
             row = cursor.execute(self.table.sql(_READ).encode(), [store_code]).fetchone()
         if row is None:
-            for_api = "" if self.table is DISPLAY else " for the Business API"
+            for_api, option = (
+                ("", "") if self.table is DISPLAY else (" for the Accounts API", " --business")
+            )
             message = (
                 f"Store {store_code} was never connected{for_api}. Send its manager a link (stores"
-                " link), or import its tokens (stores import)."
+                f" link{option}), or import its tokens (stores import)."
             )
             raise NeedsConsentError(message)
         return row

@@ -139,7 +139,8 @@ async def sync_store(
     form.require(allowed=user.may_sync, what="trigger runs")
     if await run_in_threadpool(status_store.store, conn, store_code) is None:
         raise _no_store(store_code)
-    done = await runs.sync_store(airflow, store_code)
+    insights = await run_in_threadpool(pages.second_grant, conn, store_code)
+    done = await runs.sync_store(airflow, store_code, insights=insights is not None)
     return back(form, f"/store?code={quote(store_code, safe='')}", done)
 
 

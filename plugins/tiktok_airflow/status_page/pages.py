@@ -179,8 +179,13 @@ def store(
         "events": status_store.events(conn, code),
         "running": [run for run in runs if code in run.stores],
         "has_insights": has_insights(),
-        "insights": status_insights.store_insights(conn, code) if has_insights() else None,
+        "insights": second_grant(conn, code),
     }
+
+
+def second_grant(conn: Connection, code: str) -> status_insights.StoreInsights | None:
+    """The store's grant for the Accounts API; ``None`` = it has none, or that API is not used."""
+    return status_insights.store_insights(conn, code) if has_insights() else None
 
 
 def file_name(job_name: str, run_id: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB, nightly_jobs, sync_jobs
+from include.tiktok_sync.jobs import INSIGHTS_JOB, SYNC_JOBS, nightly_jobs, sync_jobs
 from tiktok_airflow.status_page.airflow_rest import AirflowRest, in_path
 from tiktok_airflow.tasks.context import LIST_TASK
 
@@ -83,8 +83,13 @@ async def _paused_of(airflow: AirflowRest, jobs: Sequence[str]) -> list[str]:
 PausedDagsDep = Annotated[list[str], Depends(paused_dags)]
 
 
-async def sync_store(airflow: AirflowRest, store_code: str) -> str:
-    """Trigger both syncs for one store.
+async def sync_store(airflow: AirflowRest, store_code: str, *, insights: bool) -> str:
+    """Trigger the syncs for one store.
+
+    Args:
+        airflow: In whose name.
+        store_code: The store.
+        insights: Also the sync of the Accounts API.
 
     Returns:
         What was done, for the person.
@@ -92,18 +97,22 @@ async def sync_store(airflow: AirflowRest, store_code: str) -> str:
     Raises:
         AirflowRefusedError: Airflow refused one of them.
     """
-    for job in (USER_JOB, VIDEO_JOB):
+    jobs = (*SYNC_JOBS, INSIGHTS_JOB) if insights else SYNC_JOBS
+    for job in jobs:
         await airflow.post(
             f"/dags/{in_path(job)}/dagRuns",
             {"logical_date": None, "conf": {"stores": [store_code]}},
         )
-    if paused := await _paused_of(airflow, (USER_JOB, VIDEO_JOB)):
+    queued = f"{'Three' if insights else 'Two'} runs for {store_code} are queued"
+    if paused := await _paused_of(airflow, jobs):
         return (
-            f"Two runs for {store_code} are queued, but {' and '.join(paused)}"
+            f"{queued}, but {' and '.join(paused)}"
             f" {'are' if len(paused) > 1 else 'is'} switched off in Airflow, and what is queued"
             " there does not start. Switch it on there and they run; do not press again."
         )
-    return f"Two runs for {store_code} are queued: its profile and its videos."
+    if insights:
+        return f"{queued}: its profile, its videos and its insights."
+    return f"{queued}: its profile and its videos."
 
 
 async def retry_failed(airflow: AirflowRest, job_name: str, run_id: str) -> str:

@@ -13,7 +13,7 @@ from include.tiktok_sync.alerts.rules import MISSING_CHECKS, EndedRun, alerts_of
 from include.tiktok_sync.app import BusinessApp, TikTokApp
 from include.tiktok_sync.days import SnapshotDay, utc_now
 from include.tiktok_sync.errors import ConfigurationError, SkippableError, SyncError
-from include.tiktok_sync.jobs import INSIGHTS_JOB, RunKey, StoreRun
+from include.tiktok_sync.jobs import INSIGHTS_JOB, RunKey, StoreRun, api_of
 from include.tiktok_sync.settings import Settings
 from include.tiktok_sync.store_db.database import Connection, database_errors
 from include.tiktok_sync.store_db.schema import check_schema
@@ -240,7 +240,7 @@ def record_summary(context: Mapping[str, Any]) -> None:
 
 
 def _app_of(job_name: str) -> TikTokApp | BusinessApp:
-    return BusinessHook().app() if job_name == INSIGHTS_JOB else TikTokHook().app()
+    return BusinessHook().app() if api_of(job_name) == "business" else TikTokHook().app()
 
 
 def _prepare_day(repository: StoreRepository, job_name: str, day: SnapshotDay) -> None:

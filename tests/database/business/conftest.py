@@ -20,7 +20,7 @@ CODES = [f"S{number:03}" for number in range(1, 21)]
 
 @dataclass(frozen=True)
 class BusinessBench(Bench):
-    """A bench whose settings name the Business app too."""
+    """A bench whose settings name the Accounts API app too."""
 
     @property
     def business(self) -> BusinessApp:

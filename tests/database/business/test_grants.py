@@ -127,7 +127,7 @@ def test_one_refresh_for_many_who_ask_and_the_end_of_the_consent_stays(
 def test_a_revoked_grant_is_marked_here_and_the_first_one_lives_on(bench: BusinessBench) -> None:
     bench.business_grant("S001", revoke=True)
     bench.conn.execute("UPDATE business_tokens SET access_expires_at = now()")
-    with pytest.raises(NeedsConsentError, match="Business API has ended"):
+    with pytest.raises(NeedsConsentError, match="Accounts API has ended"):
         _token(bench, "S001")
     assert bench.status_of("S001") == "needs_consent"
     assert marked_stores(bench.conn, BUSINESS) == ["S001"]
@@ -160,7 +160,7 @@ def test_another_app_is_neither_asked_nor_believed(bench: BusinessBench) -> None
     bench.conn.execute(
         "UPDATE business_tokens SET access_expires_at = now(), app_fingerprint = 'another app'"
     )
-    with pytest.raises(OtherAppError, match="Business app"):
+    with pytest.raises(OtherAppError, match="Accounts API app"):
         _token(bench, "S001")
     assert (_refreshes(bench), bench.status_of("S001")) == (0, "active")
 

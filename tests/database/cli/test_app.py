@@ -181,7 +181,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(
 def test_an_unknown_store_and_an_unknown_job_are_named(cli: Run) -> None:
     _one_line(cli("sync-store", "S999"), 2, "There is no store S999")
     _one_line(
-        cli("sync-store", "S001", "--job", "all"), 2, "user, video, refresh or insights, not 'all'"
+        cli("sync-store", "S001", "--job", "all"), 2, "refresh-business or insights, not 'all'"
     )
 
 

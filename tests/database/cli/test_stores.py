@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from typer.testing import CliRunner
 
 from include.tiktok_sync.cli.app import app
-from include.tiktok_sync.jobs import USER_JOB
+from include.tiktok_sync.jobs import INSIGHTS_SWITCH, USER_JOB
 from include.tiktok_sync.store_db.audit import operating_system_user
 from include.tiktok_sync.tokens.vault import fingerprint
 from tests.database.bench import UTC, Bench, insert_grants
@@ -102,6 +102,33 @@ def test_a_stores_whole_life_by_commands(cli: Run, bench: Bench, tmp_path: Path)
         ("revoke", me),
         ("erase", "anna"),
     ]
+
+
+def test_the_list_has_the_second_grants_where_the_accounts_api_is_used(
+    cli: Run, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(INSIGHTS_SWITCH, raising=False)
+    bench.import_stores("S001", "S002")
+    without, fields = _ok(cli("stores", "list")), set(_json(cli("stores", "list", "--json"))[0])
+    assert "accounts api" not in without
+    assert not [name for name in fields if name.startswith("business_")]
+
+    switched_on = _ok(cli("stores", "list", **{INSIGHTS_SWITCH: "7300000000000000017"}))
+    assert "accounts api" in switched_on
+    bench.conn.execute(
+        "INSERT INTO business_tokens (store_code, open_id, scope, access_token, refresh_token,"
+        " status, status_reason) VALUES ('S001', 'b', 's', '', '', 'needs_consent', 'It ended.')"
+    )
+    table = _ok(cli("stores", "list"))  # a grant that is there is shown, whatever is set
+    assert "accounts api" in table
+    (line,) = [line for line in table.splitlines() if line.startswith("S001")]
+    assert "needs_consent" in line
+    assert line.rstrip().endswith("Accounts API: It ended.")
+    first, second = _json(cli("stores", "list", "--json"))
+    assert set(first) - fields == {"business_status", "business_reason", "business_ends_at"}
+    assert (first["state"], first["reason"]) == ("active", None)
+    assert (first["business_status"], first["business_reason"]) == ("needs_consent", "It ended.")
+    assert second["business_status"] is None
 
 
 def test_of_several_stores_some_may_fail(cli: Run, bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Does migration 0010 put in order what the app left behind before, on a database with rows?"""
+"""Do migrations of the connect app's tables keep and clear what they should, down and up again?"""
 
 from __future__ import annotations
 
@@ -168,3 +168,73 @@ def test_notices_come_to_a_database_with_rows_and_go_again(
             for part in ("prosecdef", "proconfig", "comment"):
                 assert after[one["name"]][part] == one[part]
             assert after[one["name"]]["prosrc"].split() == one["prosrc"].split()
+
+
+_SECOND = """
+INSERT INTO business_tokens (store_code, open_id, scope, access_token, refresh_token, status)
+VALUES ('here', 'second of here', 's', '', '', 'active'),
+    ('away', 'second of away', 's', '', '', 'needs_consent');
+INSERT INTO connect_links (link_hash, store_code, created_by, expires_at, api)
+VALUES ('second', 'here', 'a', now(), 'business');
+INSERT INTO connect_attempts (link_hash, store_code, state_hash, browser_hash, expires_at, outcome,
+    finished_at, api)
+SELECT 'second', 'here', ('second ' || outcome)::bytea, '', now(), outcome, now(), 'business'
+FROM unnest('{connected, not_approved}'::text[]) outcome;
+INSERT INTO webhook_events (event_hash, event, open_id, store_code, happened_at, effect, api)
+VALUES ('second', 'e', 'second of here', 'here', now(), 'ignored', 'business');
+INSERT INTO account_daily (store_code, metric_date, fetched_at)
+VALUES ('here', '2026-01-01', now());
+INSERT INTO account_audience (store_code, snapshot_date, fetched_at)
+VALUES ('here', '2026-01-01', now());
+SELECT ensure_video_insights_partitions('2026-01-01', 0);
+INSERT INTO video_insights_daily (store_code, video_id, snapshot_date, fetched_at)
+VALUES ('here', 'v', '2026-01-01', now());
+"""
+
+# Functions, columns, constraints and triggers, with who may call or read them.
+_OF_THE_APP = """
+SELECT p.oid::regprocedure::text AS name, pg_get_functiondef(p.oid) AS what,
+    obj_description(p.oid, 'pg_proc') AS comment,
+    (SELECT array_agg(r.rolname::text ORDER BY 1) FROM aclexplode(p.proacl) a
+        JOIN pg_roles r ON r.oid = a.grantee) AS callers
+FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
+UNION ALL SELECT c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod),
+    col_description(c.oid, a.attnum), c.relacl::text[]
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+UNION ALL SELECT conrelid::regclass || '.' || conname, pg_get_constraintdef(oid), NULL, NULL
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'
+UNION ALL SELECT tgrelid::regclass || '.' || tgname, pg_get_triggerdef(oid), NULL, NULL
+FROM pg_trigger WHERE NOT tgisinternal
+ORDER BY 1, 2
+"""
+
+
+def test_the_second_consents_go_with_their_figures_and_come_again(
+    config: Config, empty_db_url: str, app_role: str
+) -> None:
+    """From the newest schema to the last without the Accounts API, on a database that used it."""
+    with psycopg.connect(empty_db_url, autocommit=True) as conn:
+        conn.execute(_BEFORE)
+        command.upgrade(config, "0020")
+        before = rows(conn, _OF_THE_APP)
+        tables = ("stores", "store_tokens", "connect_links", "connect_attempts", "webhook_events")
+        kept = {table: rows(conn, f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables}  # noqa: S608 - our own tables
+        command.upgrade(config, "head")
+        newest = rows(conn, _OF_THE_APP)
+
+        for _ in range(2):
+            conn.execute(_SECOND)
+            assert row(conn, "SELECT count(*) FROM living_consents WHERE api = 'business'") == {
+                "count": 1
+            }
+            command.downgrade(config, "0020")
+            assert rows(conn, _OF_THE_APP) == before
+            for table, lines in kept.items():
+                assert rows(conn, f"SELECT * FROM {table} ORDER BY 1, 2") == lines  # noqa: S608 - our own tables
+            with psycopg.connect(app_role, autocommit=True) as app:
+                check_rights(app)
+            command.upgrade(config, "head")
+            assert rows(conn, _OF_THE_APP) == newest
+            with psycopg.connect(app_role, autocommit=True) as app:
+                check_rights(app)

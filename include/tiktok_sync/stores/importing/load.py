@@ -53,7 +53,7 @@ class ImportReport:
         updated: Codes that were there and got the row's name and region.
         without_grant: Codes of the loaded rows that bring no grant.
         tokens_kept: Codes of which only name and region were taken, as ``problems`` says.
-        business: Codes that got their line's grant for the Business API.
+        business: Codes that got their line's grant for the Accounts API.
         business_refused: Codes of the lines whose grant for it was not taken, as ``problems`` says.
         problems: Lines that were not loaded, or not whole.
     """
@@ -95,7 +95,7 @@ def import_stores(
         replace_tokens: Take older tokens too, unless the stored ones are being refreshed.
         new_codes: Take new codes that look like others, or like what Excel makes of a code.
         app_fingerprint: Names the app that gave the tokens; ``None`` = not known.
-        business_fingerprint: The same for the Business API's.
+        business_fingerprint: The same for the Accounts API's.
 
     Raises:
         DataError: The header lacks a column, or names one twice or an unknown one; or another
@@ -197,7 +197,7 @@ def _second_grants(
     *,
     older_too: bool,
 ) -> dict[str, RowGrant]:
-    """The grants for the Business API that are taken; of the other lines only those stay out."""
+    """The grants for the Accounts API that are taken; of the other lines only those stay out."""
     reasons: dict[str, str | None] = {
         row.code: row.business_problem for row in rows if row.business_problem
     }
@@ -208,7 +208,7 @@ def _second_grants(
         if reason := reasons.get(row.code):
             report.business_refused.append(row.code)
             report.problems.append(
-                RowProblem(row.line, f"its grant for the Business API: {reason}")
+                RowProblem(row.line, f"its grant for the Accounts API: {reason}")
             )
     report.business = [code for code in grants if code not in reasons]
     return {code: grants[code] for code in report.business}

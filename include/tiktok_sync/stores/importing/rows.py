@@ -39,7 +39,7 @@ TIMEZONE = "timezone"
 
 BUSINESS = "business_"
 BUSINESS_COLUMNS = tuple(f"{BUSINESS}{column}" for column in GRANT_COLUMNS)
-"""A second grant, for the Business API: the header has all of these columns or none."""
+"""A second grant, for the Accounts API: the header has all of these columns or none."""
 
 _KNOWN = (*COLUMNS, TIMEZONE, *BUSINESS_COLUMNS)
 
@@ -77,7 +77,7 @@ class CsvStoreRow:
     """A good line. ``code`` is as it stands there, to be looked up; no ``grant`` = it has none.
 
     ``timezone`` is ``None`` where its cell is empty: the store then has that of the sync. Without
-    the column, ``has_timezone`` is false. ``business`` is the grant for the Business API; what is
+    the column, ``has_timezone`` is false. ``business`` is the grant for the Accounts API; what is
     wrong with it stands in ``business_problem``, and the rest of the line is good all the same.
     """
 

@@ -7,7 +7,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from include.tiktok_sync.jobs import INSIGHTS_JOB, REFRESH_JOB, USER_JOB, VIDEO_JOB
+from include.tiktok_sync.jobs import (
+    INSIGHTS_JOB,
+    REFRESH_BUSINESS_JOB,
+    REFRESH_JOB,
+    USER_JOB,
+    VIDEO_JOB,
+)
 from include.tiktok_sync.status.bands import Criterion
 
 UNKNOWN = "–"  # noqa: RUF001 - a dash, as printed
@@ -16,6 +22,7 @@ JOB_NAMES: Mapping[str, str] = {
     USER_JOB: "Profiles",
     VIDEO_JOB: "Videos",
     REFRESH_JOB: "Token refresh",
+    REFRESH_BUSINESS_JOB: "Token refresh, Accounts API",
     INSIGHTS_JOB: "Insights",
 }
 

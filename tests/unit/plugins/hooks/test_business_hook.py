@@ -23,7 +23,7 @@ def test_the_connection_is_the_app(connect: Connect) -> None:
 
 def test_half_of_the_credentials_is_refused_by_name(connect: Connect) -> None:
     connect("tiktok_business", conn_type="http", login="73000")
-    with pytest.raises(ConfigurationError, match=r"secret is not set.*tiktok_business"):
+    with pytest.raises(ConfigurationError, match=r"secret of the .* is not set.*tiktok_business"):
         BusinessHook().app()
     connected, said = BusinessHook().test_connection()
     assert (connected, "TIKTOK_BUSINESS_SECRET" in said) == (False, True)

@@ -1,4 +1,4 @@
-"""Codes, tokens, rotation, revocation, and the consent page of the business app."""
+"""Codes, tokens, rotation, revocation, and the consent page of the Accounts API app."""
 
 from __future__ import annotations
 

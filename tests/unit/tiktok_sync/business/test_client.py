@@ -1,4 +1,4 @@
-"""Does the client of the Business API read, group, refuse and wait as documented?"""
+"""Does the client of the Accounts API read, group, refuse and wait as documented?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are the token endpoints of the Business app called and believed as documented?"""
+"""Are the token endpoints of the Accounts API app called and believed as documented?"""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ def test_the_doctor_knows_every_dag_of_the_project() -> None:
 @pytest.mark.parametrize(
     ("changes", "status", "text"),
     [
-        ({}, "ok", "6 parsed, none paused"),
+        ({}, "ok", "7 parsed, none paused"),
         (
             {"apply_retention": True},
             "ok",
-            "6 parsed; paused, and not of the night: apply_retention",
+            "7 parsed; paused, and not of the night: apply_retention",
         ),
         ({"sync_user_daily": True, "apply_retention": True}, "warn", "paused: sync_user_daily"),
         ({"apply_retention": None}, "fail", "not parsed: apply_retention"),
