@@ -92,9 +92,11 @@ def _find_or_read(run: StoreRun, client: BusinessClient, insights: InsightsRepos
 
 def _state(run: StoreRun, insights: InsightsRepository) -> State | None:
     """What is known of the day; ``None`` = the store must be read."""
+    # In this order: a run that reads the store meanwhile writes its days first.
+    was_read = insights.was_read_for_backfill(run, utc_today())
     known = insights.known_day(run.store_code, run.day.date)
     if known is None:
-        return "absent" if insights.was_read_for_backfill(run, utc_today()) else None
+        return "absent" if was_read else None
     if known.is_final or known.fetched_at > utc_now() - REUSE_WITHIN:
         return "there"
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import psycopg
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from include.tiktok_sync.days import SnapshotDay
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.jobs import INSIGHTS_JOB, RunKey
+from include.tiktok_sync.sync.insights.repository import InsightsRepository, KnownDay
 from include.tiktok_sync.sync.store_job import StoreOutcome
 from include.tiktok_sync.sync.summary import summarize
 from include.tiktok_sync.sync.sync_log import SyncLog
@@ -72,6 +73,27 @@ def test_runs_of_a_backfill_at_once_read_a_store_once(world: InsightsBench) -> N
     assert world.calls() == {"get": 1}
     assert sorted(o.details["backfill"] for o in outcomes) == ["read", "there", "there", "there"]
     assert sum("no call made" in o.message for o in outcomes) == 3
+
+
+def test_a_day_that_another_run_writes_during_the_look_is_there(
+    world: InsightsBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.bench.import_stores(CODE)
+    world.night(today().date)
+    look = InsightsRepository.known_day
+
+    def look_just_before_another_run_reads(
+        insights: InsightsRepository, store_code: str, day: date
+    ) -> KnownDay | None:
+        found = look(insights, store_code, day)
+        monkeypatch.setattr(InsightsRepository, "known_day", look)
+        fill(world, 11)
+        return found
+
+    monkeypatch.setattr(InsightsRepository, "known_day", look_just_before_another_run_reads)
+
+    assert fill(world, 10).details["backfill"] == "there"
+    assert world.calls() == {"get": 1}
 
 
 def test_a_day_that_tiktok_does_not_have_is_named_and_not_asked_for_again(
