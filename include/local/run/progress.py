@@ -130,5 +130,6 @@ class ProgressView:
                     self._bars.stop_task(self._tasks[name])
         elif final or time.monotonic() - self._last_line >= _LINE_SECONDS:
             self._last_line = time.monotonic()
+            width = max(map(len, self._names))
             for name, count in counts.items():
-                say(f"  {name}  {count.text()}, {clock(count.seconds)} elapsed")
+                say(f"  {name:<{width}}  {count.text()}, {clock(count.seconds)} elapsed")

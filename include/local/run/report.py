@@ -38,8 +38,9 @@ def report(stack: Stack, runs: Mapping[str, str]) -> None:
         if dag_id not in summarised:
             _print_failed_tasks(stack, dag_id, run_id)
     result.print()
+    width = max(map(len, runs), default=0)
     for dag_id, run_id in runs.items():
-        result.print(f"{dag_id:<16}  {stack.api.run_page(dag_id, run_id)}", markup=False)
+        result.print(f"{dag_id:<{width}}  {stack.api.run_page(dag_id, run_id)}", markup=False)
     result.print(
         f"Sign in as {ADMIN}; the password is AIRFLOW_ADMIN_PASSWORD in {stack.workspace.env_file}",
         markup=False,

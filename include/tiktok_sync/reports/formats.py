@@ -53,10 +53,12 @@ class Formats:
         return numbers.format_decimal(round(value), locale=self._locale)
 
     def short(self, value: float | None) -> str:
-        """Rounded for a chart, such as 1.2M."""
+        """Rounded for a chart, such as 1.2M; whole if it is too small for an abbreviation."""
         if value is None:
             return UNKNOWN
-        return numbers.format_compact_decimal(value, locale=self._locale, fraction_digits=1)
+        text = numbers.format_compact_decimal(value, locale=self._locale, fraction_digits=1)
+        # Without an abbreviation (German has none for thousands) Babel sets no separator either.
+        return text if any(map(str.isalpha, text)) else self.count(value)
 
     def gain(self, value: float | None) -> str:
         """A whole number with its sign."""

@@ -29,6 +29,23 @@ def test_numbers_and_dates_are_written_as_in_the_readers_country(
     assert found.replace("\u2009", " ") == span
 
 
+@pytest.mark.parametrize(
+    ("locale", "value", "shown"),
+    [
+        ("en", 70_845, "70.8K"),
+        ("en", 1_234_567, "1.2M"),
+        ("en", 895, "895"),
+        ("de", 70_845, "70.845"),
+        ("de", 64_118.5, "64.118"),
+        ("de", 1_234_567, "1,2\xa0Mio."),
+    ],
+)
+def test_a_charts_numbers_are_short_and_separated_as_in_the_readers_country(
+    locale: str, value: float, shown: str
+) -> None:
+    assert Formats(locale).short(value) == shown
+
+
 def test_unknown_is_a_dash_and_compares_with_nothing() -> None:
     formats = Formats()
 
