@@ -26,6 +26,9 @@ ORDER BY u.snapshot_date DESC LIMIT 1
 _READ = """
 SELECT r.snapshot_date AS day FROM video_daily_stats AS r
 WHERE r.store_code = s.store_code AND NOT r.is_late
+    AND NOT EXISTS (
+        SELECT FROM video_listings(r.store_code, r.snapshot_date, r.snapshot_date) AS l
+        WHERE NOT l.in_time)
     AND r.snapshot_date BETWEEN w.week - 7 * {ago} AND w.week - 7 * {ago} + 6
 ORDER BY r.snapshot_date DESC LIMIT 1
 """

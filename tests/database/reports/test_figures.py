@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 
 from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.jobs import VIDEO_JOB
 from include.tiktok_sync.reports import queries
 from include.tiktok_sync.reports.figures import read_figures
 from include.tiktok_sync.reports.week import Week
@@ -135,6 +136,80 @@ def test_a_week_across_new_year_is_one_week(conn: Connection) -> None:
     assert north.follower_days == {week.start + timedelta(days=n): 3 for n in range(-7, 7)}
     assert found.totals["view_gain"].value is None
     assert all(len(gap.video_days) == 7 and not gap.profile_days for gap in found.gaps)
+
+
+def test_a_listing_that_broke_off_is_no_reading_of_its_store(conn: Connection) -> None:
+    week = Week.before(NOW.date())
+    weeks = [week.earlier(n).start for n in (2, 1, 0)]
+    _read_every_day(conn, videos=14, views_a_day=10, since=weeks[0] - timedelta(days=7))
+    _break_off(conn, "S1", week.earlier(1).end, kept=2)
+
+    found = read_figures(conn, week)
+
+    gains = {
+        (line["store_code"], line["week_start"]): (line["view_gain"], line["view_gain_days"])
+        for line in rows(conn, "SELECT * FROM store_week WHERE week_start >= %s", weeks[0])
+    }
+    assert [gains["S2", start] for start in weeks] == [(980, 7)] * 3
+    assert [gains["S1", start] for start in weeks] == [(980, 7), (840, 6), (1120, 8)]
+    assert [gain for _, gain in found.view_weeks][-3:] == [1960, 1820, 2100]
+    days = rows(
+        conn,
+        "SELECT view_gain, stores_without_videos FROM chain_day"
+        " WHERE snapshot_date BETWEEN %s AND %s ORDER BY snapshot_date",
+        week.earlier(1).end - timedelta(days=1),
+        week.start,
+    )
+    assert [line["view_gain"] for line in days] == [280, 140, 420]
+    assert [line["stores_without_videos"] for line in days] == [[], ["S1"], []]
+
+
+def _read_every_day(conn: Connection, *, videos: int, views_a_day: int, since: date) -> None:
+    """Two stores, each with its videos and the log of a good night for every day up to today."""
+    conn.execute(
+        "INSERT INTO stores (store_code, store_name, created_at)"
+        " VALUES ('S1', 'One', '2020-01-01'), ('S2', 'Two', '2020-01-01')"
+    )
+    insert_grants(conn, "S1", "S2")
+    conn.execute("UPDATE store_tokens SET created_at = '2020-01-01'")
+    conn.execute("SELECT ensure_video_daily_stats_partitions(%s, 3)", [since])
+    conn.execute(
+        "INSERT INTO videos (video_id, store_code, title, create_time, first_seen_at, last_seen_at)"
+        " SELECT store_code || '-' || n, store_code, 'T', '2020-01-01', '2020-01-01', now()"
+        " FROM stores, generate_series(1, %s) AS n",
+        [videos],
+    )
+    days = [since + timedelta(days=n) for n in range((NOW.date() - since).days + 1)]
+    conn.execute(
+        "INSERT INTO video_daily_stats (video_id, snapshot_date, store_code, view_count,"
+        " observed_at) SELECT video_id, day, store_code, n * %s, day + time '02:00'"
+        " FROM videos, unnest(%s::date[]) WITH ORDINALITY AS d (day, n)",
+        [views_a_day, days],
+    )
+    conn.execute(
+        "INSERT INTO user_daily_stats (store_code, snapshot_date, follower_count, observed_at)"
+        " SELECT store_code, day, n, day + time '02:00'"
+        " FROM stores, unnest(%s::date[]) WITH ORDINALITY AS d (day, n)",
+        [days],
+    )
+    conn.execute(
+        "INSERT INTO sync_logs (job_name, store_code, status, message, run_id, snapshot_date)"
+        " SELECT %s, store_code, 'success', '', day, day FROM stores, unnest(%s::date[]) AS day",
+        [VIDEO_JOB, days],
+    )
+
+
+def _break_off(conn: Connection, code: str, day: date, *, kept: int) -> None:
+    """As if that night had failed after its first videos."""
+    conn.execute(
+        "UPDATE sync_logs SET status = 'failed' WHERE store_code = %s AND snapshot_date = %s",
+        [code, day],
+    )
+    conn.execute(
+        "DELETE FROM video_daily_stats WHERE store_code = %s AND snapshot_date = %s"
+        " AND split_part(video_id, '-', 2)::int > %s",
+        [code, day, kept],
+    )
 
 
 def test_a_week_without_data_is_unknown_and_not_0(conn: Connection) -> None:

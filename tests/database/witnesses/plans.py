@@ -23,6 +23,23 @@ def scans(conn: Connection, query: str) -> set[tuple[str, str]]:
     return found
 
 
+def rows_read(conn: Connection, query: str, table: str) -> int:
+    """How many rows of a table a query reads, also in functions, whose plans are not shown."""
+
+    def so_far() -> int:
+        (found,) = conn.execute(
+            "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
+            " WHERE relname = %s",
+            [table],
+        ).fetchone() or (0,)
+        return int(found)
+
+    with conn.transaction():
+        before = so_far()
+        conn.execute(query.encode())
+        return so_far() - before
+
+
 def scanned(conn: Connection, query: str) -> set[str]:
     """The tables that a query really reads: a part of the plan may never be run."""
     return {table for table, _ in scans(conn, query)}

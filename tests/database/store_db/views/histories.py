@@ -8,7 +8,9 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
 
+from include.tiktok_sync.jobs import VIDEO_JOB
 from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import UTC
 
@@ -69,13 +71,17 @@ class Clip:
 
 @dataclass(frozen=True)
 class Shop:
-    """A store: its own time zone, whether it was ever connected, since when it is in, its days."""
+    """A store: its own time zone, whether it was ever connected, since when it is in, its days.
+
+    ``log`` has days, some time ago, on which its videos were read, and what each attempt was.
+    """
 
     zone: str | None
     connected: bool
     created_ago: int | None
     profile: tuple[Seen, ...]
     clips: tuple[Clip, ...]
+    log: tuple[tuple[int, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,11 @@ _shops = st.builds(
     created_ago=st.none() | st.integers(0, 40),
     profile=_days(3, 40),
     clips=st.lists(_clips, max_size=4).map(tuple),
+    log=st.dictionaries(
+        st.integers(1, REACH - 1),
+        st.lists(st.sampled_from(["success", "failed", "skipped", "late"]), min_size=1, max_size=2),
+        max_size=40,
+    ).map(lambda found: tuple((ago, tuple(attempts)) for ago, attempts in found.items())),
 )
 histories = st.builds(
     History,
@@ -176,6 +187,16 @@ def videos_of(history: History) -> list[Video]:
     ]
 
 
+def video_days(history: History, number: int, *, late: bool = False) -> set[date]:
+    """Days on which a store's videos were read: complete by the log or, without one, with rows."""
+    shop, today = history.shops[number], history.today
+    log = {today - timedelta(days=ago): attempts for ago, attempts in shop.log}
+    complete = {"success", "late"} if late else {"success"}
+    logged = {day for day, attempts in log.items() if complete & set(attempts)}
+    rows = {s.day(today) for clip in shop.clips for s in clip.days if late or not s.late}
+    return logged | (rows - set(log))
+
+
 def profiles_of(history: History) -> dict[str, dict[date, tuple[int | None, ...]]]:
     """Each store's profile figures observed on time, by day."""
     return {
@@ -190,6 +211,7 @@ def write(conn: Connection, history: History) -> None:
     """Make it the whole content of the database."""
     today, zone = history.today, history.zone
     with conn.transaction(), conn.cursor() as cursor:
+        cursor.execute("DELETE FROM sync_logs")
         cursor.execute("DELETE FROM stores")
         cursor.execute("UPDATE sync_calendar SET timezone = %s", [zone])
         for number, shop in enumerate(history.shops):
@@ -212,6 +234,22 @@ def write(conn: Connection, history: History) -> None:
                 [
                     (code, d.day(today), *d.figures, d.observed_at(today, zone), d.late)
                     for d in shop.profile
+                ],
+            )
+            cursor.executemany(
+                "INSERT INTO sync_logs (job_name, store_code, status, message, run_id,"
+                " snapshot_date, details) VALUES (%s, %s, %s, '', %s, %s, %s)",
+                [
+                    (
+                        VIDEO_JOB,
+                        code,
+                        "success" if attempt == "late" else attempt,
+                        f"{ago}-{place}",
+                        today - timedelta(days=ago),
+                        Jsonb({"late": True} if attempt == "late" else {}),
+                    )
+                    for ago, attempts in shop.log
+                    for place, attempt in enumerate(attempts)
                 ],
             )
         for video in videos_of(history):

@@ -29,6 +29,7 @@ from tests.database.store_db.views.histories import (
     folded,
     histories,
     profiles_of,
+    video_days,
     videos_of,
     write,
 )
@@ -255,8 +256,9 @@ def test_a_store_is_compared_with_its_own_eight_weeks_before(
         code = code_of(number)
         profile = profiles[code]
         videos = [video for video in videos_of(history) if video.code == code]
-        read = {day for video in videos for day in video.days}
-        read_at_all = {seen.day(history.today) for clip in shop.clips for seen in clip.days}
+        in_time = video_days(history, number)
+        read = in_time & {day for video in videos for day in video.days}
+        read_at_all = video_days(history, number, late=True)
 
         def gains(
             week: date, profile: Any = profile, videos: Any = videos, read: Any = read
@@ -295,7 +297,7 @@ def test_a_store_is_compared_with_its_own_eight_weeks_before(
             ):
                 happened = [moment and moment.astimezone(zone).date() for moment in moments]
                 line[name] = sum(day in days for day in happened) if is_read else None
-            for name, have in (("profile", profile), ("video", read)):
+            for name, have in (("profile", profile), ("video", in_time)):
                 line[f"{name}_days_missing"] = (
                     missing(history, number, days, have) if shop.connected else None
                 )
@@ -313,7 +315,11 @@ def test_the_chains_day_sums_what_is_known_and_names_the_stores_that_lack(
     seen = {day for profile in profiles.values() for day in profile}
     reach = (max(seen) - min(seen)).days + 1 if seen else 0
     videos = {code: [v for v in videos_of(history) if v.code == code] for code in profiles}
-    read = {code: {day for v in found for day in v.days} for code, found in videos.items()}
+    in_time = {code_of(n): video_days(history, n) for n in range(len(history.shops))}
+    read = {
+        code: in_time[code] & {day for v in found for day in v.days}
+        for code, found in videos.items()
+    }
     expected = []
     for day in (min(seen) + n * DAY for n in range(reach)):
         there = [profile for profile in profiles.values() if day in profile]
@@ -338,6 +344,7 @@ def test_the_chains_day_sums_what_is_known_and_names_the_stores_that_lack(
                 "view_gain": total(
                     view_gain(videos[code], last_of(days, date.min, day - DAY), day, history.zone)
                     for code, days in read.items()
+                    if day in days
                 ),
                 **{
                     f"stores_without_{name}": [
@@ -346,7 +353,7 @@ def test_the_chains_day_sums_what_is_known_and_names_the_stores_that_lack(
                         if shop.connected
                         and missing(history, number, [day], have.get(code_of(number), ()))
                     ]
-                    for name, have in (("profile", profiles), ("videos", read))
+                    for name, have in (("profile", profiles), ("videos", in_time))
                 },
             }
         )

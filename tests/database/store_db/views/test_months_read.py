@@ -12,7 +12,7 @@ import pytest
 
 from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import row, rows
-from tests.database.witnesses.plans import scans
+from tests.database.witnesses.plans import rows_read, scans
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,17 @@ def years(postgres: Any, _template: str) -> Iterator[Connection]:
             " observed_at) SELECT video_id, current_date - n, store_code, 5,"
             " now() - n * interval '1 day' FROM videos, generate_series(0, 730) AS n"
             " WHERE now() - n * interval '1 day' >= create_time"
+        )
+        conn.execute(
+            "INSERT INTO sync_logs (job_name, store_code, status, message, run_id, run_time,"
+            " snapshot_date) SELECT job, store_code, 'success', '', n,"
+            " now() - n * interval '1 day', current_date - n"
+            " FROM stores, generate_series(0, 730) AS n,"
+            " unnest(ARRAY['sync_user_daily', 'sync_video_daily']) AS job"
+        )
+        conn.execute(
+            "INSERT INTO store_tokens (store_code, open_id, scope, access_token, refresh_token,"
+            " created_at) SELECT store_code, store_code, 's', '', '', created_at FROM stores"
         )
         conn.execute("ANALYZE")
         yield conn
@@ -91,6 +102,28 @@ def test_of_the_days_of_videos_only_the_months_asked_for_are_read_and_by_index(
     assert {table for table, _ in read} <= months(years, first_ago, last_ago)
     assert read
     assert all("Index" in kind or "Bitmap" in kind for _, kind in read), read
+
+
+@pytest.mark.parametrize(
+    ("query", "most"),
+    [
+        # Of each store its line of the day, of the day before, and of the day for both gaps.
+        ("chain_day WHERE snapshot_date = current_date - 300", 20 * 4),
+        # Nine weeks and the one before each, and seven days of gaps.
+        (
+            "store_week WHERE week_start = date_trunc('week', current_date - 300)::date",
+            20 * (9 * 2 + 7),
+        ),
+        (
+            "store_days(ARRAY['S7', 'S8'], current_date - 300, current_date - 291, 'UTC')",
+            2 * 10,
+        ),
+    ],
+)
+def test_of_the_log_only_the_days_asked_for_are_read(
+    years: Connection, query: str, most: int
+) -> None:
+    assert 20 <= rows_read(years, f"SELECT * FROM {query}", "sync_logs") <= most
 
 
 def test_the_chains_followers_of_two_years_read_no_video(years: Connection) -> None:
