@@ -26,7 +26,10 @@ from airflow.sdk import DAG, Param, get_current_context, task
 from tiktok_airflow.dag import DEFAULT_ARGS, MAX_ACTIVE_TASKS, RUN_TIMEOUT, nightly, on_run_failure
 
 MONDAY_MORNING = "0 6 * * 1"
-"""After the night that reads the videos of Sunday, before people come to work."""
+"""Before people come to work, after the sync that finds what was posted on Sunday.
+
+Gains end with Sunday's own sync.
+"""
 
 with DAG(
     "report_weekly",

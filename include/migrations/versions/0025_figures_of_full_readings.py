@@ -80,11 +80,13 @@ def _replacing(view: str) -> str:
 _OLD_VIEWS = [_replacing(view) for view in (_figures._STORE_WEEK, _figures._CHAIN_DAY)]
 _NEW_VIEWS = [_changed(view, _READ, _READ_IN_FULL, 2) for view in _OLD_VIEWS]
 
-_NIGHT = "what came in the 24 hours before that night''s sync (02:00 by default)"
+_NIGHT = (
+    "what came in the 24 hours before that day''s sync (02:00 by default), mostly on the day before"
+)
 _COMMENTS = {
     "store_week": {
-        gain: f"{_figures._COMMENTS['store_week'][gain]}. A day''s gain is {_NIGHT}, so a week runs"
-        " from Sunday''s sync to Sunday''s"
+        gain: f"{_figures._COMMENTS['store_week'][gain]}. A day''s gain is {_NIGHT}: a week"
+        " runs from Sunday''s sync to the next Sunday''s"
         + (
             ". For views, a day counts as observed if its listing was complete"
             if gain == "view_gain"

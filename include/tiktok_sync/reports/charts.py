@@ -169,7 +169,10 @@ def _follower_days(figures: Figures, formats: Formats) -> Picture | None:
             *_texts(base, x, colours),
         ).properties(height=150)
 
-    legend = "Bar: this week. Line: the same day of the week before."
+    legend = (
+        "Bar: this week. Line: the same day of the week before. A day's gain is what came in the 24"
+        " hours before that day's sync (02:00 by default), mostly on the day before."
+    )
     if any(days.get(day) is None for day in here):
         legend += f" {UNKNOWN}: unknown."
     words = "; ".join(f"{row['day']}: {row['text']}" for row in rows)

@@ -35,6 +35,13 @@ HASHTAGS_SHOWN = 12
 GAPS_SHOWN = 25
 """Lines of each list; it gives the number of the rest."""
 
+_WEEK = 7
+_DAYS_OF = {
+    "view_gain": "view_gain_days",
+    "follower_gain": "profile_gain_days",
+    "likes_gain": "profile_gain_days",
+}
+
 
 @dataclass(frozen=True)
 class Total:
@@ -45,6 +52,7 @@ class Total:
         stores: How many those are.
         before: The same of the week before.
         stores_before: Stores that ``before`` counts.
+        uneven: Stores whose gain covers more or fewer than 7 days, in ``value`` or ``before``.
         usual: Median of the sums of the eight weeks before, of those that are known.
     """
 
@@ -52,6 +60,7 @@ class Total:
     stores: int
     before: int | None
     stores_before: int
+    uneven: int
     usual: float | None
 
 
@@ -133,7 +142,7 @@ class Figures:
         videos: The best by views gained.
         hours: (weekday 1 to 7, hour) -> videos posted.
         hashtags: Of those videos.
-        gaps: Stores with missing days.
+        gaps: Active stores with missing days.
         consent: Stores whose manager must connect the account.
     """
 
@@ -240,7 +249,7 @@ def _read(conn: Connection, week: Week, region: str) -> Figures:
                 s["video_days_missing"] or (),
             )
             for s in here
-            if s["profile_days_missing"] or s["video_days_missing"]
+            if s["is_active"] and (s["profile_days_missing"] or s["video_days_missing"])
         ],
         consent=rows_of(NeedsConsent, queries.CONSENT),
     )
@@ -250,7 +259,7 @@ def _is_comparable(line: Mapping[str, Any]) -> bool:
     """Whether a store's views of seven days can be compared with its usual week."""
     return (
         line["view_gain"] is not None
-        and line["view_gain_days"] == 7  # noqa: PLR2004 - a week
+        and line["view_gain_days"] == _WEEK
         and line["weeks_view_gain"] >= LEAST_WEEKS
         and line["median_view_gain"] >= LEAST_VIEWS
     )
@@ -261,6 +270,13 @@ def _total(weeks: Mapping[date, list[dict[str, Any]]], week: Week, name: str) ->
         of_week = weeks.get(week.earlier(ago).start, [])
         return [line[name] for line in of_week if line[name] is not None]
 
+    days = _DAYS_OF.get(name)
+    uneven = {
+        line["store_code"]
+        for ago in (0, 1)
+        for line in weeks.get(week.earlier(ago).start, [])
+        if days and line[name] is not None and line[days] != _WEEK
+    }
     sums = [sum(values) for n in range(1, USUAL_WEEKS + 1) if (values := known(n))]
     now, before = known(0), known(1)
     return Total(
@@ -268,6 +284,7 @@ def _total(weeks: Mapping[date, list[dict[str, Any]]], week: Week, name: str) ->
         stores=len(now),
         before=_sum(before),
         stores_before=len(before),
+        uneven=len(uneven),
         usual=median(sums) if sums else None,
     )
 

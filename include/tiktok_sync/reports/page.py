@@ -61,7 +61,7 @@ def page(
         made_at=formats.moment(made_at, zone),
         period=formats.span(figures.week.start, figures.week.end),
         totals=[
-            (NAMES[name], _value(name, total, formats), total)
+            (NAMES[name], _value(name, total, formats), total, _uneven(total, formats))
             for name, total in figures.totals.items()
         ],
         states=_STATES,
@@ -101,7 +101,17 @@ def _compared(total: Total, formats: Formats) -> str:
         (formats.change(total.value, total.usual), "the usual week"),
     )
     known = [f"{change} on {what}" for change, what in changes if change is not None]
+    if known and total.uneven:
+        known.append(_uneven(total, formats))
     return f" ({', '.join(known)})" if known else ""
+
+
+def _uneven(total: Total, formats: Formats) -> str:
+    """That some stores' gains cover more or fewer days in one of the two weeks; or nothing."""
+    if not total.uneven:
+        return ""
+    stores = "1 store" if total.uneven == 1 else f"{formats.count(total.uneven)} stores"
+    return f"not 7 days in one of the two weeks for {stores}"
 
 
 def _safe_link(link: str | None) -> str | None:

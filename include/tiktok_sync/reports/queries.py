@@ -7,8 +7,9 @@ _IN_REGION = "(%(region)s = '' OR s.region = %(region)s)"
 
 STORES = f"""
 SELECT s.store_code, s.store_name, s.view_gain, s.view_gain_days, s.median_view_gain,
-    s.weeks_view_gain, s.profile_days_missing, s.video_days_missing
+    s.weeks_view_gain, s.profile_days_missing, s.video_days_missing, t.is_active
 FROM store_week AS s
+JOIN stores AS t USING (store_code)
 WHERE s.week_start = %(start)s AND {_IN_REGION}
 ORDER BY s.store_code
 """
@@ -18,7 +19,7 @@ _ZONE = "coalesce((SELECT timezone FROM sync_calendar), 'UTC')"
 # The sums of store_week over the stores. That view looks eight weeks back for each of its rows,
 # which for nine weeks is nine times the work; a test compares the two.
 _PROFILE = """
-SELECT u.follower_count, u.likes_count FROM user_daily_stats AS u
+SELECT u.snapshot_date AS day, u.follower_count, u.likes_count FROM user_daily_stats AS u
 WHERE u.store_code = s.store_code AND NOT u.is_late
     AND u.snapshot_date BETWEEN w.week - 7 * {ago} AND w.week - 7 * {ago} + 6
 ORDER BY u.snapshot_date DESC LIMIT 1
@@ -70,9 +71,10 @@ CHAIN = f"""{GAINS}, read_weeks AS (
 ), views AS (
     SELECT store_code, week, sum(gain)::bigint AS gain FROM gains GROUP BY store_code, week
 )
-SELECT w.week AS week_start, at_end.follower_count,
+SELECT s.store_code, w.week AS week_start, at_end.follower_count,
     at_end.follower_count - before.follower_count AS follower_gain,
     at_end.likes_count - before.likes_count AS likes_gain, views.gain AS view_gain,
+    at_end.day - before.day AS profile_gain_days, read.day - read.before AS view_gain_days,
     CASE WHEN read_weeks.week IS NOT NULL THEN videos.posted END AS videos_new,
     CASE WHEN read_weeks.week IS NOT NULL THEN videos.removed END AS videos_removed
 FROM stores AS s
@@ -80,6 +82,7 @@ CROSS JOIN (SELECT {_ZONE} AS zone) AS c
 CROSS JOIN (SELECT %(start)s::date - 7 * n AS week FROM generate_series(0, %(weeks)s) AS n) AS w
 LEFT JOIN LATERAL ({_PROFILE.format(ago=0)}) AS at_end ON true
 LEFT JOIN LATERAL ({_PROFILE.format(ago=1)}) AS before ON true
+LEFT JOIN read ON read.store_code = s.store_code AND read.week = w.week
 LEFT JOIN views ON views.store_code = s.store_code AND views.week = w.week
 LEFT JOIN read_weeks ON read_weeks.store_code = s.store_code AND read_weeks.week = w.week
 CROSS JOIN LATERAL (

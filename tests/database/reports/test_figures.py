@@ -16,6 +16,8 @@ from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.jobs import VIDEO_JOB
 from include.tiktok_sync.reports import queries
 from include.tiktok_sync.reports.figures import read_figures
+from include.tiktok_sync.reports.formats import Formats
+from include.tiktok_sync.reports.page import headline
 from include.tiktok_sync.reports.week import Week
 from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import insert_grants, rows
@@ -162,6 +164,36 @@ def test_a_listing_that_broke_off_is_no_reading_of_its_store(conn: Connection) -
     )
     assert [line["view_gain"] for line in days] == [280, 140, 420]
     assert [line["stores_without_videos"] for line in days] == [[], ["S1"], []]
+
+
+def test_a_week_of_more_or_fewer_days_says_so_next_to_its_comparison(conn: Connection) -> None:
+    week = Week.before(NOW.date())
+    _read_every_day(conn, videos=14, views_a_day=10, since=week.earlier(3).start)
+    for code in ("S1", "S2"):
+        _break_off(conn, code, week.end, kept=2)
+
+    found = read_figures(conn, week)
+
+    views = found.totals["view_gain"]
+    assert (views.value, views.before, views.stores, views.uneven) == (1680, 1960, 2, 2)
+    assert found.totals["follower_gain"].uneven == found.totals["videos_new"].uneven == 0
+    text = headline(found, Formats())
+    assert "on the week before, −14% on the usual week, not 7 days in one of the two" in text  # noqa: RUF001 - as printed
+    assert text.count("for 2 stores") == 1
+    assert read_figures(conn, week.earlier(1)).totals["view_gain"].uneven == 0
+
+
+def test_days_of_a_paused_store_are_no_gaps(conn: Connection) -> None:
+    week = Week.before(NOW.date())
+    _read_every_day(conn, videos=1, views_a_day=10, since=week.end)
+    before = read_figures(conn, week)
+    conn.execute("UPDATE stores SET is_active = false WHERE store_code = 'S2'")
+
+    found = read_figures(conn, week)
+
+    assert [gap.store_code for gap in before.gaps] == ["S1", "S2"]
+    assert [gap.store_code for gap in found.gaps] == ["S1"]
+    assert found.stores == 2
 
 
 def _read_every_day(conn: Connection, *, videos: int, views_a_day: int, since: date) -> None:

@@ -100,6 +100,8 @@ def test_it_shows_the_figures_in_the_readers_way_of_writing(conn: Connection, ma
         assert f'data-video="{video.video_id}">' in made.html
     assert f"Views gained: {formats.gain(figures.totals['view_gain'].value)}" in made.headline
     assert "Stores that need consent now: 1" in made.headline
+    assert made.html.count("in the 24 hours before that day") == 1
+    assert "from the sync of the Sunday before" in made.html
     assert set(made.pictures) == {"views", "followers", "posting"}
     assert all(png.startswith(PNG) for png in made.pictures.values())
 
