@@ -114,10 +114,12 @@ def reader(server: PostgresServer, request: pytest.FixtureRequest) -> Iterator[p
         yield conn
 
 
-def as_grafana(query: str, **chosen: Iterable[str]) -> bytes:
+def as_grafana(query: str, *, days_ahead: int = 0, **chosen: Iterable[str]) -> bytes:
     """A panel's SQL for the period that the dashboard opens with, and what is chosen above it."""
-    end = datetime.now(UTC)
-    start, stop = (f"'{moment:%Y-%m-%dT%H:%M:%SZ}'" for moment in (end - timedelta(days=30), end))
+    now = datetime.now(UTC)
+    start, stop = (
+        f"'{now + timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}'" for days in (-30, days_ahead)
+    )
     query = re.sub(r"\$__timeFilter\((\w+)\)", rf"\1 BETWEEN {start} AND {stop}", query)
     query = query.replace("$__timeTo()", stop)
     for name, values in chosen.items():
@@ -155,6 +157,18 @@ def test_every_panel_shows_something(
         assert nothing == rows
     else:
         assert nothing in ([], [(None,)], [(0,)]), "the filter is not in the query"
+
+
+@pytest.mark.parametrize(
+    "query", [pytest.param(q, id=name) for name, _, q in PANELS if "$__timeTo()" in q]
+)
+def test_a_period_that_ends_ahead_shows_what_is_there(
+    reader: psycopg.Connection, query: str
+) -> None:
+    # "This month" and its siblings end with the period, and not now.
+    now = reader.execute(as_grafana(query, store=STORES)).fetchall()
+
+    assert reader.execute(as_grafana(query, store=STORES, days_ahead=29)).fetchall() == now
 
 
 def value(conn: psycopg.Connection, title: str, *stores: str) -> Any:
@@ -251,6 +265,16 @@ def test_every_question_is_answered(reader: psycopg.Connection, query: str) -> N
     assert rows
     for place, column in enumerate(columns):
         assert any(row[place] is not None for row in rows), column
+
+
+def test_a_video_of_last_night_takes_off_with_all_its_views(reader: psycopg.Connection) -> None:
+    (query,) = (query for _, query in QUESTIONS if "views_gained_in_3_days" in query)
+    answer = reader.execute(query.removesuffix(" LIMIT 20").encode()).fetchall()
+    found = sorted(answer, key=lambda line: line[2])
+
+    newest = {code: gained for _, code, _, gained in found}
+    assert newest == {"S1": 300, "S2": 600, "O'3": 900}
+    assert max(gained for *_, gained in found) == 3 * 900  # three days, of a video seen before
 
 
 @pytest.mark.parametrize("query", [query for role, query in QUESTIONS if role == "analyst_named"])
