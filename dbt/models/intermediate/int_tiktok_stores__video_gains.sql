@@ -20,3 +20,4 @@ select
 from video_daily
 inner join readings
     on video_daily.store_code = readings.store_code and video_daily.date_day = readings.date_day
+where video_daily.date_day >= current_date - {{ var('tiktok_stores_days') }}

@@ -18,5 +18,5 @@ select
     observed_at,
     {{ is_late() }} as is_late
 from {{ daily_source('video_gains_daily') }}
--- Keeps the other months from being read.
-where snapshot_date >= current_date - {{ var('tiktok_stores_days') }}
+-- Keeps the other months from being read. One day more, to see which videos are new on the first.
+where snapshot_date >= current_date - {{ var('tiktok_stores_days') }} - 1

@@ -56,7 +56,14 @@ class Formats:
         """Rounded for a chart, such as 1.2M; whole if it is too small for an abbreviation."""
         if value is None:
             return UNKNOWN
-        text = numbers.format_compact_decimal(value, locale=self._locale, fraction_digits=1)
+        # Of 999,950 Babel makes "1000K": it chooses the unit first and rounds then.
+        unit = 1000 ** ((len(str(abs(int(value)))) - 1) // 3)
+        rounded = round(value / unit, 1) * unit
+        text = numbers.format_compact_decimal(
+            rounded if abs(rounded) == 1000 * unit else value,
+            locale=self._locale,
+            fraction_digits=1,
+        )
         # Without an abbreviation (German has none for thousands) Babel sets no separator either.
         return text if any(map(str.isalpha, text)) else self.count(value)
 
@@ -80,8 +87,8 @@ class Formats:
         """How far a value is above or below another one, in percent; ``None`` = not comparable."""
         if value is None or not than or than < 0:
             return None
-        share = (value - than) / than
-        return self._sign(round(share, 2)) + self.percent(abs(share), 0)
+        share = round((value - than) / than, 2)
+        return self._sign(share) + self.percent(abs(share), 0)
 
     def day(self, day: date) -> str:
         """Weekday and date, without the year."""

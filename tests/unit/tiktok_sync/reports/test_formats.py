@@ -35,6 +35,10 @@ def test_numbers_and_dates_are_written_as_in_the_readers_country(
         ("en", 70_845, "70.8K"),
         ("en", 1_234_567, "1.2M"),
         ("en", 895, "895"),
+        ("en", 999_949, "999.9K"),
+        ("en", 999_950, "1M"),
+        ("en", -999_999_999, "-1B"),
+        ("de", 999_999_999, "1\xa0Mrd."),
         ("de", 70_845, "70.845"),
         ("de", 64_118.5, "64.118"),
         ("de", 1_234_567, "1,2\xa0Mio."),
@@ -55,6 +59,8 @@ def test_unknown_is_a_dash_and_compares_with_nothing() -> None:
     assert formats.change(None, 5) is formats.change(5, None) is None
     assert formats.change(5, 0) is formats.change(5, -5) is None
     assert formats.change(6, 5) == "+20%"
+    assert formats.change(1004, 1000) == formats.change(996, 1000) == "0%"
+    assert formats.change(201, 200) == "+1%"
     assert formats.change(-5, 5) == "\u2212200%"
 
 
