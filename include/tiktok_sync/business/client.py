@@ -303,8 +303,7 @@ class BusinessClient(ApiClient[BusinessTokens]):
         return said_of(answer)
 
     def _pause(self, request: Request, answer: Answer, said: Said) -> None:  # noqa: ARG002 - the message says it
-        is_of_second = QPS_MESSAGE in str(said.message)
-        self._limiter.pause(PAUSE_AFTER_SECOND_S if is_of_second else PAUSE_AFTER_MINUTE_S)
+        self._limiter.pause(pause_after(said))
 
 
 def account_profile(
@@ -327,6 +326,12 @@ def account_profile(
     if said.meaning.action is not Action.USE:
         raise error_of(said, answer, ACCOUNT)
     return AccountInsights.from_api(data_of(answer, ACCOUNT), answer.observed_at, said.log_id)
+
+
+def pause_after(said: Said) -> float:
+    """For how many seconds TikTok refuses calls after a refusal of too many."""
+    is_of_second = QPS_MESSAGE in str(said.message)
+    return PAUSE_AFTER_SECOND_S if is_of_second else PAUSE_AFTER_MINUTE_S
 
 
 def said_of(answer: Answer) -> Said:

@@ -24,8 +24,8 @@ from tests.unit.tiktok_sync.scripted import Reply, ScriptedServer
 pytestmark = pytest.mark.usefixtures("waits")
 
 
-def said(code: int, data: Any = None) -> Reply:
-    body = {"code": code, "message": "why", "request_id": "R1"}
+def said(code: int, data: Any = None, message: str = "why") -> Reply:
+    body = {"code": code, "message": message, "request_id": "R1"}
     return Reply(200, body if data is None else {**body, "data": data})
 
 
@@ -102,6 +102,24 @@ def test_a_refresh_that_fails(
     assert "rft.old" not in repr(vars(caught.value))
     if error is NeedsConsentError:
         assert not caught.value.explained  # type: ignore[attr-defined]  # of that class
+
+
+@pytest.mark.parametrize(
+    ("reply", "wait_s"),
+    [
+        (said(40100), 300),
+        (Reply(429, b""), 300),
+        (said(40100, message="App reaches the QPS limit."), 1),
+        (Reply(429, b"", {"Retry-After": "7"}), 7),
+    ],
+)
+def test_too_many_calls_are_over_when_tiktok_says(
+    server: ScriptedServer, oauth: BusinessOAuth, reply: Reply, wait_s: float
+) -> None:
+    server.replies = [reply]
+    with pytest.raises(RateLimitedError) as caught:
+        oauth.refresh("rft.old")
+    assert caught.value.retry_after_s == wait_s
 
 
 def test_a_refresh_whose_answer_was_lost_explains_the_refusal_that_follows(
