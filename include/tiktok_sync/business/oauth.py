@@ -22,8 +22,8 @@ from include.tiktok_sync.business.meanings import (
 from include.tiktok_sync.business.rate_limit import AppPause
 from include.tiktok_sync.errors import (
     ConfigurationError,
-    NeedsConsentError,
     RateLimitedError,
+    RetriableError,
     SyncError,
 )
 from include.tiktok_sync.tiktok.api_client import Said, error_of
@@ -157,6 +157,8 @@ class BusinessOAuth:
     def check_app(self) -> None:
         """Ask to refresh a token that cannot exist: only credentials that are known get to that.
 
+        With which code TikTok refuses such a token is not documented, so any refusal will do.
+
         Raises:
             ConfigurationError: The app's credentials are wrong.
             RetriableError: TikTok did not answer.
@@ -164,9 +166,9 @@ class BusinessOAuth:
         body = {"grant_type": "refresh_token", "refresh_token": _NO_TOKEN}
         try:
             once_more()(self._tokens, REFRESH, body)
-        except ConfigurationError:
+        except (ConfigurationError, RetriableError):
             raise
-        except NeedsConsentError:
+        except SyncError:
             return
 
     def _tokens(self, endpoint: str, body: Mapping[str, str]) -> Mapping[str, Any]:

@@ -161,9 +161,15 @@ def test_token_info_names_the_account_and_its_scopes(
     assert json.loads(server.seen[0].body) == {"app_id": "7300", "access_token": "act.x"}
 
 
-def test_the_app_is_checked_without_a_store(server: ScriptedServer, oauth: BusinessOAuth) -> None:
-    server.replies = [said(40107)]
+@pytest.mark.parametrize("code", [40107, 40103, 40105, 40002, 40000, 40999])
+def test_the_app_is_known_whatever_tiktok_says_of_a_token_that_cannot_exist(
+    server: ScriptedServer, oauth: BusinessOAuth, code: int
+) -> None:
+    server.replies = [said(code)]
     oauth.check_app()
+
+
+def test_the_app_is_checked_without_a_store(server: ScriptedServer, oauth: BusinessOAuth) -> None:
     server.replies = [said(40101)]
     with pytest.raises(ConfigurationError, match="tiktok_business"):
         oauth.check_app()
