@@ -1,0 +1,83 @@
+"""A store that changes its account: what happens to the second grant and to its figures.
+
+The second grant of another account is ended here, with a row of the audit, but TikTok keeps it
+until it is revoked. So its reason is told apart from those of grants that are dead.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from alembic import op
+
+revision = "0025"
+down_revision = "0024"
+
+_consent = import_module("include.migrations.versions.0024_second_consent")
+
+_LIVES = """
+CREATE FUNCTION other_account_reason() RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT 'The store has been connected to another account since. Connect that one'
+        || ' to the Accounts API as well (stores link --business).'
+$$;
+CREATE FUNCTION lives_at_tiktok(status text, status_reason text) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT status <> 'needs_consent' OR status_reason IS NOT DISTINCT FROM other_account_reason()
+$$
+"""
+
+_CONFIRM_TEXTS = (
+    (
+        _consent._CONFIRM_TEXTS[1][1],  # noqa: SLF001 - its own next version
+        """    -- The same account under a new name keeps its second grant. That of another one gets the
+    -- reason even if it had ended before, so that no recheck brings it back.
+    IF found_verdict <> 'same' THEN
+        WITH before AS (
+            SELECT store_code, status FROM business_tokens
+            WHERE store_code = held.store_code AND (found_verdict = 'replaces'
+                OR lower(business_username(held.store_code)) <> lower(held.username))
+            FOR UPDATE
+        ), ended AS (
+            UPDATE business_tokens AS b SET status = 'needs_consent',
+                status_since = CASE WHEN b.status = 'needs_consent' THEN b.status_since ELSE now()
+                    END,
+                status_reason = other_account_reason(), updated_at = now(),
+                refresh_started_at = NULL
+            FROM before WHERE b.store_code = before.store_code
+        )
+        INSERT INTO store_audit (store_code, action, actor, details)
+        SELECT store_code, 'grant_ended', 'store manager', jsonb_build_object('api', 'business',
+            'from', status, 'to', 'needs_consent', 'reason', other_account_reason())
+        FROM before WHERE status <> 'needs_consent';
+    END IF;
+    UPDATE connect_links SET used_at""",
+    ),
+)
+
+_REWRITTEN = {_consent._CONFIRM: _CONFIRM_TEXTS}  # noqa: SLF001 - its own next version
+_COMMENTS = {
+    "FUNCTION other_account_reason()": (
+        "The status_reason of a second grant whose store has connected another account"
+    ),
+    "FUNCTION lives_at_tiktok(text, text)": (
+        "Whether a grant must be revoked when its store leaves: it is not known to have ended at"
+        " TikTok"
+    ),
+}
+
+
+def upgrade() -> None:
+    """Replace the functions; who owns and may call them stays."""
+    op.execute(_LIVES)
+    for function, texts in _REWRITTEN.items():
+        _consent._rewrite(function, texts, keep=True)  # noqa: SLF001 - its own next version
+    for target, comment in _COMMENTS.items():
+        op.execute(f"COMMENT ON {target} IS '{comment}'")
+
+
+def downgrade() -> None:
+    """Put them back as they were."""
+    for function, texts in _REWRITTEN.items():
+        before = tuple((after, former) for former, after in texts)
+        _consent._rewrite(function, before, keep=True)  # noqa: SLF001 - its own next version
+    op.execute("DROP FUNCTION lives_at_tiktok, other_account_reason")
