@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,6 +13,7 @@ import requests
 from include.tiktok_sync.app import BusinessApp
 from include.tiktok_sync.jobs import APIS
 from include.tiktok_sync.links.connect_links import LinkMaker
+from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.stores import leaving
 from include.tiktok_sync.stores.lifecycle import Lifecycle
 from include.tiktok_sync.tokens.grant_table import BUSINESS
@@ -87,6 +89,18 @@ def second_link(app: ConnectServer, code: str, **changes: Any) -> str:
     """A link of its own for the second consent."""
     maker = LinkMaker(app.settings.secret, app.url, "test", APIS)
     return maker.make(app.bench.conn, code, api="business", **changes).url
+
+
+def add_account_days(conn: Connection, code: str) -> tuple[date, date]:
+    """A final day of a store's account, and one that TikTok may still correct."""
+    today = datetime.now(timezone.utc).date()
+    final, unsettled = today - timedelta(days=20), today - timedelta(days=3)
+    conn.execute(
+        "INSERT INTO account_daily (store_code, metric_date, video_views, bio_link_clicks,"
+        " fetched_at) SELECT %s, day, -7, -7, now() FROM unnest(%s::date[]) AS day",
+        [code, [final, unsettled]],
+    )
+    return final, unsettled
 
 
 def disconnect(bench: Bench, code: str, *, has_business: bool = True) -> str:

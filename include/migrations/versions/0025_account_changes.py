@@ -4,16 +4,20 @@ The second grant of another account is ended here, with a row of the audit, but 
 until it is revoked. So its reason is told apart from those of grants that are dead.
 """
 
+# ruff: noqa: SLF001 - what is changed here is that of the migrations before
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 from alembic import op
 
 revision = "0025"
 down_revision = "0024"
 
-_consent = import_module("include.migrations.versions.0024_second_consent")
+_VERSIONS = "include.migrations.versions"
+_insights: Any = import_module(f"{_VERSIONS}.0023_insights")
+_consent: Any = import_module(f"{_VERSIONS}.0024_second_consent")
 
 _LIVES = """
 CREATE FUNCTION other_account_reason() RETURNS text LANGUAGE sql IMMUTABLE AS $$
@@ -26,11 +30,18 @@ LANGUAGE sql IMMUTABLE AS $$
 $$
 """
 
+_FORGET = """
+CREATE FUNCTION forget_unsettled_days(p_store text) RETURNS void LANGUAGE sql AS $$
+    DELETE FROM account_daily WHERE store_code = p_store AND NOT is_final
+$$;
+REVOKE ALL ON FUNCTION forget_unsettled_days(text) FROM PUBLIC
+"""
+
 _CONFIRM_TEXTS = (
     (
-        _consent._CONFIRM_TEXTS[1][1],  # noqa: SLF001 - its own next version
-        """    -- The same account under a new name keeps its second grant. That of another one gets the
-    -- reason even if it had ended before, so that no recheck brings it back.
+        _consent._CONFIRM_TEXTS[1][1],
+        """    -- The same account under a new name keeps its second grant. That of another one
+    -- gets the reason even if it had ended before, so that no recheck brings it back.
     IF found_verdict <> 'same' THEN
         WITH before AS (
             SELECT store_code, status FROM business_tokens
@@ -54,7 +65,21 @@ _CONFIRM_TEXTS = (
     ),
 )
 
-_REWRITTEN = {_consent._CONFIRM: _CONFIRM_TEXTS}  # noqa: SLF001 - its own next version
+_BUSINESS_CONFIRM = _consent._CONFIRM.replace("connect_", "connect_business_", 1)
+_BUSINESS_CONFIRM_TEXTS = (
+    (
+        "    UPDATE connect_links SET used_at",
+        """    IF found_verdict = 'replaces' THEN
+        PERFORM forget_unsettled_days(held.store_code);
+    END IF;
+    UPDATE connect_links SET used_at""",
+    ),
+)
+
+_REWRITTEN = {
+    _consent._CONFIRM: _CONFIRM_TEXTS,
+    _BUSINESS_CONFIRM: _BUSINESS_CONFIRM_TEXTS,
+}
 _COMMENTS = {
     "FUNCTION other_account_reason()": (
         "The status_reason of a second grant whose store has connected another account"
@@ -63,21 +88,47 @@ _COMMENTS = {
         "Whether a grant must be revoked when its store leaves: it is not known to have ended at"
         " TikTok"
     ),
+    "FUNCTION forget_unsettled_days(text)": (
+        "Delete a store''s days of account_daily that are not final, because its second grant is"
+        " another account''s now: the figures of two accounts must not meet in one day"
+    ),
+}
+# What is commented -> the comment so far, and what is replaced in it by what.
+_CHANGED_COMMENTS: dict[str, tuple[str, str, str]] = {
+    "TABLE account_daily": (
+        _insights._COMMENTS["TABLE account_daily"][""],
+        "A figure never",
+        (
+            "Final days stay when the store connects another account: they are its history, as it"
+            " was; days that are not final go then, and are read again from the new account."
+            " A figure never"
+        ),
+    ),
 }
 
 
 def upgrade() -> None:
     """Replace the functions; who owns and may call them stays."""
     op.execute(_LIVES)
+    op.execute(_FORGET)
     for function, texts in _REWRITTEN.items():
-        _consent._rewrite(function, texts, keep=True)  # noqa: SLF001 - its own next version
+        _consent._rewrite(function, texts, keep=True)
     for target, comment in _COMMENTS.items():
         op.execute(f"COMMENT ON {target} IS '{comment}'")
+    for target, (comment, former, new) in _CHANGED_COMMENTS.items():
+        _comment(target, comment.replace(former, new))
 
 
 def downgrade() -> None:
     """Put them back as they were."""
     for function, texts in _REWRITTEN.items():
         before = tuple((after, former) for former, after in texts)
-        _consent._rewrite(function, before, keep=True)  # noqa: SLF001 - its own next version
-    op.execute("DROP FUNCTION lives_at_tiktok, other_account_reason")
+        _consent._rewrite(function, before, keep=True)
+    for target, (comment, _, _) in _CHANGED_COMMENTS.items():
+        _comment(target, comment)
+    op.execute("DROP FUNCTION forget_unsettled_days, lives_at_tiktok, other_account_reason")
+
+
+def _comment(target: str, text: str) -> None:
+    quoted = text.replace("'", "''")
+    op.get_bind().exec_driver_sql(f"COMMENT ON {target} IS '{quoted}'")

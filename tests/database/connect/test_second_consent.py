@@ -13,6 +13,7 @@ from include.tiktok_sync.app import BusinessApp
 from include.tiktok_sync.business.models import BUSINESS_SCOPES
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ConfigurationError, DataError, NeedsConsentError
+from include.tiktok_sync.jobs import INSIGHTS_JOB
 from include.tiktok_sync.links.connect_links import LinkMaker
 from include.tiktok_sync.stores import leaving
 from include.tiktok_sync.stores.at_once.revoking import living_grants, revoke_all
@@ -28,6 +29,7 @@ from tests.database.bench import Bench
 from tests.sandbox_server import SandboxServer, running_sandbox
 from tests.second_consent import (
     UNLIMITED,
+    add_account_days,
     both_apis,
     come_back,
     connect_first,
@@ -342,6 +344,24 @@ def test_an_account_that_renames_itself_and_renews_the_first_keeps_the_second(
     ) == {"username": "renamed"}
     assert second(app) == before
     assert app.bench.rows("SELECT FROM store_audit WHERE action = 'grant_ended'") == []
+
+
+def test_days_that_may_change_go_with_the_account_and_are_read_afresh(app: ConnectServer) -> None:
+    connect_both(app)
+    final, unsettled = add_account_days(app.bench.conn, "N1")
+    days = "SELECT metric_date AS day, bio_link_clicks AS n FROM account_daily"
+    browser = Browser(app)
+    come_back(browser, browser.consent(browser.leave(second_link(app, "N1")), "S021"))
+    browser, path = connect_first(app, "S022")
+    assert len(app.bench.rows(days)) == 2  # nothing reads the other account yet
+    come_back(browser, browser.consent(leave_for_second(browser, path), "S022"))
+    assert app.bench.rows(days) == [{"day": final, "n": -7}]
+    bench = with_business(app.bench)
+    bench.sync(INSIGHTS_JOB, "N1", app=BusinessApp.from_settings(bench.settings))
+    found = {line["day"]: line["n"] for line in bench.rows(days)}
+    assert found.pop(final) == -7  # the store's history, as it was
+    assert unsettled in found
+    assert -7 not in found.values()
 
 
 @pytest.mark.parametrize("had_ended", [False, True])
