@@ -4,7 +4,7 @@ The second grant of another account is ended here, with a row of the audit, but 
 until it is revoked. So its reason is told apart from those of grants that are dead.
 """
 
-# ruff: noqa: SLF001 - what is changed here is that of the migrations before
+# ruff: noqa: S608, SLF001 - made of constants of this file and of those it changes
 from __future__ import annotations
 
 from importlib import import_module
@@ -93,6 +93,42 @@ _COMMENTS = {
         " another account''s now: the figures of two accounts must not meet in one day"
     ),
 }
+
+
+def _newest_known(alias: str, names: tuple[str, ...], only: str = "") -> str:
+    known = " OR ".join(f"k.{name} IS NOT NULL" for name in names)
+    return f"""
+LEFT JOIN LATERAL (
+    SELECT k.snapshot_date, {", ".join(f"k.{name}" for name in names)}
+    FROM video_insights_daily AS k
+    WHERE k.store_code = i.store_code AND k.video_id = i.video_id
+        AND k.snapshot_date <= i.snapshot_date AND ({known}){only}
+    ORDER BY k.snapshot_date DESC
+    LIMIT 1
+) AS {alias} ON true
+"""
+
+
+# One row may have a post's reach and another one how it was watched; of a photo, none has that.
+_NO_PHOTO = " AND i.media_type IS DISTINCT FROM 'PHOTO'"
+_REACH, _WATCHED = _insights._KNOWN[:1], _insights._KNOWN[1:]
+_VIEWS = {
+    _insights._VIDEO_PERFORMANCE: (
+        (
+            _insights._NEWEST_KNOWN,
+            _newest_known("reached", _REACH) + _newest_known("watched", _WATCHED, _NO_PHOTO),
+        ),
+        (
+            _insights._KNOWN_COLUMNS,
+            ", ".join(
+                f"{'reached' if name in _REACH else 'watched'}.{name} AS last_{name}"
+                for name in _insights._KNOWN
+            )
+            + ", greatest(reached.snapshot_date, watched.snapshot_date) AS last_known_on",
+        ),
+    ),
+}
+
 # What is commented -> the comment so far, and what is replaced in it by what.
 _CHANGED_COMMENTS: dict[str, tuple[str, str, str]] = {
     "TABLE account_daily": (
@@ -104,6 +140,11 @@ _CHANGED_COMMENTS: dict[str, tuple[str, str, str]] = {
             " A figure never"
         ),
     ),
+    "COLUMN video_performance.last_known_on": (
+        _insights._COMMENTS["VIEW video_performance"]["last_known_on"],
+        "The day of these newest known figures",
+        "The newest day on which reach or watch figures were known",
+    ),
 }
 
 
@@ -113,6 +154,11 @@ def upgrade() -> None:
     op.execute(_FORGET)
     for function, texts in _REWRITTEN.items():
         _consent._rewrite(function, texts, keep=True)
+    for view, changes in _VIEWS.items():
+        text = view
+        for former, new in changes:
+            text = text.replace(former, new)
+        _replace_view(text)
     for target, comment in _COMMENTS.items():
         op.execute(f"COMMENT ON {target} IS '{comment}'")
     for target, (comment, former, new) in _CHANGED_COMMENTS.items():
@@ -124,9 +170,16 @@ def downgrade() -> None:
     for function, texts in _REWRITTEN.items():
         before = tuple((after, former) for former, after in texts)
         _consent._rewrite(function, before, keep=True)
+    for view in _VIEWS:
+        _replace_view(view)
     for target, (comment, _, _) in _CHANGED_COMMENTS.items():
         _comment(target, comment)
     op.execute("DROP FUNCTION forget_unsettled_days, lives_at_tiktok, other_account_reason")
+
+
+def _replace_view(text: str) -> None:
+    """Its comments stay, and who may read it."""
+    op.get_bind().exec_driver_sql(text.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
 
 
 def _comment(target: str, text: str) -> None:

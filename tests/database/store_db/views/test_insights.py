@@ -92,6 +92,12 @@ def test_a_video_has_its_counters_next_to_the_newest_known_reach(world: Connecti
     now = found["v", utc_day(1)]
     assert (now["view_count"], now["likes"], now["reach"], now["last_reach"]) == (12, 3, None, 5)
     assert (now["last_average_time_watched"], now["last_known_on"]) == (1.5, utc_day(3))
+    # The newest reach came without watch figures: those known before stay the newest of theirs.
+    insight(world, "v", 2, reach=6, media_type="VIDEO")
+    where = "SELECT * FROM video_performance WHERE video_id = 'v' AND snapshot_date = %s"
+    now = row(world, where, utc_day(1))
+    assert (now["last_reach"], now["last_average_time_watched"]) == (6, 1.5)
+    assert now["last_known_on"] == utc_day(2)
     ad = found["ad", utc_day(1)]
     assert (ad["on_profile"], ad["view_count"], ad["is_ad"], ad["reach"]) == (False, None, True, 2)
     assert now["on_profile"]
@@ -191,7 +197,8 @@ def years(postgres: Any, _template: str) -> Iterator[Connection]:
         )
         conn.execute(
             "INSERT INTO video_insights_daily (store_code, video_id, snapshot_date, reach,"
-            " fetched_at) SELECT store_code, store_code || '-' || v, current_date - n, 1, now()"
+            " average_time_watched, fetched_at)"
+            " SELECT store_code, store_code || '-' || v, current_date - n, 1, 1, now()"
             " FROM stores, generate_series(1, 10) AS v, generate_series(0, 400) AS n"
         )
         conn.execute("ANALYZE")
