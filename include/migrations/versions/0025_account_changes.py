@@ -112,6 +112,10 @@ LEFT JOIN LATERAL (
 # One row may have a post's reach and another one how it was watched; of a photo, none has that.
 _NO_PHOTO = " AND i.media_type IS DISTINCT FROM 'PHOTO'"
 _REACH, _WATCHED = _insights._KNOWN[:1], _insights._KNOWN[1:]
+# As ACCOUNT_SCOPES says: of a day's figures, one needs another permission.
+_OF_STATS = ("followers_count",)
+_OF_INSIGHTS = tuple(name for name in _insights._STUDIO if name not in _OF_STATS)
+
 _VIEWS = {
     _insights._VIDEO_PERFORMANCE: (
         (
@@ -125,6 +129,16 @@ _VIEWS = {
                 for name in _insights._KNOWN
             )
             + ", greatest(reached.snapshot_date, watched.snapshot_date) AS last_known_on",
+        ),
+    ),
+    _insights._ABSENT: (
+        (
+            f"SELECT {_insights._missing('a', _insights._STUDIO)}, 'left out by TikTok'",
+            f"""SELECT {_insights._missing("a", _OF_INSIGHTS)}, 'left out by TikTok'
+    WHERE a.store_code IS NOT NULL
+    UNION ALL
+    SELECT {_insights._missing("a", _OF_STATS)},
+        CASE {_insights._not_granted("user.info.stats")} ELSE 'left out by TikTok' END""",
         ),
     ),
 }

@@ -127,11 +127,16 @@ def test_the_reasons_of_an_account(world: Connection) -> None:
     assert there["audience_activity"] == "under 100 followers"
     assert there["likes"] == "left out by TikTok"
     assert "video_views" not in there
+    assert there["followers_count"] == "permission user.info.stats not granted"
     assert found[utc_day(1), "*"].startswith("too fresh")
     assert found[utc_day(40), "*"].startswith("not in TikTok")
     audience = reasons(world, "account_audience")
     assert set(audience.values()) == {"under 100 followers"}
     assert len(audience) == 4
+
+    world.execute("UPDATE business_tokens SET scope = 'user.insights,user.info.stats'")
+    found = reasons(world, "account_daily")
+    assert found[utc_day(10), "followers_count"] == "left out by TikTok"
 
     world.execute("UPDATE business_tokens SET scope = 'video.list'")
     assert reasons(world, "account_daily")[utc_day(40), "*"] == (
