@@ -16,6 +16,7 @@ revision = "0025"
 down_revision = "0024"
 
 _VERSIONS = "include.migrations.versions"
+_grants: Any = import_module(f"{_VERSIONS}.0022_business_grants")
 _insights: Any = import_module(f"{_VERSIONS}.0023_insights")
 _consent: Any = import_module(f"{_VERSIONS}.0024_second_consent")
 
@@ -153,6 +154,16 @@ _CHANGED_COMMENTS: dict[str, tuple[str, str, str]] = {
             " was; days that are not final go then, and are read again from the new account."
             " A figure never"
         ),
+    ),
+    "TABLE business_tokens": (
+        _grants._COMMENTS["TABLE business_tokens"].replace("''", "'"),
+        "Business API",
+        "Accounts API",
+    ),
+    "COLUMN business_tokens.app_fingerprint": (
+        _grants._COMMENTS["COLUMN business_tokens.app_fingerprint"],
+        "Which Business app",
+        "Which app of the Accounts API",
     ),
     "COLUMN video_performance.last_known_on": (
         _insights._COMMENTS["VIEW video_performance"]["last_known_on"],
