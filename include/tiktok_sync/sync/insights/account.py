@@ -1,7 +1,8 @@
-"""Reads an account's days: all 60 at first, then each one again until it no longer changes.
+"""Reads an account's days: every night all 60 that TikTok has, which is one call.
 
 A day comes a day or two late, may be wrong at first, and is final when it is 7 days old
 (business-api.tiktok.com, "Get profile data of a TikTok account", 1762228399168514). Days are UTC's.
+Older ones are asked for too: one may come late, or could not be read on its last night.
 """
 
 from __future__ import annotations
@@ -17,9 +18,6 @@ from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.jobs import StoreRun
 from include.tiktok_sync.sync.insights.repository import InsightsRepository
-
-DAYS_ASKED_AGAIN = 7
-"""A day is asked for again until it is so old."""
 
 PROBLEMS_NAMED = 5
 
@@ -53,36 +51,15 @@ def utc_today() -> date:
     return utc_now().astimezone(timezone.utc).date()
 
 
-def first_day_to_ask(last_final: date | None, today: date) -> date:
-    """From which day on a store is read tonight.
-
-    Args:
-        last_final: The newest day that no longer changes; ``None`` = none is known.
-        today: Of UTC.
-    """
-    oldest = today - timedelta(days=LOOK_BACK_DAYS)
-    if last_final is None:
-        return oldest
-    again = today - timedelta(days=DAYS_ASKED_AGAIN)
-    return max(oldest, min(again, last_final + timedelta(days=1)))
-
-
 def read_account(run: StoreRun, client: BusinessClient, insights: InsightsRepository) -> DaysRead:
-    """Read the profile and the days that may still change, and write both.
+    """Read the profile and the days in one call, and write both; final days keep their figures.
 
     Raises:
         MissingScopeError: Nothing of an account is granted.
         SyncError: See :mod:`include.tiktok_sync.business.meanings`.
     """
     today = utc_today()
-    first = first_day_to_ask(insights.last_final_day(run.store_code), today)
-    return read_days(run, client, insights, first, today)
-
-
-def read_days(
-    run: StoreRun, client: BusinessClient, insights: InsightsRepository, first: date, today: date
-) -> DaysRead:
-    """Read the days from ``first`` to yesterday in one call; only those not final are written."""
+    first = today - timedelta(days=LOOK_BACK_DAYS)
     found = client.account(first, today - timedelta(days=1))
     rows = insights.save_days(run.store_code, found.days, found.observed_at)
     if not run.day.is_late(found.observed_at):
