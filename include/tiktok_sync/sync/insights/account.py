@@ -21,6 +21,9 @@ from include.tiktok_sync.sync.insights.repository import InsightsRepository
 
 PROBLEMS_NAMED = 5
 
+NAME_KNOWN_FOR = timedelta(hours=36)
+"""The profile is synced every night; an account may have renamed itself since an older row."""
+
 
 @dataclass(frozen=True)
 class DaysRead:
@@ -55,16 +58,36 @@ def read_account(run: StoreRun, client: BusinessClient, insights: InsightsReposi
     """Read the profile and the days in one call, and write both; final days keep their figures.
 
     Raises:
+        DataError: It is not the account of the store's first consent; nothing is written.
         MissingScopeError: Nothing of an account is granted.
         SyncError: See :mod:`include.tiktok_sync.business.meanings`.
     """
     today = utc_today()
     first = today - timedelta(days=LOOK_BACK_DAYS)
     found = client.account(first, today - timedelta(days=1))
+    _refuse_other_account(run, found, insights)
     rows = insights.save_days(run.store_code, found.days, found.observed_at)
     if not run.day.is_late(found.observed_at):
         insights.save_audience(run, found)
     return DaysRead(found, first, rows)
+
+
+def _refuse_other_account(
+    run: StoreRun, found: AccountInsights, insights: InsightsRepository
+) -> None:
+    # Two grants that were imported were never compared (decision 26).
+    if not found.username:
+        return
+    first = insights.first_username(run.store_code, found.observed_at - NAME_KNOWN_FOR)
+    if not first or first.lower() == found.username.lower():
+        return
+    message = (
+        f"{run.store_code} has the account {first!r} by its first consent and {found.username!r} by"
+        " its second, so nothing was written. Import the right grant, or have the manager connect"
+        f" again (stores link {run.store_code} --business; without --business if the first is"
+        " wrong). If the account has renamed itself, the next sync of its profile settles it."
+    )
+    raise DataError(message, log_id=found.log_id)
 
 
 def skipped_details(skipped: Sequence[SkippedFields]) -> Mapping[str, Any]:

@@ -77,6 +77,16 @@ SELECT is_final, is_final AND video_views IS NOT NULL AS is_done, fetched_at FRO
 WHERE store_code = %s AND metric_date = %s
 """
 
+_FIRST_USERNAME = """
+SELECT newest.username FROM (
+    SELECT username, observed_at FROM user_daily_stats WHERE store_code = %(store_code)s
+    ORDER BY snapshot_date DESC LIMIT 1
+) AS newest
+WHERE newest.observed_at > %(since)s AND NOT EXISTS (
+    SELECT FROM store_tokens
+    WHERE store_code = %(store_code)s AND connected_at > newest.observed_at)
+"""
+
 _AUDIENCE_COLUMNS = ("is_business_account", *STATS, *AUDIENCE_LISTS)
 
 _SAVE_AUDIENCE = f"""
@@ -205,6 +215,16 @@ class InsightsRepository:
     def ensure_partitions(self, first_day: date) -> None:
         """Create the monthly partition of ``first_day`` and those of the following months."""
         self.conn.execute("SELECT ensure_video_insights_partitions(%s)", [first_day])
+
+    def first_username(self, store_code: str, since: datetime) -> str | None:
+        """The username behind the store's first consent, as the profile's newest row has it.
+
+        ``None`` = not known: the row is older than ``since`` or than that consent, or has none.
+        """
+        row = self.conn.execute(
+            _FIRST_USERNAME, {"store_code": store_code, "since": since}
+        ).fetchone()
+        return row[0] if row else None
 
     def known_day(self, store_code: str, day: date) -> KnownDay | None:
         """What is known of one day; ``None`` = it has no row."""
