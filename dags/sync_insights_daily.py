@@ -2,8 +2,9 @@
 
 Reads what the Display API does not have: each account's figures by day (`account_daily`), its
 audience (`account_audience`), and for each post reach, watch time, completion and traffic sources
-(`video_insights_daily`). A first connection brings the last 60 days; then each day is read again
-until it is 7 days old, because TikTok delivers a day late and corrects it. Days are UTC's.
+(`video_insights_daily`). Every night asks for the last 60 days, in one call: TikTok delivers a day
+late and corrects it until it is 7 days old. From then on its figures stay, and only those that it
+lacks are filled in. Days are UTC's.
 
 A **backfill** over past days writes those days' true figures, up to 60 days back; one call per
 store covers them all. This Dag exists only while `TIKTOK_BUSINESS_APP_ID` is set.

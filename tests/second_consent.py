@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
+from include.tiktok_sync.app import BusinessApp
 from include.tiktok_sync.jobs import APIS
 from include.tiktok_sync.links.connect_links import LinkMaker
+from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.stores import leaving
+from include.tiktok_sync.stores.lifecycle import Lifecycle
+from include.tiktok_sync.tokens.grant_table import BUSINESS
+from include.tiktok_sync.tokens.source import TokenSource
+from include.tiktok_sync.tokens.store import TokenStore
 from tests.connect_server import Browser, ConnectServer, form_token, running_connect
 from tests.database.bench import Bench
 from tests.sandbox_server import BUSINESS_APP
@@ -26,6 +34,15 @@ def business_env(bench: Bench) -> dict[str, str]:
         "TIKTOK_BUSINESS_SECRET": BUSINESS_APP["secret"],
         "TIKTOK_BUSINESS_URL": bench.sandbox.url,
     }
+
+
+def with_business(bench: Bench) -> Bench:
+    """The bench with the settings of both apps."""
+    return bench.with_settings(
+        business_app_id=BUSINESS_APP["app_id"],
+        business_secret=BUSINESS_APP["secret"],
+        business_url=bench.sandbox.url,
+    )
 
 
 @contextlib.contextmanager
@@ -46,7 +63,7 @@ def connect_first(
     back = browser.consent(browser.leave(app.link(code)), account)
     path = browser.get("/callback", **back).headers["Location"]
     page = browser.get(path)
-    if "Is this the account" in page.text:
+    if 'value="connect"' in page.text:
         browser.send(app.url + path, form_token=form_token(page), choice="connect")
     return browser, path
 
@@ -72,3 +89,37 @@ def second_link(app: ConnectServer, code: str, **changes: Any) -> str:
     """A link of its own for the second consent."""
     maker = LinkMaker(app.settings.secret, app.url, "test", APIS)
     return maker.make(app.bench.conn, code, api="business", **changes).url
+
+
+def add_account_days(conn: Connection, code: str) -> tuple[date, date]:
+    """A final day of a store's account, and one that TikTok may still correct."""
+    today = datetime.now(timezone.utc).date()
+    final, unsettled = today - timedelta(days=20), today - timedelta(days=3)
+    conn.execute(
+        "INSERT INTO account_daily (store_code, metric_date, video_views, bio_link_clicks,"
+        " fetched_at) SELECT %s, day, -7, -7, now() FROM unnest(%s::date[]) AS day",
+        [code, [final, unsettled]],
+    )
+    return final, unsettled
+
+
+def disconnect(bench: Bench, code: str, *, has_business: bool = True) -> str:
+    """As `stores disconnect` does it; the bench has the settings of both apps."""
+    app = BusinessApp.from_settings(bench.settings)
+    with bench.app.transport() as http, app.transport() as second_http:
+        oauth, second = bench.app.oauth(http), app.oauth(second_http)
+        tokens = TokenStore(bench.conn)
+        source = TokenSource(code, store=tokens, vault=bench.vault, oauth=oauth)
+        business = leaving.Grant(
+            TokenSource(
+                code, store=TokenStore(bench.conn, BUSINESS), vault=bench.vault, oauth=second
+            ),
+            second,
+        )
+        return leaving.disconnect(
+            code,
+            Lifecycle(bench.conn, "anna"),
+            source=source,
+            oauth=oauth,
+            business=business if has_business else None,
+        )

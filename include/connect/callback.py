@@ -10,11 +10,7 @@ import structlog
 from include.connect.consent.base import GrantedConsent, NoAccessError
 from include.connect.context import ConnectContext
 from include.connect.database import Account, Attempt, Outcome, Return, Verdict
-from include.tiktok_sync.errors import (
-    DatabaseUnavailableError,
-    SyncError,
-    TikTokUnavailableError,
-)
+from include.tiktok_sync.errors import DatabaseUnavailableError, RetriableError, SyncError
 from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.links.connect_links import hash_of
 
@@ -61,19 +57,15 @@ class CallbackHandler:
         if not returned.is_first:
             return CallbackResult(returned.attempt_id)
         if error or not code:
-            outcome = self._outcome_of(error)
+            outcome = self._outcome_of_return(error)
             self._close(returned, browser_hash, outcome, reason=error[:100] or "no code")
             return CallbackResult(returned.attempt_id)
         unwanted = None
         try:
             verifier = self._context.cookies.code_verifier(state)
             consent = self._consent.exchange(code, verifier, returned.store_code)
-        except NoAccessError as problem:
-            self._close(returned, browser_hash, "denied", reason=str(problem))
-        except TikTokUnavailableError as problem:
-            self._close(returned, browser_hash, "unavailable", reason=_words(problem))
         except SyncError as problem:
-            self._close(returned, browser_hash, "failed", reason=_words(problem))
+            self._close(returned, browser_hash, _outcome_of(problem), reason=_words(problem))
         else:
             unwanted = self._take(returned, browser_hash, consent)
         return CallbackResult(returned.attempt_id, unwanted)
@@ -98,7 +90,7 @@ class CallbackHandler:
             return None
         return returned
 
-    def _outcome_of(self, error: str) -> Outcome:
+    def _outcome_of_return(self, error: str) -> Outcome:
         if error == "invalid_scope" and self._api == "business":
             return "not_approved"  # TikTok refuses every login that asks for it
         return "denied" if error == "access_denied" else "failed"
@@ -107,12 +99,27 @@ class CallbackHandler:
         """The manager says that it is not the store's account: revoke the access at TikTok."""
         if not attempt.is_waiting:
             return
-        with self._context.database() as database:
-            token = database.close(attempt_id, hash_of(browser), "declined")
-        # Revoking ends the whole grant of that account: never do it while a store uses the account.
-        if token is not None and attempt.verdict in {"first", "replaces"}:
-            self._consent.revoke(token, attempt.store_code)
+        self.give_back(
+            attempt_id, hash_of(browser), attempt.store_code, attempt.verdict, "declined"
+        )
         log.info("connect.declined", store_code=attempt.store_code)
+
+    def give_back(
+        self,
+        attempt_id: UUID,
+        browser_hash: bytes,
+        store_code: str,
+        verdict: Verdict,
+        outcome: Outcome,
+    ) -> None:
+        """End an attempt without a connection, and its access at TikTok.
+
+        Revoking ends the whole grant of an account, so it is not done while a store uses it.
+        """
+        with self._context.database() as database:
+            token = database.close(attempt_id, browser_hash, outcome)
+        if token is not None and verdict in {"first", "replaces"}:
+            self._consent.revoke(token, store_code)
 
     def _take(
         self, returned: Return, browser_hash: bytes, consent: GrantedConsent
@@ -127,15 +134,22 @@ class CallbackHandler:
             username is not None and username.lower() == returned.expected_account
         )
         if verdict == "taken":
-            self._close(returned, browser_hash, "taken", reason="connected to another store")
+            reason = "connected to another store"
+            self._refuse(returned, browser_hash, verdict, "taken", reason=reason)
+        elif consent.problem is not None and self._needs_names(returned):
+            outcome, reason = _outcome_of(consent.problem), _words(consent.problem)
+            self._refuse(returned, browser_hash, verdict, outcome, reason=reason)
         elif returned.expected_account is not None and not is_expected:
-            token = self._close(returned, browser_hash, "wrong_account", reason="not the expected")
-            if token is not None and verdict != "same":
-                self._consent.revoke(token, returned.store_code)
+            reason = "not the expected"
+            self._refuse(returned, browser_hash, verdict, "wrong_account", reason=reason)
             return consent.account
         elif self._needs_no_question(verdict, is_expected=is_expected):
             self._connect(returned, browser_hash, consent.account.scope, verdict)
         return None
+
+    def _needs_names(self, returned: Return) -> bool:
+        """Whether the account's username is compared: now, or later with that of the first API."""
+        return self._api == "business" or returned.expected_account is not None
 
     def _needs_no_question(self, verdict: Verdict, *, is_expected: bool) -> bool:
         """Whether it is the account the store had, or the one that is expected of a new store.
@@ -158,21 +172,40 @@ class CallbackHandler:
                     replace=verdict == "replaces",
                     notice=None,
                 )
-                if result == "other":
-                    database.close(returned.attempt_id, browser_hash, "wrong_account")
         except DatabaseUnavailableError as error:
             # A token refresh has locked the store's row. The tokens are kept; the next page asks.
             log.warning("connect.busy", store_code=returned.store_code, reason=str(error))
+            return
+        if result == "other":
+            reason = "not the other API's account"
+            self._refuse(returned, browser_hash, verdict, "wrong_account", reason=reason)
         else:
             log.info("connect.connected", store_code=returned.store_code, result=result)
 
+    def _refuse(
+        self,
+        returned: Return,
+        browser_hash: bytes,
+        verdict: Verdict,
+        outcome: Outcome,
+        *,
+        reason: str,
+    ) -> None:
+        self.give_back(returned.attempt_id, browser_hash, returned.store_code, verdict, outcome)
+        log.warning("connect.ended", store_code=returned.store_code, outcome=outcome, reason=reason)
+
     def _close(
         self, returned: Return, browser_hash: bytes, outcome: Outcome, *, reason: str
-    ) -> bytes | None:
+    ) -> None:
         with self._context.database() as database:
-            token = database.close(returned.attempt_id, browser_hash, outcome)
+            database.close(returned.attempt_id, browser_hash, outcome)
         log.warning("connect.ended", store_code=returned.store_code, outcome=outcome, reason=reason)
-        return token
+
+
+def _outcome_of(problem: SyncError) -> Outcome:
+    if isinstance(problem, NoAccessError):
+        return "denied"
+    return "unavailable" if isinstance(problem, RetriableError) else "failed"
 
 
 def _words(problem: SyncError) -> str:

@@ -130,7 +130,7 @@ TEXTS: dict[str, Text] = {
     ),
     "unavailable": Text(
         "TikTok is not answering",
-        "TikTok has a problem at the moment. " + _NOTHING,
+        "TikTok is busy, or has a problem at the moment. " + _NOTHING,
         "Wait some minutes, then try again.",
     ),
     "failed": Text(

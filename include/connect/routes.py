@@ -209,8 +209,14 @@ class _ManagerRoutes:
                 replace=attempt.verdict == "replaces",
                 notice=notice,
             )
-            if result in _REFUSED:
-                database.close(attempt_id, hash_of(browser), _REFUSED[result])
+        if result in _REFUSED:
+            self._callbacks[attempt.api].give_back(
+                attempt_id,
+                hash_of(browser),
+                attempt.store_code,
+                result if result == "taken" else attempt.verdict,
+                _REFUSED[result],
+            )
         log.info("connect.answered", store_code=attempt.store_code, result=result)
 
     def _link(self, token: str) -> tuple[Link | None, Response]:

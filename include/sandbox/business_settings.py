@@ -46,6 +46,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "missing_scope": ("refuse", "omit"),
     "absent_as": ("null", "omit", "empty", "mixed"),
     "wrong_business_id": ("40001", "40105"),
+    "unknown_refresh_token": ("40107", "40002"),
     "windows": ("sliding", "fixed"),
 }
 
@@ -79,6 +80,7 @@ class BusinessSettings:
         absent_as: How a figure that is not there looks: `null`, left out, an empty list (`null`
             for numbers), or any of them by turns.
         wrong_business_id: Code for a `business_id` that is not the token's.
+        unknown_refresh_token: Code for a refresh token that was never given to anyone.
         rotate_one_in: Every how many refreshes one brings a new refresh token, 0 = never.
 
     Raises:
@@ -99,6 +101,7 @@ class BusinessSettings:
     missing_scope: str = "refuse"
     absent_as: str = "null"
     wrong_business_id: str = "40001"
+    unknown_refresh_token: str = "40107"  # noqa: S105 (a code)
     rotate_one_in: int = 3
 
     def __post_init__(self) -> None:

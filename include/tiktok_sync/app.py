@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from include.tiktok_sync.business.client import BusinessClient, business_transport
 from include.tiktok_sync.business.oauth import BusinessOAuth
-from include.tiktok_sync.business.rate_limit import PostgresBusinessLimiter
+from include.tiktok_sync.business.rate_limit import AppPause, PostgresBusinessLimiter
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.jobs import Api
 from include.tiktok_sync.settings import Settings
@@ -187,9 +187,9 @@ class BusinessApp:
         finally:
             http.close()
 
-    def oauth(self, http: HttpTransport) -> BusinessOAuth:
-        """The token endpoints."""
-        return BusinessOAuth(http, self.app_id, self.secret, self.timeouts)
+    def oauth(self, http: HttpTransport, *, pause: AppPause | None = None) -> BusinessOAuth:
+        """The token endpoints; ``pause``: see there."""
+        return BusinessOAuth(http, self.app_id, self.secret, self.timeouts, pause=pause)
 
     @property
     def fingerprint(self) -> str:
@@ -210,19 +210,19 @@ class BusinessApp:
 
         Without a rate limit (``TIKTOK_RATE_LIMIT_PER_MINUTE=0``) its limits are lifted too.
         """
-        tokens = TokenSource(
-            store_code,
-            store=TokenStore(conn, BUSINESS),
-            vault=TokenVault(settings.token_keys),
-            oauth=self.oauth(http),
-            run=run,
-        )
         time_left = time_left or TimeLeft()
         limiter = PostgresBusinessLimiter(
             conn,
             store_code,
             is_lifted=not settings.rate_limit_per_minute,
             time_left=time_left,
+        )
+        tokens = TokenSource(
+            store_code,
+            store=TokenStore(conn, BUSINESS),
+            vault=TokenVault(settings.token_keys),
+            oauth=self.oauth(http, pause=limiter),
+            run=run,
         )
         return BusinessClient(
             http,

@@ -18,16 +18,20 @@ MAX_RETRY_AFTER_S = 120.0
 """The longest wait that an answer may ask for: two of TikTok's rate limit windows. An odd
 ``Retry-After`` must close an endpoint or hold a task back for minutes, never for a night."""
 
+MAX_WAIT_S = 300.0
+"""The longest wait that a failure may ask for: the five minutes for which TikTok restricts an app
+of the Accounts API. A task that is tried again sooner is refused again."""
 
-def bounded_wait(seconds: float | None) -> float | None:
-    """A requested wait, at most ``MAX_RETRY_AFTER_S``.
+
+def bounded_wait(seconds: float | None, most: float = MAX_RETRY_AFTER_S) -> float | None:
+    """A requested wait, at most ``most``.
 
     Returns:
         Seconds above 0; ``None`` = no wait was requested.
     """
     if seconds is None or math.isnan(seconds) or seconds <= 0:
         return None
-    return min(seconds, MAX_RETRY_AFTER_S)
+    return min(seconds, most)
 
 
 class SyncError(Exception):
@@ -83,7 +87,7 @@ class RetriableError(SyncError):
 
     Args:
         message: See :class:`SyncError`.
-        retry_after_s: Seconds to wait at least, when known; kept as :func:`bounded_wait` says.
+        retry_after_s: Seconds to wait at least, when known; kept up to ``MAX_WAIT_S``.
         detail: See :class:`SyncError`.
         log_id: See :class:`SyncError`.
     """
@@ -99,7 +103,7 @@ class RetriableError(SyncError):
         log_id: str | None = None,
     ) -> None:
         super().__init__(message, detail=detail, log_id=log_id)
-        self.retry_after_s = bounded_wait(retry_after_s)
+        self.retry_after_s = bounded_wait(retry_after_s, MAX_WAIT_S)
 
 
 class TikTokUnavailableError(RetriableError):

@@ -25,8 +25,7 @@ PHRASES = {
     r"beside": "as well as, next to, apart from",
     r"hear of": "notice",
     r"whence|thereof": "from where, of it",
-    # But for the COMMENT that migration 0022 gave its table.
-    r"Business API(?!; tokens)": "Accounts API",
+    r"Business API": "Accounts API",
 }
 _FOUND = re.compile(rf"\b(?:{'|'.join(PHRASES)})\b", re.IGNORECASE)
 

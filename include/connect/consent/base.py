@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, Generic, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from include.connect.database import Account, SealedTokens
 from include.tiktok_sync.days import utc_now
-from include.tiktok_sync.errors import SyncError, TikTokUnavailableError
+from include.tiktok_sync.errors import RetriableError, SyncError
 from include.tiktok_sync.tiktok.http import HttpTransport, Timeouts
 from include.tiktok_sync.tiktok.models import BASIC_SCOPE
 from include.tiktok_sync.tiktok.oauth import TokenGrant
@@ -36,11 +36,14 @@ class NoAccessError(SyncError):
 
 @dataclass(frozen=True)
 class GrantedConsent:
-    """The result of exchanging a code. ``access_token`` is for revoking only; use ``sealed``."""
+    """The result of exchanging a code.
+
+    ``problem``: Why TikTok did not tell the account's names; its ``open_id`` is known all the same.
+    """
 
     account: Account
     sealed: SealedTokens
-    access_token: str = field(repr=False)
+    problem: SyncError | None = None
 
 
 class Revoker(Protocol):
@@ -78,7 +81,8 @@ class Consent(ABC, Generic[OAuth]):
 
         Raises:
             NoAccessError: The tokens are unusable.
-            SyncError: TikTok refused the code or the app, or did not answer.
+            SyncError: TikTok refused the code or the app, did not answer, or did not say whose
+                tokens these are. No grant is left.
         """
 
     def revoke(self, access_token: bytes, store_code: str) -> None:
@@ -91,15 +95,26 @@ class Consent(ABC, Generic[OAuth]):
     def _oauth(self) -> AbstractContextManager[tuple[HttpTransport, OAuth]]:
         """Ask TikTok with this consent's own client."""
 
-    def _usable(self, oauth: OAuth, grant: TokenGrant, store_code: str) -> str:
+    @contextmanager
+    def _given_back_on_error(
+        self, oauth: OAuth, grant: TokenGrant, store_code: str
+    ) -> Iterator[None]:
+        """Revoke a grant that cannot be stored: nobody would know of it afterwards."""
+        try:
+            yield
+        except SyncError:
+            self._revoke(oauth, grant.access_token, store_code)
+            raise
+
+    @staticmethod
+    def _usable(grant: TokenGrant) -> str:
         """The granted scopes, in one order.
 
         Raises:
-            NoAccessError: The tokens are unusable; they are given back.
+            NoAccessError: The tokens are unusable.
         """
         scopes = split_scope(grant.scope or "")
         if BASIC_SCOPE not in scopes or not grant.refresh_token:
-            self._revoke(oauth, grant.access_token, store_code)
             message = "TikTok's tokens are unusable: no basic permission, or no refresh token."
             raise NoAccessError(message)
         return ",".join(sorted(scopes))
@@ -117,7 +132,9 @@ class Consent(ABC, Generic[OAuth]):
                 detail=error.detail,
             )
 
-    def _consent(self, grant: TokenGrant, account: Account, store_code: str) -> GrantedConsent:
+    def _consent(
+        self, grant: TokenGrant, account: Account, store_code: str, problem: SyncError | None
+    ) -> GrantedConsent:
         now, ends_in = utc_now(), grant.refresh_expires_in_s
         access, refresh = self.kinds
         sealed = SealedTokens(
@@ -131,13 +148,13 @@ class Consent(ABC, Generic[OAuth]):
             refresh_expires_at=None if ends_in is None else now + timedelta(seconds=ends_in),
             app_fingerprint=self._app_fingerprint,
         )
-        return GrantedConsent(account, sealed, grant.access_token)
+        return GrantedConsent(account, sealed, problem)
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """Ask TikTok for the account, again if it is in trouble: the code is used up by now."""
+    """Ask TikTok for the account, again if that can help: the code is used up by now."""
     retry = Retrying(
-        retry=retry_if_exception_type(TikTokUnavailableError),
+        retry=retry_if_exception_type(RetriableError),
         stop=stop_after_attempt(3),
         wait=wait_fixed(1),
         reraise=True,

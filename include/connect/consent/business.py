@@ -17,7 +17,7 @@ from include.connect.settings import ConnectSettings
 from include.tiktok_sync.business.client import account_profile, business_transport
 from include.tiktok_sync.business.models import PROFILE_SCOPES
 from include.tiktok_sync.business.oauth import BusinessOAuth
-from include.tiktok_sync.errors import TikTokUnavailableError
+from include.tiktok_sync.errors import SyncError, TikTokUnavailableError
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from include.tiktok_sync.tiktok.http import HttpTransport
 from include.tiktok_sync.tokens.scopes import split_scope
@@ -51,19 +51,24 @@ class BusinessConsent(Consent[BusinessOAuth]):
         return f"{self._settings.authorize_url}?{urlencode(query)}"
 
     def exchange(self, code: str, verifier: str, store_code: str) -> GrantedConsent:  # noqa: ARG002 - no PKCE here
-        """See the base class. The account must be known: it is compared with the first grant's."""
+        """See the base class."""
         with self._oauth() as (http, oauth):
             grant = oauth.exchange(code, redirect_uri=self._settings.business_redirect_uri)
-            scope = self._usable(oauth, grant, store_code)
-            if grant.open_id is None:
-                message = "TikTok did not say whose tokens these are."
-                raise TikTokUnavailableError(message)
+            with self._given_back_on_error(oauth, grant, store_code):
+                scope = self._usable(grant)
+                if grant.open_id is None:
+                    message = "TikTok did not say whose tokens these are."
+                    raise TikTokUnavailableError(message)
             granted = split_scope(scope)
             fields = [name for name in _IDENTITY if PROFILE_SCOPES[name] in granted]
             ask = partial(account_profile, http, grant.access_token, grant.open_id, fields)
-            profile = patiently(ask)
-        account = Account(grant.open_id, None, profile.username, profile.display_name, scope)
-        return self._consent(grant, account, store_code)
+            try:
+                profile, problem = patiently(ask), None
+            except SyncError as error:
+                profile, problem = None, error
+        names = (profile.username, profile.display_name) if profile else (None, None)
+        account = Account(grant.open_id, None, *names, scope)
+        return self._consent(grant, account, store_code, problem)
 
     @contextmanager
     def _oauth(self) -> Iterator[tuple[HttpTransport, BusinessOAuth]]:

@@ -61,9 +61,10 @@ class DisplayConsent(Consent[OAuthClient]):
             grant = oauth.exchange(
                 code, redirect_uri=self._settings.redirect_uri, code_verifier=verifier
             )
-            scope = self._usable(oauth, grant, store_code)
-            account = _account(http, grant, scope)
-        return self._consent(grant, account, store_code)
+            with self._given_back_on_error(oauth, grant, store_code):
+                scope = self._usable(grant)
+                account, problem = _account(http, grant, scope)
+        return self._consent(grant, account, store_code, problem)
 
     @contextmanager
     def _oauth(self) -> Iterator[tuple[HttpTransport, OAuthClient]]:
@@ -71,21 +72,25 @@ class DisplayConsent(Consent[OAuthClient]):
             yield http, self._app.oauth(http)
 
 
-def _account(http: HttpTransport, grant: TokenGrant, scope: str) -> Account:
-    """Whose tokens they are, without a name if TikTok sends none: the code is used up by now."""
+def _account(
+    http: HttpTransport, grant: TokenGrant, scope: str
+) -> tuple[Account, SyncError | None]:
+    """Whose tokens they are; without a name, and why, if TikTok sends none: the code is used up."""
     fields = [name for name in _IDENTITY if USER_FIELD_SCOPES[name] in split_scope(scope)]
+    problem = None
     try:
         profile = patiently(partial(_profile, http, grant.access_token, fields))
     except SyncError as error:
         if grant.open_id is None:
             raise
         log.warning("connect.no_profile", reason=str(error), detail=error.detail)
-        profile = UserProfile()
+        profile, problem = UserProfile(), error
     open_id = grant.open_id or profile.open_id
     if open_id is None:
         message = "TikTok did not say whose tokens these are."
         raise TikTokUnavailableError(message)
-    return Account(open_id, profile.union_id, profile.username, profile.display_name, scope)
+    names = (profile.union_id, profile.username, profile.display_name)
+    return Account(open_id, *names, scope), problem
 
 
 def _profile(http: HttpTransport, token: str, fields: list[str]) -> UserProfile:

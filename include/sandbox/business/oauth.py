@@ -16,6 +16,7 @@ from include.sandbox.business.envelopes import (
     BAD_GRANT_TYPE,
     BAD_REFRESH,
     BAD_TOKEN,
+    MESSAGES,
     MISSING,
     REFRESH_EXPIRED,
     TOKEN_EXPIRED,
@@ -60,7 +61,10 @@ def refresh(sandbox: SandboxState, call: Call) -> SandboxAnswer:
     if body["grant_type"] != "refresh_token":
         refuse(BAD_GRANT_TYPE)
     found = _use(sandbox, call, body["refresh_token"])
-    if found is None or found.kind != "refresh":
+    if found is None:
+        assert sandbox.settings.business is not None  # noqa: S101 (its app is known)
+        refuse(int(sandbox.settings.business.unknown_refresh_token), MESSAGES[BAD_REFRESH])
+    if found.kind != "refresh":
         refuse(BAD_REFRESH)
     if not call.tokens.is_alive(found, call.at):
         refuse(REFRESH_EXPIRED if found.expires_at <= call.at else BAD_REFRESH)

@@ -188,7 +188,12 @@ FAULTS: Mapping[str, Fault] = {
         "business: an undocumented code, 4xxxx or 5xxxx",
         _refused(*UNKNOWN, message="Account under review"),
     ),
-    "business_too_many": _reads("business: 40100 out of turn", _refused(TOO_MANY)),
+    "business_too_many": Fault(
+        "business: 40100 out of turn",
+        (*BUSINESS_READS, *_REFRESH),
+        _refused(TOO_MANY),
+        replaces=True,
+    ),
     "business_fields_offline": _reads(
         "business: 41002, some fields are offline", _refused(_OFFLINE, message="Field offline")
     ),

@@ -68,10 +68,13 @@ PAUSE_AFTER_MINUTE_S = 300.0
 PAUSE_AFTER_SECOND_S = 1.0
 """The same after the limit of a second."""
 
+INSIGHTS = "insights"
+"""The group of fields without which an answer has no days."""
+
 _ACCOUNT_GROUPS: Mapping[str, tuple[str, ...]] = {
     "profile": tuple(name for name in PROFILE_SCOPES if name not in STATS),
     "stats": STATS,
-    "insights": tuple(name for name in ACCOUNT_SCOPES if name not in PROFILE_SCOPES),
+    INSIGHTS: tuple(name for name in ACCOUNT_SCOPES if name not in PROFILE_SCOPES),
 }
 
 _POST_GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -156,6 +159,8 @@ class BusinessClient(ApiClient[BusinessTokens]):
 
         Fields outside of the granted scopes are left out. If TikTok refuses the fields all the
         same, their groups are asked for one by one, and those refused are skipped from then on.
+        Days that came without the insights are left out: ``followers_count``, which belongs to the
+        profile too, would pass for all that there is of them.
 
         Args:
             start: First UTC day, at most ``LOOK_BACK_DAYS`` before today.
@@ -174,9 +179,10 @@ class BusinessClient(ApiClient[BusinessTokens]):
 
         found = _merged(self._by_group(groups, get))
         outside = [day for day in found.days if not start <= day.metric_date <= end]
+        has_days = INSIGHTS in groups and INSIGHTS not in self.skipped
         return replace(
             found,
-            days=tuple(day for day in found.days if start <= day.metric_date <= end),
+            days=tuple(day for day in found.days if has_days and start <= day.metric_date <= end),
             problems=(
                 *found.problems,
                 *(f"Day {day.metric_date} came without being asked for." for day in outside),
@@ -303,8 +309,7 @@ class BusinessClient(ApiClient[BusinessTokens]):
         return said_of(answer)
 
     def _pause(self, request: Request, answer: Answer, said: Said) -> None:  # noqa: ARG002 - the message says it
-        is_of_second = QPS_MESSAGE in str(said.message)
-        self._limiter.pause(PAUSE_AFTER_SECOND_S if is_of_second else PAUSE_AFTER_MINUTE_S)
+        self._limiter.pause(pause_after(said))
 
 
 def account_profile(
@@ -327,6 +332,12 @@ def account_profile(
     if said.meaning.action is not Action.USE:
         raise error_of(said, answer, ACCOUNT)
     return AccountInsights.from_api(data_of(answer, ACCOUNT), answer.observed_at, said.log_id)
+
+
+def pause_after(said: Said) -> float:
+    """For how many seconds TikTok refuses calls after a refusal of too many."""
+    is_of_second = QPS_MESSAGE in str(said.message)
+    return PAUSE_AFTER_SECOND_S if is_of_second else PAUSE_AFTER_MINUTE_S
 
 
 def said_of(answer: Answer) -> Said:

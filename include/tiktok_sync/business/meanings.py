@@ -100,19 +100,21 @@ CODES: Mapping[int, Meaning] = {code: meaning for meaning, codes in _CODE_GROUPS
 """``code`` of the data endpoints. A refusal of a token only leads to a refresh: whether the grant
 has ended is for the token endpoint to say."""
 
-_TOKEN_LIMITED = replace(
+TOKEN_LIMITED = replace(
     _TOO_MANY,
     action=Action.FAIL,
     message=(
-        "TikTok says that there are too many calls of the Accounts API app's token endpoint. It is"
-        " tried again while the run has tries left."
+        "TikTok says that there are too many calls of the Accounts API, and refuses to refresh"
+        " tokens. It is tried again once TikTok's restriction of five minutes is over, while the"
+        " run has tries left."
     ),
 )
+"""The token endpoints' refusal of too many calls; the error says how long it lasts."""
 
 TOKEN_CODES: Mapping[int, Meaning] = {
     **CODES,
     **dict.fromkeys((40102, 40103, 40105, 40106, 40107, 40120), _ENDED),
-    **dict.fromkeys((40016, 40100, 40132, 40133, 61000), _TOKEN_LIMITED),
+    **dict.fromkeys((40016, 40100, 40132, 40133, 61000), TOKEN_LIMITED),
     **dict.fromkeys((40001, 40130, 40131), REFUSED),
     40110: Meaning(
         Action.FAIL,

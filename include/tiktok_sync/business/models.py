@@ -3,7 +3,8 @@
 Sources: business-api.tiktok.com, "Get profile data of a TikTok account" (1762228399168514) and "Get
 posts of a TikTok account" (1762228421622786). Any figure may be absent: a personal account, fewer
 than 100 followers, a post that was quiet for 7 days or is younger than 2. Absent and ``null`` are
-``None``, never 0. Paid and organic views are mixed, so none of these figures is the Display API's.
+``None``, never 0, and so is an empty list. Paid and organic views are mixed, so none of these
+figures is the Display API's.
 """
 
 from __future__ import annotations
@@ -206,7 +207,8 @@ class AccountInsights:
     Attributes:
         username: And what follows: the profile now.
         audience: List of ``AUDIENCE_LISTS`` -> as it came; without those that were left out.
-        days: In the order of their dates. A day that TikTok left out is not there.
+        days: In the order of their dates. A day that TikTok left out is not there; none is if it
+            refused the insights.
         problems: One line for each day that could not be read.
         skipped: Fields that TikTok refused.
         observed_at: When the answer arrived.
@@ -252,7 +254,7 @@ class AccountInsights:
                 audience |= {
                     name: found
                     for name, found in _lists(day, AUDIENCE_LISTS).items()
-                    if data.get(name) is None
+                    if not data.get(name)
                 }
         return cls(
             observed_at=observed_at,

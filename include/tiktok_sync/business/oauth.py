@@ -8,17 +8,24 @@ it ends a year after the consent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from include.tiktok_sync.business.client import API_PATH
+from include.tiktok_sync.business.client import API_PATH, pause_after
 from include.tiktok_sync.business.meanings import (
     TOKEN_CODES,
+    TOKEN_LIMITED,
     code_of,
     log_id_of,
     meaning_of_answer,
 )
-from include.tiktok_sync.errors import ConfigurationError, NeedsConsentError, SyncError
+from include.tiktok_sync.business.rate_limit import AppPause
+from include.tiktok_sync.errors import (
+    ConfigurationError,
+    RateLimitedError,
+    RetriableError,
+    SyncError,
+)
 from include.tiktok_sync.tiktok.api_client import Said, error_of
 from include.tiktok_sync.tiktok.fingerprint import fingerprint_of
 from include.tiktok_sync.tiktok.http import Answer, HttpTransport, Timeouts
@@ -60,6 +67,7 @@ class BusinessOAuth:
         app_id: The app's id.
         secret: The app's secret.
         timeouts: Those of ``http``.
+        pause: The app's, shared by everyone; ``None`` = no pause, for a person who asks once.
 
     Attributes:
         app_fingerprint: Names the app, see :mod:`include.tiktok_sync.tokens.grant_app`.
@@ -67,25 +75,38 @@ class BusinessOAuth:
     """
 
     def __init__(
-        self, http: HttpTransport, app_id: str, secret: str, timeouts: Timeouts | None = None
+        self,
+        http: HttpTransport,
+        app_id: str,
+        secret: str,
+        timeouts: Timeouts | None = None,
+        *,
+        pause: AppPause | None = None,
     ) -> None:
         self.app_fingerprint = fingerprint_of(app_id)
         self.longest_refresh = longest_refresh(timeouts or Timeouts())
         self._http = http
         self._app_id = app_id
+        self._pause = pause
         self._credentials = {"client_id": app_id, "client_secret": secret}
 
     def refresh(self, refresh_token: str) -> TokenGrant:
         """Exchange a refresh token for an access token, and perhaps a new refresh token.
 
-        If the answer is lost, the same token is sent once more.
+        If the answer is lost, the same token is sent once more. While the app is paused, nothing is
+        sent: waiting for the end would outlast the store's claim on the refresh.
 
         Raises:
             NeedsConsentError: TikTok says that the grant has ended; as an answer to the repetition
                 it is explained.
             ConfigurationError: The app's credentials are wrong.
+            RateLimitedError: The app is paused, or TikTok restricts it.
             RetriableError: No proof either way.
         """
+        rest_s = self._pause.rest_of_pause() if self._pause else 0
+        if rest_s > 0:
+            detail = f"{REFRESH}: not called, the app is paused for {rest_s:.0f} s"
+            raise RateLimitedError(TOKEN_LIMITED.message, retry_after_s=rest_s, detail=detail)
         body = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         return _grant(refreshed(lambda: self._tokens(REFRESH, body)))
 
@@ -136,6 +157,8 @@ class BusinessOAuth:
     def check_app(self) -> None:
         """Ask to refresh a token that cannot exist: only credentials that are known get to that.
 
+        With which code TikTok refuses such a token is not documented, so any refusal will do.
+
         Raises:
             ConfigurationError: The app's credentials are wrong.
             RetriableError: TikTok did not answer.
@@ -143,9 +166,9 @@ class BusinessOAuth:
         body = {"grant_type": "refresh_token", "refresh_token": _NO_TOKEN}
         try:
             once_more()(self._tokens, REFRESH, body)
-        except ConfigurationError:
+        except (ConfigurationError, RetriableError):
             raise
-        except NeedsConsentError:
+        except SyncError:
             return
 
     def _tokens(self, endpoint: str, body: Mapping[str, str]) -> Mapping[str, Any]:
@@ -157,9 +180,12 @@ class BusinessOAuth:
 
     def _post(self, endpoint: str, body: Mapping[str, str]) -> Answer:
         answer = self._http.send("POST", f"{API_PATH}{endpoint}/", json_body=body)
-        if _said(answer).meaning.action is not Action.USE:
-            raise _error(answer, endpoint)
-        return answer
+        if _said(answer).meaning.action is Action.USE:
+            return answer
+        error = _error(answer, endpoint)
+        if isinstance(error, RateLimitedError) and error.retry_after_s and self._pause:
+            self._pause.pause(error.retry_after_s)
+        raise error
 
 
 def _said(answer: Answer) -> Said:
@@ -172,6 +198,8 @@ def _error(answer: Answer, endpoint: str) -> SyncError:
     said = _said(answer)
     if said.meaning.action is Action.USE:  # a success without what belongs in it
         said = Said(meaning_of_answer(answer.status, None), said.code, said.message, said.log_id)
+    if said.meaning is TOKEN_LIMITED and answer.retry_after_s is None:
+        answer = replace(answer, retry_after_s=pause_after(said))
     return error_of(said, answer, endpoint)
 
 

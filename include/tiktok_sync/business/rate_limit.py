@@ -18,6 +18,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
+from include.tiktok_sync.errors import MAX_WAIT_S
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.tiktok.rate_limit import MARGIN, WINDOW, PostgresRateLimiter
 from include.tiktok_sync.tiktok.time_left import TimeLeft
@@ -25,7 +26,7 @@ from include.tiktok_sync.tiktok.time_left import TimeLeft
 PER_SECOND, PER_MINUTE, PER_ACCOUNT = 9, 540, 36
 """Calls that are made: a tenth below TikTok's limits."""
 
-LONGEST_PAUSE = timedelta(minutes=5)
+LONGEST_PAUSE = timedelta(seconds=MAX_WAIT_S)
 
 APP = "business"
 """The app's row in ``rate_limits``; those of a second and of accounts begin with it and a blank."""
@@ -45,6 +46,16 @@ class BusinessLimiter(Protocol):
 
     def pause(self, seconds: float) -> None:
         """TikTok says "too many calls": nobody calls for so long."""
+
+
+class AppPause(Protocol):
+    """What the token endpoints need of a limiter: whether their calls count is not documented."""
+
+    def pause(self, seconds: float) -> None:
+        """As that of :class:`BusinessLimiter`."""
+
+    def rest_of_pause(self) -> float:
+        """Seconds until the app may call again; 0 = it may."""
 
 
 class PostgresBusinessLimiter:
@@ -107,3 +118,7 @@ class PostgresBusinessLimiter:
     def pause(self, seconds: float) -> None:
         """Close the API for everyone for ``seconds``, at most ``LONGEST_PAUSE``, and count it."""
         self._of_minute.pause(APP, seconds)
+
+    def rest_of_pause(self) -> float:
+        """Seconds until the app's pause ends; 0 = there is none."""
+        return self._of_minute.rest_of_pause(APP)

@@ -138,7 +138,8 @@ def recheck_(
 
     Each store's token is refreshed once. A store that TikTok still refuses keeps its mark and is
     named with the reason. So is a store that TikTok cannot be asked about: its consent has ended,
-    it was never connected, it has left, or its grant belongs to another TikTok app.
+    it was never connected, it has left, it has connected another account since, or its grant
+    belongs to another TikTok app.
 
     Stores that you name are checked even if they are not marked, and even if another app is
     recorded for their grant (an import records the app whose key is set at the time): if TikTok

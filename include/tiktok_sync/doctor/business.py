@@ -35,12 +35,12 @@ WHERE is_active AND api = 'business' AND outcome = 'not_approved' AND finished_a
 HAVING count(*) > 0
 """
 
-# Tokens that still live; none is refreshed for a check.
+# Tokens that still live; none is refreshed for a check. At random: each check asks about others.
 _LIVING = """
 SELECT store_code, open_id, scope, access_token
 FROM business_tokens JOIN stores USING (store_code)
 WHERE is_active AND status <> 'needs_consent' AND access_expires_at > now() + interval '1 minute'
-ORDER BY store_code
+ORDER BY random()
 """
 
 
@@ -136,7 +136,7 @@ def _scopes(conn: Connection, settings: Settings, app: BusinessApp) -> Finding:
     except ConfigurationError:
         return Finding("Accounts API permissions", "skip", "no usable key to read the tokens with")
     rows = conn.execute(_LIVING).fetchall()
-    lacking, others, asked = [], [], 0
+    lacking, others = [], []
     with app.transport() as http:
         oauth = app.oauth(http)
         for code, open_id, scope, sealed in islice(rows, ASKED):
@@ -148,21 +148,27 @@ def _scopes(conn: Connection, settings: Settings, app: BusinessApp) -> Finding:
                 continue
             except SyncError as error:
                 return Finding("Accounts API permissions", "warn", str(error), "Try again later.")
-            asked += 1
             missing = BUSINESS.scopes - granted
             if missing:
                 lacking.append(f"{code}: {', '.join(sorted(missing))}")
             elif granted != split_scope(scope) or account not in {None, open_id}:
                 others.append(code)
+    stores = f"{min(len(rows), ASKED)} of {len(rows)} stores"
+    if len(rows) > ASKED:
+        stores += ", picked at random: each check asks about others"
     if lacking:
-        text = f"TikTok does not grant everything that is asked for: {named(lacking, '; ')}"
+        text = (
+            "TikTok does not grant everything that is asked for:"
+            f" {named(sorted(lacking), '; ')} (asked about {stores})"
+        )
         return Finding("Accounts API permissions", "warn", text, "Connect these stores again.")
     if others:
-        text = f"what TikTok says of these grants differs from what is stored: {named(others)}"
+        text = (
+            "what TikTok says of these grants differs from what is stored:"
+            f" {named(sorted(others))} (asked about {stores})"
+        )
         return Finding("Accounts API permissions", "warn", text, "The next refresh corrects it.")
-    return Finding(
-        "Accounts API permissions", "ok", f"complete for {asked} of {len(rows)} stores (a sample)"
-    )
+    return Finding("Accounts API permissions", "ok", f"complete for {stores}")
 
 
 def _token_info(oauth: BusinessOAuth, token: str) -> tuple[frozenset[str], str | None]:

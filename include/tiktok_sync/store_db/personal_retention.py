@@ -5,7 +5,8 @@
 ``removed_text``: titles, descriptions and links of videos that were found gone
 ``RETENTION_REMOVED_TEXT_DAYS`` ago. ``left``: everything personal of a store that left, or whose
 grant ended, ``RETENTION_LEFT_DAYS`` ago; at once where TikTok said that the account was deleted. A
-store that comes back before is spared; a paused store keeps its grant and has not left.
+store that comes back before is spared; a paused store keeps its grant and has not left. Of a store
+that keeps one of its two grants, only what the other one brought is cleared.
 
 Which columns these are: :mod:`include.tiktok_sync.store_db.personal_data`.
 """
@@ -53,13 +54,16 @@ log = structlog.get_logger(__name__)
 # Reason 2 of authorization.removed: the account was deleted
 # (https://developers.tiktok.com/doc/webhooks-events/). A notice from before the last consent is
 # about an account that the store had before; one from before a refresh was wrong or taken back.
-_LEFT: LiteralString = """
+_GONE: LiteralString = """
 SELECT f.store_code, f.before FROM (
     SELECT s.store_code,
         least(s.removed_at, CASE
             WHEN t.store_code IS NULL THEN (
-                SELECT max(a.happened_at) FROM store_audit AS a
-                WHERE a.store_code = s.store_code AND a.action IN ('revoke', 'grant_ended'))
+                SELECT CASE WHEN a.action IN ('revoke', 'grant_ended') THEN a.happened_at END
+                FROM store_audit AS a
+                WHERE a.store_code = s.store_code {of_api}
+                    AND a.action IN ('revoke', 'grant_ended', 'connect', 'connect_partly')
+                ORDER BY a.happened_at DESC LIMIT 1)
             WHEN t.status = 'needs_consent' THEN t.status_since END) AS since,
         CASE WHEN EXISTS (
             SELECT FROM webhook_events AS e
@@ -70,9 +74,19 @@ SELECT f.store_code, f.before FROM (
         THEN %(now)s ELSE %(left_before)s::timestamptz END AS before
     FROM stores AS s LEFT JOIN store_tokens AS t USING (store_code)
     WHERE %(left_on)s AND (
-        s.removed_at IS NOT NULL OR coalesce(t.status, 'needs_consent') = 'needs_consent')
+        s.removed_at IS NOT NULL OR coalesce(t.status, 'needs_consent') = 'needs_consent' {but})
 ) AS f WHERE f.since <= f.before
 """
+
+# A store that only the Accounts API reads is here.
+_LEFT: LiteralString = _GONE.replace("{of_api}", "").replace(
+    "{but}",
+    """AND NOT EXISTS (SELECT FROM business_tokens AS b
+            WHERE b.store_code = s.store_code AND b.status <> 'needs_consent')""",
+)
+_FIRST_ENDED: LiteralString = _GONE.replace("{but}", "").replace(
+    "{of_api}", "AND coalesce(a.details ->> 'api', 'display') = 'display'"
+)
 
 _IDENTITY: LiteralString = """
 d.snapshot_date < %(identity_before)s AND EXISTS (
@@ -96,6 +110,15 @@ _ONLY: Mapping[str, LiteralString] = {
     "connect_links": "least(d.used_at, d.revoked_at, d.expires_at) <= %(now)s",
     "business_tokens": "d.status = 'needs_consent'",
     "store_tokens": "d.status = 'needs_consent'",
+}
+
+# What the first grant alone brought goes with it, also where the second lives on.
+_OF_FIRST: Mapping[str, LiteralString] = {
+    "connect_attempts": "d.api = 'display'",
+    "store_tokens": "true",
+    "user_daily_stats": "true",
+    "videos": "true",
+    "webhook_events": "d.api = 'display'",
 }
 
 # What else goes then: a second consent that was withdrawn, from a store that keeps the first.
@@ -230,6 +253,10 @@ def _rules(conn: Connection, settings: RetentionSettings) -> list[_Rule]:
             written = _WRITTEN.get(table.name)
             since = sql.SQL(f" AND {written} <= gone.before" if written else "")
             rule = due.format(sql.SQL(_LEFT), since)
+            if first := _OF_FIRST.get(table.name):
+                rule = sql.SQL("({} OR ({} AND {}))").format(
+                    rule, sql.SQL(first), due.format(sql.SQL(_FIRST_ENDED), since)
+                )
             if only := _ONLY.get(table.name):
                 rule += sql.SQL(" AND ") + sql.SQL(only)
             if also := _SECOND_ENDED.get(table.name):
@@ -237,7 +264,7 @@ def _rules(conn: Connection, settings: RetentionSettings) -> list[_Rule]:
             rules.append(_rule("left", table.name, own, types, rule))
     # Of a store that left everything goes; so no row is counted by two clocks.
     stays = sql.SQL(" AND d.store_code NOT IN (SELECT store_code FROM ({}) AS gone)").format(
-        sql.SQL(_LEFT)
+        sql.SQL(_FIRST_ENDED)
     )
     if settings.identity_days:
         own = _of_kind(columns["user_daily_stats"], PersonalKind.IDENTITY)

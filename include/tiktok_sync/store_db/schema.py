@@ -10,7 +10,7 @@ import psycopg
 from include.tiktok_sync.errors import ConfigurationError, DatabaseUnavailableError
 from include.tiktok_sync.store_db.database import Connection, connect, database_errors
 
-SCHEMA_REVISION = "0025"
+SCHEMA_REVISION = "0026"
 """The migration this code was written for; the newest file in include/migrations/versions."""
 
 LOCK_SECONDS = 60

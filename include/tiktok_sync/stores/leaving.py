@@ -145,6 +145,7 @@ def revoke(source: TokenSource, oauth: Revoker) -> bool:
     Raises:
         OtherAppError: Only the app that the grant was given to can end it.
     """
+    source = source.of_other_account_too()
     source.require_own_app()
     try:
         token = source.access_token()
@@ -224,5 +225,7 @@ def check_erasable(code: str, lifecycle: Lifecycle) -> None:
 
 
 def _lives(conn: Connection, code: str, table: GrantTable) -> bool:
-    query = table.sql("SELECT FROM {grants} WHERE store_code = %s AND status <> 'needs_consent'")
+    query = table.sql(
+        "SELECT FROM {grants} WHERE store_code = %s AND lives_at_tiktok(status, status_reason)"
+    )
     return conn.execute(query, [code]).fetchone() is not None

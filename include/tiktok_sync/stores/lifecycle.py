@@ -198,10 +198,13 @@ class Lifecycle:
 
     def _forget_grant(self, code: str) -> None:
         for table in GRANT_TABLES.values():
-            forget = "DELETE FROM {grants} WHERE store_code = %s AND status = 'needs_consent'"
-            self.conn.execute(table.sql(forget), [code])
+            forget = table.sql(
+                "DELETE FROM {grants}"
+                " WHERE store_code = %s AND NOT lives_at_tiktok(status, status_reason)"
+            )
+            self.conn.execute(forget, [code])
             left = table.sql("SELECT FROM {grants} WHERE store_code = %s")
-            if self.conn.execute(left, [code]).fetchone():
+            if self.conn.execute(left, [code]).fetchone() is not None:
                 message = (
                     f"The grant of store {code} has not ended, so it is not forgotten. End it"
                     f" first: stores disconnect {code}."

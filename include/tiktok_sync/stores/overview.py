@@ -19,7 +19,8 @@ SELECT s.store_code, s.store_name, s.region,
     CASE
         WHEN s.removed_at IS NOT NULL AND (t.status <> 'needs_consent' OR EXISTS (
                 SELECT FROM business_tokens AS b
-                WHERE b.store_code = s.store_code AND b.status <> 'needs_consent'))
+                WHERE b.store_code = s.store_code
+                    AND lives_at_tiktok(b.status, b.status_reason)))
             THEN 'Its grant is not revoked yet: run stores disconnect again'
         WHEN s.removed_at IS NOT NULL THEN 'Left on ' || (
             SELECT (s.removed_at AT TIME ZONE timezone)::date FROM sync_calendar)

@@ -105,6 +105,21 @@ WHERE NOT %(late)s AND excluded.observed_at >= old.observed_at
 """
 
 
+_STORES_TO_COME = """
+SELECT greatest(coalesce(%s, (SELECT count(*) {stores})) - 1 - count(*), 0) FROM sync_logs
+WHERE job_name = %s AND run_id = %s AND store_code IS NOT NULL AND store_code <> %s
+"""
+
+
+def stores_of(job_name: str) -> str:
+    """The stores that a job syncs, from ``FROM`` on.
+
+    The Accounts API is a second consent: its jobs leave out stores that never gave it.
+    """
+    second = "JOIN business_tokens USING (store_code) " if api_of(job_name) == "business" else ""
+    return f"FROM stores {second}WHERE is_active"
+
+
 @dataclass(frozen=True)
 class CompleteListing:
     """A listing that went to the oldest video.
@@ -129,13 +144,9 @@ class StoreRepository:
         self.conn = conn
 
     def active_store_codes(self, job_name: str = VIDEO_JOB) -> list[str]:
-        """Codes of the stores that a job syncs, sorted.
-
-        The Accounts API is a second consent: its jobs leave out stores that never gave it.
-        """
-        second = "JOIN business_tokens USING (store_code)" if api_of(job_name) == "business" else ""
+        """Codes of the stores that a job syncs, sorted."""
         rows = self.conn.execute(
-            f"SELECT store_code FROM stores {second} WHERE is_active ORDER BY store_code".encode()  # noqa: S608 - one of two constants
+            f"SELECT store_code {stores_of(job_name)} ORDER BY store_code".encode()
         ).fetchall()
         return [row[0] for row in rows]
 
@@ -270,9 +281,7 @@ class StoreRepository:
     def stores_to_come(self, run: StoreRun) -> int:
         """How many other stores of the run have no result yet."""
         row = self.conn.execute(
-            "SELECT greatest(coalesce(%s, (SELECT count(*) FROM stores WHERE is_active)) - 1"
-            " - count(*), 0) FROM sync_logs"
-            " WHERE job_name = %s AND run_id = %s AND store_code IS NOT NULL AND store_code <> %s",
+            _STORES_TO_COME.format(stores=stores_of(run.job_name)).encode(),
             [run.stores_in_run, run.job_name, run.run_id, run.store_code],
         ).fetchone()
         return int(row[0]) if row else 0

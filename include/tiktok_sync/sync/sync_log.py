@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from include.tiktok_sync.jobs import RunKey
 from include.tiktok_sync.store_db.database import Connection
+from include.tiktok_sync.sync.repository import stores_of
 
 StoreStatus = Literal["success", "failed", "skipped"]
 SummaryStatus = Literal["success", "partial", "failed", "skipped"]
@@ -33,7 +34,7 @@ WHERE sync_logs.status <> 'success'
 """
 
 _PROGRESS = """
-SELECT count(*) AS done, (SELECT count(*) FROM stores WHERE is_active) AS active,
+SELECT count(*) AS done, (SELECT count(*) {stores}) AS active,
     count(*) FILTER (
         WHERE run_time >= date_trunc('minute', %(recorded_at)s) AND run_time < %(recorded_at)s
     ) = 0 AS first_of_minute
@@ -59,7 +60,7 @@ class RunProgress:
 
     Attributes:
         done: Its stores that have a row.
-        active: Stores that a run of all stores has.
+        active: Stores that a run of all stores of the job has.
         first_of_minute: No other store of the run was recorded earlier in this minute. If several
             stores end at the same moment, this is true for at least one of them.
     """
@@ -147,7 +148,8 @@ class SyncLog:
         other's row, and no line would ever say 100 %.
         """
         with self.conn.cursor(row_factory=class_row(RunProgress)) as cursor:
-            found = cursor.execute(_PROGRESS, {**vars(run), "recorded_at": recorded_at})
+            query = _PROGRESS.format(stores=stores_of(run.job_name)).encode()
+            found = cursor.execute(query, {**vars(run), "recorded_at": recorded_at})
             return found.fetchall()[0]
 
     def results(self, run: RunKey, store_codes: Sequence[str]) -> list[StoreResult]:

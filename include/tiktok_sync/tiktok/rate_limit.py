@@ -170,6 +170,14 @@ class PostgresRateLimiter:
         values = {"endpoint": endpoint, "pause": pause, "max_pause": self._max_pause}
         self._conn.execute(PAUSE, values)
 
+    def rest_of_pause(self, endpoint: str) -> float:
+        """Seconds until the endpoint's pause ends; 0 = there is none."""
+        row = self._conn.execute(
+            REST_OF_PAUSE.encode(),
+            {"endpoint": endpoint, "jitter": timedelta(0), "max_pause": self._max_pause},
+        ).fetchone()
+        return row[1] if row else 0.0
+
     def _wait(self, endpoint: str, wait_s: float, *, is_said: bool) -> None:
         self._time_left.spend(wait_s, f"waiting for its turn under the rate limit of {endpoint}")
         if wait_s > LONG_WAIT_S and not is_said:
@@ -191,13 +199,9 @@ class PostgresRateLimiter:
         return row or (str(values.get("endpoint")), 0.0)
 
     def _say_why(self, endpoint: str, wait_s: float) -> None:
-        row = self._conn.execute(
-            REST_OF_PAUSE.encode(),
-            {"endpoint": endpoint, "jitter": timedelta(0), "max_pause": self._max_pause},
-        ).fetchone()
         reason = (
             "TikTok answered 429 (too many calls), so this endpoint is paused for everyone"
-            if row
+            if self.rest_of_pause(endpoint)
             else f"{self._per_minute} calls a minute are allowed, and others are before this one"
         )
         log.warning(

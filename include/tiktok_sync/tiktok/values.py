@@ -60,13 +60,16 @@ def read_items(
 
 
 def read_list(source: Mapping[str, Any], name: str) -> list[Any] | None:
-    """A list, cleaned; raises :class:`DataError` for anything else."""
+    """A list, cleaned; raises :class:`DataError` for anything else.
+
+    ``None`` = absent, or empty: how TikTok leaves a list out is not documented.
+    """
     value = source.get(name)
     if value is None:
         return None
     if not isinstance(value, list):
         raise _wrong(name, value, "a list")
-    return [clean_json(item) for item in value]
+    return [clean_json(item) for item in value] or None
 
 
 def _wrong(name: str, value: object, wanted: str) -> DataError:

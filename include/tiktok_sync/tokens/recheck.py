@@ -43,7 +43,8 @@ def recheck(
         A message for people that says what was done.
 
     Raises:
-        NeedsConsentError: TikTok refuses it, it has ended, or the store was never connected.
+        NeedsConsentError: TikTok refuses it, it has ended, the store has connected another account
+            since, or was never connected.
         DataError: The store has left.
         SyncError: See :meth:`TokenSource.access_token`; the mark stays.
     """
@@ -51,6 +52,9 @@ def recheck(
         message = f"the store has left; to take it back in: stores resume {code}"
         raise DataError(message)
     tokens = TokenStore(conn, source.table).read(code)
+    if tokens.of_other_account:
+        message = f"TikTok was not asked: this grant is another account's. {tokens.status_reason}"
+        raise NeedsConsentError(message)
     corrected = any_app and source.is_of_another_app(tokens)
     if tokens.status != "needs_consent" and not corrected:
         return f"its grant is not marked as dead ({tokens.status}); TikTok was not asked"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Protocol
@@ -90,7 +91,14 @@ class TokenSource:
         self._run, self._actor = run, actor
         self._now = now
         self._tokens: StoredTokens | None = None
+        self._of_other_account_too = False
         self.refreshes = 0
+
+    def of_other_account_too(self) -> TokenSource:
+        """One that also gives tokens of an account that the store had before: to revoke them."""
+        source = copy(self)
+        source._of_other_account_too = True  # noqa: SLF001 - of this class
+        return source
 
     @property
     def table(self) -> GrantTable:
@@ -341,12 +349,13 @@ class TokenSource:
     def _renewed(self, old: StoredTokens, grant: TokenGrant) -> StoredTokens:
         now = self._now()
         scope = grant.scope or old.scope
+        if not old.of_other_account:
+            status = status_for_scope(scope, self._table.api)
+            old = replace(old, status=status, status_reason=None)
         new = replace(
             old,
             app_fingerprint=self._oauth.app_fingerprint,
             scope=scope,
-            status=status_for_scope(scope, self._table.api),
-            status_reason=None,
             access_token=self._vault.encrypt(
                 grant.access_token, store_code=self._store_code, kind=self._table.access
             ),
@@ -370,8 +379,9 @@ class TokenSource:
             tokens.access_token, store_code=self._store_code, kind=self._table.access
         )
 
-    @staticmethod
-    def _require_consent(tokens: StoredTokens) -> None:
+    def _require_consent(self, tokens: StoredTokens) -> None:
+        if tokens.of_other_account and self._of_other_account_too:
+            return
         if tokens.status == "needs_consent":
             raise NeedsConsentError(tokens.status_reason or "The store must be connected again.")
 

@@ -22,7 +22,8 @@ LOCK_TIMEOUT = longest_refresh(Timeouts()) + 2 * CLAIM_MARGIN
 """How long to retry a row that a refresh has claimed: longer than any claim on it."""
 
 _COLUMNS = """store_code, open_id, scope, access_token, refresh_token, access_expires_at,
-    refresh_expires_at, status, status_reason, refresh_started_at, app_fingerprint"""
+    refresh_expires_at, status, status_reason, refresh_started_at, app_fingerprint,
+    coalesce(status_reason = other_account_reason(), false) AS of_other_account"""
 
 _READ = f"SELECT {_COLUMNS} FROM {{grants}} WHERE store_code = %s"  # noqa: S608 - a constant
 
@@ -59,7 +60,7 @@ UPDATE {grants} SET scope = %(scope)s,
     app_fingerprint = %(app_fingerprint)s,
     status_since = CASE WHEN status = %(before)s AND status <> %(status)s THEN now()
         ELSE status_since END,
-    status_reason = CASE WHEN status = %(before)s THEN NULL ELSE status_reason END,
+    status_reason = CASE WHEN status = %(before)s THEN %(status_reason)s ELSE status_reason END,
     status = CASE WHEN status = %(before)s THEN %(status)s ELSE status END,
     refreshed_at = now(), updated_at = now(), refresh_started_at = NULL,
     refresh_claim = NULL, refresh_claimed_until = NULL,
@@ -101,7 +102,8 @@ class StoredTokens:
 
     ``access_expires_at`` ``None`` = unknown, refresh first. ``refresh_started_at`` is set while a
     refresh has no stored answer; if it is left over, that answer was lost. ``app_fingerprint``
-    names the app that the grant belongs to; ``None`` = not known.
+    names the app that the grant belongs to; ``None`` = not known. ``of_other_account`` = marked
+    because the store has connected another account since; only a new consent takes that back.
     """
 
     store_code: str
@@ -115,6 +117,7 @@ class StoredTokens:
     status_reason: str | None
     refresh_started_at: datetime | None
     app_fingerprint: str | None
+    of_other_account: bool
 
     @property
     def scopes(self) -> frozenset[str]:

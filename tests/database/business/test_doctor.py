@@ -47,6 +47,28 @@ def test_grants_that_need_somebody_are_named(bench: BusinessBench) -> None:
     assert "stores link CODE --business" in found.todo
 
 
+def test_tiktok_is_asked_about_a_sample_that_changes(
+    bench: BusinessBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_business, "ASKED", 2)
+    living = bench.row(
+        "SELECT count(*) AS n FROM business_tokens WHERE access_expires_at > now() + '1 minute'"
+    )["n"]
+    check = "Accounts API permissions"
+    for _ in range(6):
+        text = _found(bench)[check].text
+        assert text.startswith(f"complete for 2 of {living} stores, picked at random")
+    calls = bench.sandbox.admin("GET", "/requests", params={"endpoint": "business_token_info"})
+    assert len({call["store_code"] for call in calls}) > 2
+
+    monkeypatch.setattr(doctor_business, "ASKED", living)
+    assert _found(bench)[check].text == f"complete for {living} of {living} stores"
+    bench.business_grant("S001", revoke=True)
+    found = _found(bench)[check]
+    assert (found.status, "S001: TikTok rejects its token" in found.text) == ("warn", True)
+    assert found.text.endswith(f"(asked about {living} of {living} stores)")
+
+
 def test_a_permission_that_tiktok_has_not_approved_is_named_until_a_login_works(
     bench: BusinessBench,
 ) -> None:

@@ -32,6 +32,7 @@ from include.tiktok_sync.tokens.vault import TokenVault
 from tests.database.bench import together
 from tests.database.business.conftest import CODES, BusinessBench
 from tests.database.commands import run_command
+from tests.second_consent import add_account_days, disconnect
 
 pytestmark = pytest.mark.usefixtures("no_waits")
 
@@ -90,6 +91,28 @@ def test_a_second_import_of_the_same_tokens_changes_nothing(bench: BusinessBench
     before = bench.rows("SELECT * FROM business_tokens ORDER BY 1")
     bench.import_stores()
     assert bench.rows("SELECT * FROM business_tokens ORDER BY 1") == before
+
+
+def test_an_import_of_another_account_takes_the_days_along_that_may_change(
+    bench: BusinessBench,
+) -> None:
+    final, _ = add_account_days(bench.conn, "S001")
+    add_account_days(bench.conn, "S002")
+    text = bench.sandbox.admin("GET", "/stores.csv", params={"codes": "S001,S003"})
+    line, other = csv.DictReader(io.StringIO(text))
+    disconnect(bench, "S003")
+    line |= {column: other[column] for column in BUSINESS_COLUMNS}
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, line)
+    writer.writeheader()
+    writer.writerow(line)
+    report = import_stores(
+        io.StringIO(out.getvalue(), newline=""), bench.conn, bench.vault, replace_tokens=True
+    )
+    assert (report.business, report.problems) == (["S001"], [])
+    days = "SELECT metric_date FROM account_daily WHERE store_code = %s"
+    assert bench.rows(days, "S001") == [{"metric_date": final}]
+    assert len(bench.rows(days, "S002")) == 2
 
 
 def test_one_account_of_each_api_belongs_to_one_store(bench: BusinessBench) -> None:

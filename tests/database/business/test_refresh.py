@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.airflow_settings import SETTINGS_FILE, connection_variables, read_settings
 from include.tiktok_sync.days import utc_now
-from include.tiktok_sync.errors import SyncError
+from include.tiktok_sync.errors import ConfigurationError, RateLimitedError, SyncError
 from include.tiktok_sync.jobs import INSIGHTS_JOB, INSIGHTS_SWITCH, REFRESH_BUSINESS_JOB
 from include.tiktok_sync.sync.token_refresh import FRESH_FOR
 from tests.database.bench import together
@@ -18,7 +20,10 @@ from tests.database.business.conftest import CODES, BusinessBench
 from tests.database.commands import run_command
 from tests.database.task_bodies import task_context
 from tests.sandbox_server import BUSINESS_APP
+from tiktok_airflow.retry_policy import SyncRetryPolicy
 from tiktok_airflow.tasks import sync as sync_tasks
+
+CONNECTION = "AIRFLOW_CONN_TIKTOK_BUSINESS"
 
 EXPIRED = "UPDATE business_tokens SET access_expires_at = now()"
 
@@ -88,6 +93,38 @@ def test_every_active_store_with_the_second_consent_is_refreshed_and_nothing_els
     asked = refreshes(tasks)
     refresh(*batch)
     assert refreshes(tasks) == asked
+
+
+def test_the_night_begins_whatever_tiktok_says_of_a_token_that_cannot_exist(
+    tasks: BusinessBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switched = {"business": {"unknown_refresh_token": "40002"}}
+    tasks.sandbox.admin("PATCH", "/settings", json=switched)
+    assert sync_tasks.list_stores(context(), 50) == [CODES]
+    assert refreshes(tasks) == 1  # that was the check of the app
+    wrong = os.environ[CONNECTION].replace(BUSINESS_APP["secret"], "another-one")
+    monkeypatch.setenv(CONNECTION, wrong)
+    with pytest.raises(ConfigurationError, match="tiktok_business"):
+        sync_tasks.list_stores(context(), 50)
+
+
+def test_an_app_that_is_restricted_asks_for_no_token_until_five_minutes_later(
+    tasks: BusinessBench,
+) -> None:
+    tasks.conn.execute(EXPIRED)
+    rule = {"fault": "business_too_many", "endpoints": ["business_refresh"], "times": 1}
+    tasks.sandbox.admin("POST", "/faults", json={"rules": [rule]})
+    for number, job in ((1, REFRESH_BUSINESS_JOB), (2, REFRESH_BUSINESS_JOB), (3, INSIGHTS_JOB)):
+        with pytest.raises(RateLimitedError) as caught:
+            refresh(f"S{number:03}", job=job)
+        again = SyncRetryPolicy().evaluate(caught.value, 1, 3)
+        assert again.action is RetryAction.RETRY
+        assert again.retry_delay is not None
+        assert timedelta(seconds=270) < again.retry_delay <= timedelta(minutes=5)
+    assert refreshes(tasks) == 1
+    tasks.conn.execute("UPDATE rate_limits SET paused_until = clock_timestamp()")
+    refresh("S001", "S002", "S003")
+    assert refreshes(tasks) == 4
 
 
 def test_it_and_the_insights_refresh_a_store_once_between_them(tasks: BusinessBench) -> None:

@@ -9,20 +9,34 @@ import pytest
 
 from include.connect.notice import Notice
 from include.connect.settings import BUSINESS_CALLBACK_PATH, BUSINESS_WEBHOOK_PATH, WEBHOOK_PATH
+from include.tiktok_sync.app import BusinessApp
 from include.tiktok_sync.business.models import BUSINESS_SCOPES
-from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.days import utc_now
+from include.tiktok_sync.errors import ConfigurationError, DataError, NeedsConsentError
+from include.tiktok_sync.jobs import INSIGHTS_JOB
 from include.tiktok_sync.links.connect_links import LinkMaker
+from include.tiktok_sync.stores import leaving
+from include.tiktok_sync.stores.at_once.revoking import living_grants, revoke_all
+from include.tiktok_sync.stores.lifecycle import Lifecycle
+from include.tiktok_sync.stores.overview import overview
+from include.tiktok_sync.tokens.grant_table import BUSINESS
+from include.tiktok_sync.tokens.recheck import recheck
 from include.tiktok_sync.tokens.scopes import split_scope
+from include.tiktok_sync.tokens.source import TokenSource
+from include.tiktok_sync.tokens.store import TokenStore
 from tests.connect_server import Browser, ConnectServer, form_token, running_connect
 from tests.database.bench import Bench
 from tests.sandbox_server import SandboxServer, running_sandbox
 from tests.second_consent import (
     UNLIMITED,
+    add_account_days,
     both_apis,
     come_back,
     connect_first,
+    disconnect,
     leave_for_second,
     second_link,
+    with_business,
 )
 
 
@@ -258,6 +272,19 @@ def test_another_stores_account_is_refused(app: ConnectServer) -> None:
     assert not is_revoked(app, "S021")  # it would end the other store's grant
 
 
+def connect_both(app: ConnectServer) -> None:
+    browser, path = connect_first(app)
+    come_back(browser, browser.consent(leave_for_second(browser, path)))
+    assert second(app)["status"] == "active"
+
+
+def change_account(app: ConnectServer) -> None:
+    """Both consents of S021's account, then the first one of S022's."""
+    connect_both(app)
+    connect_first(app, "S022")
+    assert not is_revoked(app, "S021")
+
+
 def connect_second(app: ConnectServer, code: str, account: str) -> None:
     """A store that is only connected to the Accounts API."""
     browser = Browser(app)
@@ -283,18 +310,115 @@ def test_a_store_with_the_second_alone_must_be_given_the_same_account_first_too(
 def test_a_store_that_changes_its_account_must_connect_the_new_one_twice(
     app: ConnectServer,
 ) -> None:
-    browser, path = connect_first(app)
-    come_back(browser, browser.consent(leave_for_second(browser, path)))
-    browser = Browser(app)
-    back = browser.consent(browser.leave(app.link("N1")), "S022")
-    path = browser.get("/callback", **back).headers["Location"]
-    browser.send(app.url + path, form_token=form_token(browser.get(path)), choice="connect")
+    connect_both(app)
+    browser, path = connect_first(app, "S022")
     stored = second(app)
     assert stored["status"] == "needs_consent"
     assert "another account" in stored["status_reason"]
+    moves = app.bench.rows("SELECT actor, details FROM store_audit WHERE action = 'grant_ended'")
+    assert moves == [
+        {
+            "actor": "store manager",
+            "details": {
+                "api": "business",
+                "from": "active",
+                "to": "needs_consent",
+                "reason": stored["status_reason"],
+            },
+        }
+    ]
     _, page = come_back(browser, browser.consent(leave_for_second(browser, path), "S022"))
     assert "Done. Thank you!" in page.text
     assert (second(app)["status"], second(app)["status_reason"]) == ("active", None)
+
+
+def test_an_account_that_renames_itself_and_renews_the_first_keeps_the_second(
+    app: ConnectServer,
+) -> None:
+    connect_both(app)
+    before = second(app)
+    app.bench.sandbox.sandbox.world.store_of("S021").profile["username"] = "renamed"
+    connect_first(app)
+    assert app.bench.row(
+        "SELECT username FROM connect_attempts WHERE api = 'display' ORDER BY begun_at DESC LIMIT 1"
+    ) == {"username": "renamed"}
+    assert second(app) == before
+    assert app.bench.rows("SELECT FROM store_audit WHERE action = 'grant_ended'") == []
+
+
+def test_days_that_may_change_go_with_the_account_and_are_read_afresh(app: ConnectServer) -> None:
+    connect_both(app)
+    final, unsettled = add_account_days(app.bench.conn, "N1")
+    days = "SELECT metric_date AS day, bio_link_clicks AS n FROM account_daily"
+    browser = Browser(app)
+    come_back(browser, browser.consent(browser.leave(second_link(app, "N1")), "S021"))
+    browser, path = connect_first(app, "S022")
+    assert len(app.bench.rows(days)) == 2  # nothing reads the other account yet
+    come_back(browser, browser.consent(leave_for_second(browser, path), "S022"))
+    assert app.bench.rows(days) == [{"day": final, "n": -7}]
+    bench = with_business(app.bench)
+    bench.sync(INSIGHTS_JOB, "N1", app=BusinessApp.from_settings(bench.settings))
+    found = {line["day"]: line["n"] for line in bench.rows(days)}
+    assert found.pop(final) == -7  # the store's history, as it was
+    assert unsettled in found
+    assert -7 not in found.values()
+
+
+@pytest.mark.parametrize("had_ended", [False, True])
+def test_a_recheck_never_brings_back_another_accounts_grant(
+    app: ConnectServer, *, had_ended: bool
+) -> None:
+    connect_both(app)
+    if had_ended:
+        app.bench.conn.execute(
+            "UPDATE business_tokens SET status = 'needs_consent', status_reason = 'A fault.'"
+        )
+    connect_first(app, "S022")
+    before = second(app)
+    bench = with_business(app.bench)
+    calls = bench.calls()
+    tiktok = BusinessApp.from_settings(bench.settings)
+    with tiktok.transport() as http:
+        tokens = TokenStore(bench.conn, BUSINESS)
+        source = TokenSource("N1", store=tokens, vault=bench.vault, oauth=tiktok.oauth(http))
+        for any_app in (False, True):
+            with pytest.raises(NeedsConsentError, match=r"another account.*stores link --business"):
+                recheck("N1", source, bench.conn, utc_now(), any_app=any_app)
+    assert bench.calls() == calls
+    assert second(app) == before
+
+
+@pytest.mark.parametrize("is_expired", [False, True])
+def test_another_accounts_grant_is_revoked_in_an_incident(
+    app: ConnectServer, *, is_expired: bool
+) -> None:
+    change_account(app)
+    if is_expired:
+        app.bench.conn.execute("UPDATE business_tokens SET access_expires_at = now()")
+    bench = with_business(app.bench)
+    done = revoke_all(bench.conn, bench.settings, bench.app, "anna", "Revoked in an incident")
+    assert [(one.api, one.message) for one in done] == [
+        ("display", "revoked"),
+        ("business", "Accounts API: revoked"),
+    ]
+    assert is_revoked(app, "S021")
+    assert second(app)["status_reason"].startswith("Revoked in an incident")
+    assert living_grants(bench.conn) == []
+
+
+def test_another_accounts_grant_is_revoked_before_its_store_is_erased(app: ConnectServer) -> None:
+    change_account(app)
+    bench = with_business(app.bench)
+    with pytest.raises(ConfigurationError, match="TIKTOK_BUSINESS_APP_ID"):
+        disconnect(bench, "N1", has_business=False)
+    with pytest.raises(DataError, match="not revoked yet"):
+        leaving.erase("N1", Lifecycle(bench.conn, "anna"))
+    assert "run stores disconnect again" in str(overview(bench.conn)[0].reason)
+    with pytest.raises(DataError, match="has not ended"):
+        Lifecycle(bench.conn, "anna").resume("N1", without_grant=True)
+    disconnect(bench, "N1")
+    assert is_revoked(app, "S021")
+    leaving.erase("N1", Lifecycle(bench.conn, "anna"))
 
 
 def test_links_to_one_api_leave_those_to_the_other_alone(app: ConnectServer) -> None:

@@ -238,3 +238,27 @@ def test_the_second_consents_go_with_their_figures_and_come_again(
             assert rows(conn, _OF_THE_APP) == newest
             with psycopg.connect(app_role, autocommit=True) as app:
                 check_rights(app)
+
+
+def test_what_a_change_of_account_needs_goes_and_comes_again(
+    config: Config, empty_db_url: str, app_role: str
+) -> None:
+    everything = (
+        _OF_THE_APP,
+        (
+            "SELECT relname, relacl::text, obj_description(oid, 'pg_class') AS comment,"
+            " CASE relkind WHEN 'v' THEN pg_get_viewdef(oid) END AS what FROM pg_class"
+            " WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
+        ),
+    )
+    with psycopg.connect(empty_db_url, autocommit=True) as conn:
+        command.upgrade(config, "0024")
+        before = [rows(conn, query) for query in everything]
+        command.upgrade(config, "0025")
+        after = [rows(conn, query) for query in everything]
+        with psycopg.connect(app_role, autocommit=True) as app:
+            check_rights(app)
+        command.downgrade(config, "0024")
+        assert [rows(conn, query) for query in everything] == before
+        command.upgrade(config, "0025")
+        assert [rows(conn, query) for query in everything] == after

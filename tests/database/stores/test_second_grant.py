@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from include.tiktok_sync.app import BusinessApp
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ConfigurationError, DataError
 from include.tiktok_sync.store_db.personal_retention import clear_personal
@@ -21,12 +20,9 @@ from include.tiktok_sync.stores.at_once.revoking import revoke_all
 from include.tiktok_sync.stores.consents import consents_ending
 from include.tiktok_sync.stores.export import export_to_folder
 from include.tiktok_sync.stores.lifecycle import Lifecycle
-from include.tiktok_sync.tokens.grant_table import BUSINESS
-from include.tiktok_sync.tokens.source import TokenSource
-from include.tiktok_sync.tokens.store import TokenStore
 from tests.database.bench import Bench
-from tests.sandbox_server import BUSINESS_APP, SandboxServer, running_sandbox
-from tests.second_consent import UNLIMITED
+from tests.sandbox_server import SandboxServer, running_sandbox
+from tests.second_consent import UNLIMITED, disconnect, with_business
 
 
 @pytest.fixture
@@ -39,33 +35,7 @@ def sandbox() -> Iterator[SandboxServer]:
 def both(bench: Bench) -> Bench:
     """Two stores with both grants, and the settings of both apps."""
     bench.import_stores("S001", "S002")
-    return bench.with_settings(
-        business_app_id=BUSINESS_APP["app_id"],
-        business_secret=BUSINESS_APP["secret"],
-        business_url=bench.sandbox.url,
-    )
-
-
-def disconnect(bench: Bench, code: str, *, has_business: bool = True) -> str:
-    """As `stores disconnect` does it."""
-    app = BusinessApp.from_settings(bench.settings)
-    with bench.app.transport() as http, app.transport() as second_http:
-        oauth, second = bench.app.oauth(http), app.oauth(second_http)
-        tokens = TokenStore(bench.conn)
-        source = TokenSource(code, store=tokens, vault=bench.vault, oauth=oauth)
-        business = leaving.Grant(
-            TokenSource(
-                code, store=TokenStore(bench.conn, BUSINESS), vault=bench.vault, oauth=second
-            ),
-            second,
-        )
-        return leaving.disconnect(
-            code,
-            Lifecycle(bench.conn, "anna"),
-            source=source,
-            oauth=oauth,
-            business=business if has_business else None,
-        )
+    return with_business(bench)
 
 
 def revoked(bench: Bench, code: str) -> tuple[bool, bool]:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from include.tiktok_sync.days import SnapshotDay
+from include.tiktok_sync.jobs import INSIGHTS_JOB, VIDEO_JOB, StoreRun
 from include.tiktok_sync.store_db.database import Connection
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.sync_log import RunProgress, SyncLog
@@ -85,6 +86,21 @@ def test_the_active_stores_are_listed_sorted(repository: StoreRepository) -> Non
         done=0, active=2, first_of_minute=True
     )
     assert repository.unknown_store_codes(["Z", "C", "A", "Y"]) == ["Z", "Y"]
+
+
+def test_a_run_of_the_second_api_has_the_stores_with_the_second_consent(
+    repository: StoreRepository,
+) -> None:
+    repository.conn.execute(
+        "INSERT INTO business_tokens (store_code, open_id, scope, access_token, refresh_token)"
+        " SELECT code, code, 's', '', '' FROM unnest(ARRAY['B', 'C']) AS code"
+    )
+    log = SyncLog(repository.conn)
+    for job, codes, to_come in ((VIDEO_JOB, ["A", "B"], 1), (INSIGHTS_JOB, ["B"], 0)):
+        run = StoreRun(job, "run-1", "B", DAY)
+        assert repository.active_store_codes(job) == codes
+        assert log.progress(run.key, NOON).active == len(codes)
+        assert repository.stores_to_come(run) == to_come
 
 
 def test_every_field_of_a_video_is_kept(repository: StoreRepository) -> None:

@@ -34,8 +34,10 @@ NEXT_STEP = (
 """About grants that TikTok does not revoke when we ask it."""
 
 _LIVING = """
-SELECT 'display' AS api, store_code FROM store_tokens WHERE status <> 'needs_consent'
-UNION ALL SELECT 'business', store_code FROM business_tokens WHERE status <> 'needs_consent'
+SELECT 'display' AS api, store_code FROM store_tokens
+WHERE lives_at_tiktok(status, status_reason)
+UNION ALL SELECT 'business', store_code FROM business_tokens
+WHERE lives_at_tiktok(status, status_reason)
 ORDER BY 1 DESC, 2
 """
 _UNANSWERED = """

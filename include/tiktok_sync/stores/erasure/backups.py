@@ -61,8 +61,9 @@ def backups_with(conn: Connection, code: str, env: Mapping[str, str]) -> Backups
     """The backups that hold the store's rows, whether it is still here or erased."""
     keep = _keep(env)
     since = _moment(conn, _FIRST, {"code": code})
-    is_there = conn.execute("SELECT FROM stores WHERE store_code = %s", [code]).fetchone()
-    erased = None if is_there else _moment(conn, _ERASED, [code])
+    # A row without columns is an empty tuple, which Python takes for false.
+    there = conn.execute("SELECT FROM stores WHERE store_code = %s", [code]).fetchone()
+    erased = _moment(conn, _ERASED, [code]) if there is None else None
     until = erased or datetime.now(timezone.utc)
     if since is None:
         return Backups((), None, keep)

@@ -12,7 +12,7 @@ from include.tiktok_sync.stores.importing.token_age import (
     older_than_stored,
     stored_grants,
 )
-from include.tiktok_sync.tokens.grant_table import DISPLAY, GrantTable
+from include.tiktok_sync.tokens.grant_table import BUSINESS, DISPLAY, GrantTable
 from include.tiktok_sync.tokens.scopes import status_for_scope
 from include.tiktok_sync.tokens.vault import TokenVault
 
@@ -38,6 +38,11 @@ ON CONFLICT (store_code) DO UPDATE SET
     status_since = CASE WHEN old.status = excluded.status THEN old.status_since ELSE now() END,
     updated_at = now(), refresh_started_at = NULL,
     refresh_claim = NULL, refresh_claimed_until = NULL
+"""
+
+_FORGET_DAYS_OF_OTHERS = """
+SELECT forget_unsettled_days(store_code) FROM business_tokens
+WHERE store_code = %(store_code)s AND open_id <> %(open_id)s
 """
 
 _SAVE_ACCOUNT = """
@@ -118,12 +123,17 @@ def save(
     table: GrantTable,
     app_fingerprint: str | None,
 ) -> None:
-    """Store the grants, encrypted; two imports at once lock in one order."""
+    """Store the grants, encrypted; two imports at once lock in one order.
+
+    Where a grant of the Accounts API replaces another account's, that one's unsettled days go.
+    """
     sealed = [
         {**_sealed(code, grants[code], vault, table), "app_fingerprint": app_fingerprint}
         for code in sorted(grants)
     ]
     with conn.cursor() as cursor:
+        if table is BUSINESS:
+            cursor.executemany(_FORGET_DAYS_OF_OTHERS, sealed)
         cursor.executemany(table.sql(_SAVE), sealed)
 
 

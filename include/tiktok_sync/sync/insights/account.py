@@ -1,7 +1,8 @@
-"""Reads an account's days: all 60 at first, then each one again until it no longer changes.
+"""Reads an account's days: every night all 60 that TikTok has, which is one call.
 
 A day comes a day or two late, may be wrong at first, and is final when it is 7 days old
 (business-api.tiktok.com, "Get profile data of a TikTok account", 1762228399168514). Days are UTC's.
+Older ones are asked for too: one may come late, or could not be read on its last night.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from include.tiktok_sync.errors import DataError
 from include.tiktok_sync.jobs import StoreRun
 from include.tiktok_sync.sync.insights.repository import InsightsRepository
 
-DAYS_ASKED_AGAIN = 7
-"""A day is asked for again until it is so old."""
-
 PROBLEMS_NAMED = 5
+
+NAME_KNOWN_FOR = timedelta(hours=36)
+"""The profile is synced every night; an account may have renamed itself since an older row."""
 
 
 @dataclass(frozen=True)
@@ -53,41 +54,40 @@ def utc_today() -> date:
     return utc_now().astimezone(timezone.utc).date()
 
 
-def first_day_to_ask(last_final: date | None, today: date) -> date:
-    """From which day on a store is read tonight.
-
-    Args:
-        last_final: The newest day that no longer changes; ``None`` = none is known.
-        today: Of UTC.
-    """
-    oldest = today - timedelta(days=LOOK_BACK_DAYS)
-    if last_final is None:
-        return oldest
-    again = today - timedelta(days=DAYS_ASKED_AGAIN)
-    return max(oldest, min(again, last_final + timedelta(days=1)))
-
-
 def read_account(run: StoreRun, client: BusinessClient, insights: InsightsRepository) -> DaysRead:
-    """Read the profile and the days that may still change, and write both.
+    """Read the profile and the days in one call, and write both; final days keep their figures.
 
     Raises:
+        DataError: It is not the account of the store's first consent; nothing is written.
         MissingScopeError: Nothing of an account is granted.
         SyncError: See :mod:`include.tiktok_sync.business.meanings`.
     """
     today = utc_today()
-    first = first_day_to_ask(insights.last_final_day(run.store_code), today)
-    return read_days(run, client, insights, first, today)
-
-
-def read_days(
-    run: StoreRun, client: BusinessClient, insights: InsightsRepository, first: date, today: date
-) -> DaysRead:
-    """Read the days from ``first`` to yesterday in one call; only those not final are written."""
+    first = today - timedelta(days=LOOK_BACK_DAYS)
     found = client.account(first, today - timedelta(days=1))
+    _refuse_other_account(run, found, insights)
     rows = insights.save_days(run.store_code, found.days, found.observed_at)
     if not run.day.is_late(found.observed_at):
         insights.save_audience(run, found)
     return DaysRead(found, first, rows)
+
+
+def _refuse_other_account(
+    run: StoreRun, found: AccountInsights, insights: InsightsRepository
+) -> None:
+    # Two grants that were imported were never compared (decision 26).
+    if not found.username:
+        return
+    first = insights.first_username(run.store_code, found.observed_at - NAME_KNOWN_FOR)
+    if not first or first.lower() == found.username.lower():
+        return
+    message = (
+        f"{run.store_code} has the account {first!r} by its first consent and {found.username!r} by"
+        " its second, so nothing was written. Import the right grant, or have the manager connect"
+        f" again (stores link {run.store_code} --business; without --business if the first is"
+        " wrong). If the account has renamed itself, the next sync of its profile settles it."
+    )
+    raise DataError(message, log_id=found.log_id)
 
 
 def skipped_details(skipped: Sequence[SkippedFields]) -> Mapping[str, Any]:

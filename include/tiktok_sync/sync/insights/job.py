@@ -24,7 +24,8 @@ def sync_insights(
 
     Raises:
         MissingScopeError: Nothing is granted.
-        DataError: Some days or posts could not be read; every readable one is written.
+        DataError: Some days or posts could not be read; every readable one is written. Or it is
+            another account than that of the first consent, and nothing is.
         SyncError: See :mod:`include.tiktok_sync.business.meanings`.
     """
     insights = InsightsRepository(repository)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
-from include.tiktok_sync.business.client import LOOK_BACK_DAYS, BusinessClient
+from include.tiktok_sync.business.client import INSIGHTS, LOOK_BACK_DAYS, BusinessClient
 from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.jobs import StoreRun
 from include.tiktok_sync.sync.backfill import found_or_claimed, released_at_the_end
 from include.tiktok_sync.sync.insights.account import (
     DaysRead,
-    read_days,
+    read_account,
     refuse_problems,
     utc_today,
 )
@@ -97,16 +97,20 @@ def _state(run: StoreRun, insights: InsightsRepository) -> State | None:
     known = insights.known_day(run.store_code, run.day.date)
     if known is None:
         return "absent" if was_read else None
-    if known.is_final or known.fetched_at > utc_now() - REUSE_WITHIN:
+    if known.is_done or known.fetched_at > utc_now() - REUSE_WITHIN:
         return "there"
-    return None
+    # A final day with gaps, which today's reading did not fill.
+    return "there" if known.is_final and was_read else None
 
 
 def _read(run: StoreRun, client: BusinessClient, insights: InsightsRepository) -> _Found:
     today = utc_today()
-    first = today - timedelta(days=LOOK_BACK_DAYS)
-    read = read_days(run, client, insights, first, today)
+    read = read_account(run, client, insights)
     refuse_problems(read.found.problems, len(read.found.days))
+    for refused in read.found.skipped:
+        if refused.group == INSIGHTS:
+            # Of the days nothing was said: not even that there are none.
+            raise refused.error
     if not insights.base.dry_run:
         record_reading(insights.conn, run, today)
     came = any(day.metric_date == run.day.date for day in read.found.days)

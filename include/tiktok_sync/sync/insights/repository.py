@@ -50,6 +50,16 @@ def _merged(names: Iterable[str]) -> str:
 
 _DAY_COLUMNS = (*DAY_FIGURES, ACTIVITY)
 
+# A final day keeps its figures, and takes those that it never had.
+_DAY_VALUES = [
+    f"{name} = CASE WHEN old.is_final THEN coalesce(old.{name}, excluded.{name})"
+    f" ELSE coalesce(excluded.{name}, old.{name}) END"
+    for name in _DAY_COLUMNS
+]
+_FILLS_A_GAP = " OR ".join(
+    f"(old.{name} IS NULL AND excluded.{name} IS NOT NULL)" for name in _DAY_COLUMNS
+)
+
 _SAVE_DAYS = f"""
 INSERT INTO account_daily AS old (
     store_code, metric_date, {", ".join(_DAY_COLUMNS)}, fetched_at)
@@ -57,9 +67,25 @@ SELECT %(store_code)s, metric_date, {", ".join(_DAY_COLUMNS)}, %(fetched_at)s
 FROM jsonb_to_recordset(%(days)s) AS d (
     metric_date date, {_typed(DAY_FIGURES, "bigint")}, {ACTIVITY} jsonb)
 ON CONFLICT (store_code, metric_date) DO UPDATE SET
-    {_merged(_DAY_COLUMNS)}, fetched_at = excluded.fetched_at
-WHERE NOT old.is_final AND excluded.fetched_at >= old.fetched_at
+    {", ".join(_DAY_VALUES)}, fetched_at = excluded.fetched_at
+WHERE excluded.fetched_at >= old.fetched_at AND (NOT old.is_final OR {_FILLS_A_GAP})
 """  # noqa: S608 - names of our own columns
+
+# Every kind of account has views, so a final day without them was not read as a whole.
+_KNOWN_DAY = """
+SELECT is_final, is_final AND video_views IS NOT NULL AS is_done, fetched_at FROM account_daily
+WHERE store_code = %s AND metric_date = %s
+"""
+
+_FIRST_USERNAME = """
+SELECT newest.username FROM (
+    SELECT username, observed_at FROM user_daily_stats WHERE store_code = %(store_code)s
+    ORDER BY snapshot_date DESC LIMIT 1
+) AS newest
+WHERE newest.observed_at > %(since)s AND NOT EXISTS (
+    SELECT FROM store_tokens
+    WHERE store_code = %(store_code)s AND connected_at > newest.observed_at)
+"""
 
 _AUDIENCE_COLUMNS = ("is_business_account", *STATS, *AUDIENCE_LISTS)
 
@@ -165,11 +191,13 @@ class KnownDay:
     """A day of ``account_daily``.
 
     Attributes:
-        is_final: It no longer changes.
+        is_final: Its figures no longer change.
+        is_done: It is final, and was read as a whole.
         fetched_at: When TikTok answered.
     """
 
     is_final: bool
+    is_done: bool
     fetched_at: datetime
 
 
@@ -188,22 +216,20 @@ class InsightsRepository:
         """Create the monthly partition of ``first_day`` and those of the following months."""
         self.conn.execute("SELECT ensure_video_insights_partitions(%s)", [first_day])
 
-    def last_final_day(self, store_code: str) -> date | None:
-        """The newest day that no longer changes; ``None`` = the store has none."""
+    def first_username(self, store_code: str, since: datetime) -> str | None:
+        """The username behind the store's first consent, as the profile's newest row has it.
+
+        ``None`` = not known: the row is older than ``since`` or than that consent, or has none.
+        """
         row = self.conn.execute(
-            "SELECT max(metric_date) FROM account_daily WHERE store_code = %s AND is_final",
-            [store_code],
+            _FIRST_USERNAME, {"store_code": store_code, "since": since}
         ).fetchone()
         return row[0] if row else None
 
     def known_day(self, store_code: str, day: date) -> KnownDay | None:
         """What is known of one day; ``None`` = it has no row."""
         with self.conn.cursor(row_factory=class_row(KnownDay)) as cursor:
-            return cursor.execute(
-                "SELECT is_final, fetched_at FROM account_daily"
-                " WHERE store_code = %s AND metric_date = %s",
-                [store_code, day],
-            ).fetchone()
+            return cursor.execute(_KNOWN_DAY, [store_code, day]).fetchone()
 
     def was_read_for_backfill(self, run: StoreRun, today: date) -> bool:
         """Whether a backfill read all days of the store on this (UTC) day."""
@@ -215,7 +241,7 @@ class InsightsRepository:
         return row is not None
 
     def save_days(self, store_code: str, days: Sequence[AccountDay], fetched_at: datetime) -> int:
-        """Write days that are new or not final yet.
+        """Write days that are new or not final yet, and what final ones still lacked.
 
         Returns:
             Rows written.

@@ -38,6 +38,44 @@ def add_grant(conn: Connection, code: str, *, ended: float | None = None) -> Non
     )
 
 
+def add_second_grant(conn: Connection, code: str, *, ended: float | None = None) -> None:
+    """A grant of the Accounts API, given by a consent."""
+    conn.execute(
+        "INSERT INTO business_tokens (store_code, open_id, scope, access_token, refresh_token,"
+        " status, status_since) VALUES (%s, %s, '', '', '', %s, %s)",
+        [
+            code,
+            f"second account of {code}",
+            "active" if ended is None else "needs_consent",
+            ago(300 if ended is None else ended),
+        ],
+    )
+
+
+def add_attempt(conn: Connection, code: str, api: str, days_ago: float) -> None:
+    """A consent of @anna that connected the store, with its link."""
+    conn.execute(
+        "WITH link AS (INSERT INTO connect_links (link_hash, store_code, created_by, created_at,"
+        " expires_at, used_at, api) VALUES (%(hash)s, %(code)s, '', %(at)s,"
+        " %(at)s, %(at)s, %(api)s) RETURNING link_hash)"
+        " INSERT INTO connect_attempts (link_hash, store_code, state_hash, browser_hash,"
+        " expires_at, finished_at, outcome, username, api)"
+        " SELECT link_hash, %(code)s, link_hash, '', %(at)s, %(at)s, 'connected', 'anna', %(api)s"
+        " FROM link",
+        {"hash": f"{code} {api}".encode(), "code": code, "at": ago(days_ago), "api": api},
+    )
+
+
+def add_audit(
+    conn: Connection, code: str, action: str, days_ago: float, api: str = "display"
+) -> None:
+    conn.execute(
+        "INSERT INTO store_audit (store_code, action, actor, happened_at, details)"
+        " VALUES (%s, %s, 'x', %s, jsonb_build_object('api', %s::text))",
+        [code, action, ago(days_ago), api],
+    )
+
+
 def add_day(conn: Connection, code: str, day: date, name: str | None = "Anna") -> None:
     conn.execute(
         "INSERT INTO user_daily_stats (store_code, snapshot_date, follower_count, likes_count,"

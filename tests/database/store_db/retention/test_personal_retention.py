@@ -16,9 +16,12 @@ from tests.database.bench import row, rows
 from tests.database.store_db.retention.personal_rows import (
     NOW,
     TODAY,
+    add_attempt,
+    add_audit,
     add_day,
     add_grant,
     add_records,
+    add_second_grant,
     add_store,
     add_video,
     ago,
@@ -170,6 +173,51 @@ def test_a_grant_that_was_forgotten_does_not_keep_its_account(conn: Connection) 
     }
 
     assert (names(conn, "due"), names(conn, "not yet")) == ({60: None}, {60: "Anna"})
+
+
+@pytest.mark.parametrize("ended", [None, 60])
+def test_a_store_that_only_the_accounts_api_reads_is_here(
+    conn: Connection, ended: float | None
+) -> None:
+    """The first grant ended, or was forgotten too; what it brought goes, the rest stays."""
+    add_store(conn, "S")
+    if ended:
+        add_grant(conn, "S", ended=ended)
+    add_audit(conn, "S", "grant_ended", 60)
+    add_second_grant(conn, "S")
+    add_audit(conn, "S", "connect", 50, "business")
+    for api in ("display", "business"):
+        add_attempt(conn, "S", api, 70 if api == "display" else 50)
+    add_day(conn, "S", TODAY - timedelta(days=61))
+    add_records(conn, "S", ago(40))
+
+    assert {(found.table, found.rows) for found in clear(conn)} == {
+        ("connect_attempts", 1),
+        ("user_daily_stats", 1),
+        *([("store_tokens", 1)] if ended else []),
+    }
+
+    assert row(conn, "SELECT business_username('S') AS name") == {"name": "anna"}
+    assert row(conn, "SELECT message FROM sync_logs")["message"] == "Of Anna"
+
+
+def test_a_store_of_the_second_consent_leaves_with_it(conn: Connection) -> None:
+    add_store(conn, "S")
+    add_second_grant(conn, "S", ended=31)
+    add_audit(conn, "S", "connect", 50, "business")
+    add_audit(conn, "S", "grant_ended", 31, "business")
+    add_records(conn, "S", ago(40))
+
+    assert {found.table for found in clear(conn)} == {"alerts", "business_tokens", "sync_logs"}
+
+
+def test_an_end_with_a_later_consent_is_none(conn: Connection) -> None:
+    add_store(conn, "S")
+    add_audit(conn, "S", "grant_ended", 60)
+    add_audit(conn, "S", "connect_partly", 50)
+    add_day(conn, "S", TODAY - timedelta(days=61))
+
+    assert clear(conn) == []
 
 
 def test_a_link_that_is_open_still_knows_the_account_it_expects(conn: Connection) -> None:

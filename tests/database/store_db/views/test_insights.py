@@ -92,6 +92,12 @@ def test_a_video_has_its_counters_next_to_the_newest_known_reach(world: Connecti
     now = found["v", utc_day(1)]
     assert (now["view_count"], now["likes"], now["reach"], now["last_reach"]) == (12, 3, None, 5)
     assert (now["last_average_time_watched"], now["last_known_on"]) == (1.5, utc_day(3))
+    # The newest reach came without watch figures: those known before stay the newest of theirs.
+    insight(world, "v", 2, reach=6, media_type="VIDEO")
+    where = "SELECT * FROM video_performance WHERE video_id = 'v' AND snapshot_date = %s"
+    now = row(world, where, utc_day(1))
+    assert (now["last_reach"], now["last_average_time_watched"]) == (6, 1.5)
+    assert now["last_known_on"] == utc_day(2)
     ad = found["ad", utc_day(1)]
     assert (ad["on_profile"], ad["view_count"], ad["is_ad"], ad["reach"]) == (False, None, True, 2)
     assert now["on_profile"]
@@ -121,11 +127,16 @@ def test_the_reasons_of_an_account(world: Connection) -> None:
     assert there["audience_activity"] == "under 100 followers"
     assert there["likes"] == "left out by TikTok"
     assert "video_views" not in there
+    assert there["followers_count"] == "permission user.info.stats not granted"
     assert found[utc_day(1), "*"].startswith("too fresh")
     assert found[utc_day(40), "*"].startswith("not in TikTok")
     audience = reasons(world, "account_audience")
     assert set(audience.values()) == {"under 100 followers"}
     assert len(audience) == 4
+
+    world.execute("UPDATE business_tokens SET scope = 'user.insights,user.info.stats'")
+    found = reasons(world, "account_daily")
+    assert found[utc_day(10), "followers_count"] == "left out by TikTok"
 
     world.execute("UPDATE business_tokens SET scope = 'video.list'")
     assert reasons(world, "account_daily")[utc_day(40), "*"] == (
@@ -191,7 +202,8 @@ def years(postgres: Any, _template: str) -> Iterator[Connection]:
         )
         conn.execute(
             "INSERT INTO video_insights_daily (store_code, video_id, snapshot_date, reach,"
-            " fetched_at) SELECT store_code, store_code || '-' || v, current_date - n, 1, now()"
+            " average_time_watched, fetched_at)"
+            " SELECT store_code, store_code || '-' || v, current_date - n, 1, 1, now()"
             " FROM stores, generate_series(1, 10) AS v, generate_series(0, 400) AS n"
         )
         conn.execute("ANALYZE")

@@ -6,10 +6,17 @@ from datetime import date, timedelta
 
 import pytest
 
+from include.tiktok_sync.business.models import POST_LISTS
 from include.tiktok_sync.days import SnapshotDay
-from include.tiktok_sync.errors import MissingScopeError, TikTokUnavailableError
+from include.tiktok_sync.errors import DataError, MissingScopeError, TikTokUnavailableError
 from tests.database.bench import today
-from tests.database.sync.insights.worlds import InsightsBench, differences, last_nights
+from tests.database.sync.insights.worlds import (
+    DAY_COLUMNS,
+    INSIGHTS_REFUSED,
+    InsightsBench,
+    differences,
+    last_nights,
+)
 
 pytestmark = pytest.mark.usefixtures("no_waits")
 
@@ -42,7 +49,7 @@ def test_the_first_night_brings_sixty_days_and_every_post_of_every_kind_of_accou
     assert oldest == (day.date - timedelta(days=60)).isoformat()
 
 
-def test_a_day_is_asked_for_again_until_it_is_seven_days_old_and_gets_its_last_figures(
+def test_sixty_days_are_asked_for_every_night_and_a_final_one_has_its_last_figures(
     world: InsightsBench,
 ) -> None:
     world.bench.import_stores(CODE)
@@ -50,9 +57,10 @@ def test_a_day_is_asked_for_again_until_it_is_seven_days_old_and_gets_its_last_f
     for night in nights:
         world.sync(CODE, world.night(night))
 
-    asked = asked_days(world, CODE)
-    week = [(str(night - timedelta(days=7)), str(night)) for night in nights[1:]]
-    assert asked == [(str(nights[0] - timedelta(days=60)), str(nights[0])), *week]
+    assert asked_days(world, CODE) == [
+        (str(night - timedelta(days=60)), str(night)) for night in nights
+    ]
+    assert world.calls()["get"] == len(nights)
     truth, kept = world.truth(CODE), world.days(CODE)
     final = {day for day, row in kept.items() if row["is_final"]}
     old = {day: told for day, told in truth["final_days"].items() if day in final}
@@ -62,7 +70,7 @@ def test_a_day_is_asked_for_again_until_it_is_seven_days_old_and_gets_its_last_f
     }
 
 
-def test_days_of_nights_that_did_not_run_are_asked_for_by_the_next_one(
+def test_days_of_nights_that_did_not_run_are_brought_by_the_next_one(
     world: InsightsBench,
 ) -> None:
     world.bench.import_stores(CODE)
@@ -70,8 +78,63 @@ def test_days_of_nights_that_did_not_run_are_asked_for_by_the_next_one(
     world.sync(CODE, world.night(first))
     world.sync(CODE, world.night(last))
 
-    assert asked_days(world, CODE)[1] == (str(first - timedelta(days=6)), str(last))
     assert set(world.truth(CODE)["days"]) <= set(world.days(CODE))
+
+
+def test_days_that_came_without_their_insights_are_read_the_next_night(
+    world: InsightsBench,
+) -> None:
+    world.bench.import_stores(CODE)
+    world.bench.sandbox.admin("POST", "/faults", json={"rules": INSIGHTS_REFUSED})
+    before, after = last_nights(2)
+    outcome = world.sync(CODE, world.night(before))
+
+    assert list(outcome.details["fields_skipped"]) == ["insights"]
+    assert outcome.details["days"] == 0
+    audience = world.bench.row("SELECT * FROM account_audience")
+    assert audience["followers_count"] is not None  # what came is written
+    world.sync(CODE, world.night(after))
+    assert differences(world, CODE, after, is_first=False) == []
+
+
+def test_final_days_of_a_release_that_took_them_without_their_insights_are_filled(
+    world: InsightsBench,
+) -> None:
+    world.bench.import_stores(CODE)
+    before, after = last_nights(2)
+    world.sync(CODE, world.night(before))
+    kept = world.days(CODE)
+    others = ", ".join(f"{name} = NULL" for name in DAY_COLUMNS if name != "followers_count")
+    world.bench.conn.execute(f"UPDATE account_daily SET {others}".encode())  # noqa: S608 - names of columns
+    world.sync(CODE, world.night(after))
+
+    assert differences(world, CODE, after, is_first=False) == []
+    oldest = str(after - timedelta(days=60))
+    final = {day for day, row in kept.items() if row["is_final"] and day >= oldest}
+    assert len(final) > 45
+    found = world.days(CODE)
+    for day in final:
+        assert {name: found[day][name] for name in DAY_COLUMNS} == {
+            name: kept[day][name] for name in DAY_COLUMNS
+        }
+
+
+def test_an_old_day_that_could_not_be_read_is_asked_for_until_it_comes(
+    world: InsightsBench,
+) -> None:
+    world.bench.import_stores(CODE)
+    unreadable = {"fault": "business_unreadable_row", "endpoints": ["business_get"]}
+    world.bench.sandbox.admin("POST", "/faults", json={"seed": 1, "rules": [unreadable]})
+    before, after = last_nights(2)
+    with pytest.raises(DataError, match="could not be read, the others are written"):
+        world.sync(CODE, world.night(before))
+    kept = world.days(CODE)
+    lost = world.truth(CODE)["days"].keys() - kept.keys()
+    assert min(lost) < max(day for day, row in kept.items() if row["is_final"])
+
+    world.bench.sandbox.admin("DELETE", "/faults")
+    world.sync(CODE, world.night(after))
+    assert differences(world, CODE, after, is_first=False) == []
 
 
 def test_a_figure_that_tiktok_leaves_out_later_stays_and_lists_are_kept_at_their_ages(
@@ -98,6 +161,27 @@ def test_a_figure_that_tiktok_leaves_out_later_stays_and_lists_are_kept_at_their
     for video_id, post in told.items():
         if video_id in newest and post["audience_genders"] is not None:
             assert newest[video_id]["has_lists"], video_id
+
+
+def test_an_empty_list_leaves_the_last_known_one(world: InsightsBench) -> None:
+    world.bench.import_stores(CODE)
+    before, after = last_nights(2)
+    world.sync(CODE, world.night(before))
+    posts = world.posts(CODE, before)
+    rule = {"fault": "business_list_null"}
+    world.bench.sandbox.admin("POST", "/faults", json={"rules": [rule]})
+    for run_id in ("first", "again"):
+        world.sync(CODE, world.night(after), run_id=run_id)
+
+    kept = world.posts(CODE, after)
+    known = [
+        (video_id, name)
+        for video_id in kept.keys() & posts.keys()
+        for name in POST_LISTS
+        if posts[video_id][name]
+    ]
+    assert known
+    assert [key for key in known if not kept[key[0]][key[1]]] == []
 
 
 def test_old_pages_are_left_out_except_once_a_week(world: InsightsBench) -> None:

@@ -8,14 +8,14 @@ import psycopg
 import pytest
 
 from include.tiktok_sync.days import SnapshotDay
-from include.tiktok_sync.errors import ConfigurationError
+from include.tiktok_sync.errors import ConfigurationError, FatalError
 from include.tiktok_sync.jobs import INSIGHTS_JOB, RunKey
 from include.tiktok_sync.sync.insights.repository import InsightsRepository, KnownDay
 from include.tiktok_sync.sync.store_job import StoreOutcome
 from include.tiktok_sync.sync.summary import summarize
 from include.tiktok_sync.sync.sync_log import SyncLog
 from tests.database.bench import Bench, today, together
-from tests.database.sync.insights.worlds import InsightsBench, day_figures
+from tests.database.sync.insights.worlds import INSIGHTS_REFUSED, InsightsBench, day_figures
 
 pytestmark = pytest.mark.usefixtures("no_waits")
 
@@ -138,6 +138,45 @@ def test_a_day_that_may_still_change_is_read_again_and_a_final_one_is_not(
     final, fresh = str(ago(30).date), str(ago(5).date)
     assert kept[final]["video_views"] == 1
     assert kept[fresh]["video_views"] == told[fresh]["video_views"]
+
+
+def test_a_backfill_that_was_refused_the_figures_says_so_and_the_next_one_reads_them(
+    world: InsightsBench,
+) -> None:
+    world.bench.import_stores(CODE)
+    world.night(today().date)
+    world.bench.sandbox.admin("POST", "/faults", json={"rules": INSIGHTS_REFUSED})
+
+    with pytest.raises(FatalError, match="switched off this endpoint, or a field"):
+        fill(world, 30)
+
+    assert world.days(CODE) == {}
+    assert fill(world, 20).details["backfill"] == "read"
+    assert fill(world, 30).details["backfill"] == "there"
+
+
+def test_a_final_day_with_gaps_is_read_once_a_day(world: InsightsBench) -> None:
+    world.bench.import_stores(CODE)
+    world.night(today().date)
+    fill(world, 5)
+    whole = world.days(CODE)
+    world.bench.conn.execute(
+        "UPDATE account_daily SET video_views = NULL WHERE metric_date IN (%s, %s)",
+        [ago(30).date, ago(20).date],
+    )
+    world.bench.conn.execute(
+        "UPDATE account_daily SET fetched_at = fetched_at - interval '1 day';"
+        "UPDATE backfill_readings SET observed_day = observed_day - 1"
+    )
+    calls = world.calls()["get"]
+
+    assert [fill(world, days).details["backfill"] for days in (30, 20)] == ["read", "there"]
+    for day in (str(ago(30).date), str(ago(20).date)):
+        assert world.days(CODE)[day]["video_views"] == whole[day]["video_views"]
+    world.bench.conn.execute("UPDATE account_daily SET video_views = NULL")
+    world.bench.conn.execute("UPDATE account_daily SET fetched_at = fetched_at - interval '1 day'")
+    assert fill(world, 30).details["backfill"] == "there"  # today's reading brought no more
+    assert world.calls()["get"] - calls == 1
 
 
 def test_the_summary_says_what_the_backfill_found(world: InsightsBench) -> None:

@@ -81,7 +81,24 @@ def test_a_figure_takes_a_correction_and_no_absence_until_the_day_is_final(
     assert (found["video_views"], found["comments"], found["likes"]) == (15, -2, 4)
     assert (found["shares"], found["profile_views"]) == (0, None)
     assert found["audience_activity"] == hours
-    assert insights.last_final_day("S1") == DAY
+
+
+def test_a_final_day_takes_the_figures_that_it_never_had_and_changes_none(
+    insights: InsightsRepository,
+) -> None:
+    hours = [{"hour": "0", "count": 3}]
+    steps = [
+        (later(8), day_of({"followers_count": 5})),
+        (later(9), day_of({"followers_count": 6, "video_views": 10}, hours)),
+        (later(10), day_of({"followers_count": 7, "video_views": 11})),
+        (later(8.5), day_of({"likes": 1})),  # an older answer that arrives late
+    ]
+    written = [insights.save_days("S1", [day], at) for at, day in steps]
+
+    assert written == [1, 1, 0, 0]
+    found = row(insights.conn, "SELECT * FROM account_daily")
+    assert (found["followers_count"], found["video_views"], found["likes"]) == (5, 10, None)
+    assert found["audience_activity"] == hours
 
 
 def test_the_audience_of_a_day_is_merged_field_by_field(insights: InsightsRepository) -> None:

@@ -34,6 +34,17 @@ POST_FIGURES = (
     *("app_download_clicks", "email_clicks", "address_clicks", "video_duration"),
     *("total_time_watched", "average_time_watched", "full_video_watched_rate"),
 )
+INSIGHTS_REFUSED = [
+    {
+        "fault": "business_fields_offline",
+        "endpoints": ["business_get"],
+        "after": after,
+        "times_per_store": 1,
+    }
+    for after in (0, 3)
+]
+"""The account's call is refused, then its groups are asked for, of which the insights come last."""
+
 NO_LIMITS = {"per_second": 0, "per_minute": 0, "per_account_minute": 0}
 
 

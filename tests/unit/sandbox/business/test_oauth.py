@@ -97,6 +97,9 @@ def test_refreshes_rotate_now_and_then_and_never_move_the_deadline(
     assert answer["refresh_token_expires_in"] < YEAR
     assert _refresh(business, "rft.nonsense")["code"] == 40107
     assert _refresh(business, business.row("S001")["refresh_token"])["code"] == 40107
+    switched = {"business": {"unknown_refresh_token": "40002"}}
+    business.admin("PATCH", "/settings", json=switched)
+    assert _refresh(business, "rft.nonsense")["code"] == 40002
 
 
 def test_token_info_and_revocation(business: SandboxServer) -> None:

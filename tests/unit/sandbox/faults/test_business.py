@@ -90,6 +90,8 @@ def test_refreshes_fail_or_their_answers_get_lost(business: SandboxServer) -> No
     _strike(business, "business_refresh_trouble")
     assert _refresh(business)["code"] in TROUBLE
     assert business.row(CODE) == before
+    _strike(business, "business_too_many")
+    assert _refresh(business)["code"] == 40100
     _strike(business, "business_grant_revoked")
     assert _refresh(business)["code"] == 40107
     assert business.row(CODE) == before

@@ -24,8 +24,8 @@ from tests.unit.tiktok_sync.scripted import Reply, ScriptedServer
 pytestmark = pytest.mark.usefixtures("waits")
 
 
-def said(code: int, data: Any = None) -> Reply:
-    body = {"code": code, "message": "why", "request_id": "R1"}
+def said(code: int, data: Any = None, message: str = "why") -> Reply:
+    body = {"code": code, "message": message, "request_id": "R1"}
     return Reply(200, body if data is None else {**body, "data": data})
 
 
@@ -104,6 +104,24 @@ def test_a_refresh_that_fails(
         assert not caught.value.explained  # type: ignore[attr-defined]  # of that class
 
 
+@pytest.mark.parametrize(
+    ("reply", "wait_s"),
+    [
+        (said(40100), 300),
+        (Reply(429, b""), 300),
+        (said(40100, message="App reaches the QPS limit."), 1),
+        (Reply(429, b"", {"Retry-After": "7"}), 7),
+    ],
+)
+def test_too_many_calls_are_over_when_tiktok_says(
+    server: ScriptedServer, oauth: BusinessOAuth, reply: Reply, wait_s: float
+) -> None:
+    server.replies = [reply]
+    with pytest.raises(RateLimitedError) as caught:
+        oauth.refresh("rft.old")
+    assert caught.value.retry_after_s == wait_s
+
+
 def test_a_refresh_whose_answer_was_lost_explains_the_refusal_that_follows(
     server: ScriptedServer, oauth: BusinessOAuth
 ) -> None:
@@ -143,9 +161,15 @@ def test_token_info_names_the_account_and_its_scopes(
     assert json.loads(server.seen[0].body) == {"app_id": "7300", "access_token": "act.x"}
 
 
-def test_the_app_is_checked_without_a_store(server: ScriptedServer, oauth: BusinessOAuth) -> None:
-    server.replies = [said(40107)]
+@pytest.mark.parametrize("code", [40107, 40103, 40105, 40002, 40000, 40999])
+def test_the_app_is_known_whatever_tiktok_says_of_a_token_that_cannot_exist(
+    server: ScriptedServer, oauth: BusinessOAuth, code: int
+) -> None:
+    server.replies = [said(code)]
     oauth.check_app()
+
+
+def test_the_app_is_checked_without_a_store(server: ScriptedServer, oauth: BusinessOAuth) -> None:
     server.replies = [said(40101)]
     with pytest.raises(ConfigurationError, match="tiktok_business"):
         oauth.check_app()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from include.tiktok_sync import errors
 from include.tiktok_sync.errors import (
-    MAX_RETRY_AFTER_S,
+    MAX_WAIT_S,
     ConfigurationError,
     DatabaseUnavailableError,
     DataError,
@@ -132,8 +132,8 @@ def test_the_log_id_is_in_the_text_and_the_detail_is_not() -> None:
         (None, None),
         (30.5, 30.5),
         (120, 120),
-        (86_400, MAX_RETRY_AFTER_S),
-        (math.inf, MAX_RETRY_AFTER_S),
+        (86_400, MAX_WAIT_S),
+        (math.inf, MAX_WAIT_S),
         (0, None),
         (-1, None),
         (math.nan, None),

@@ -7,8 +7,8 @@ from importlib import import_module
 
 from alembic import op
 
-revision = "0025"
-down_revision = "0024"
+revision = "0026"
+down_revision = "0025"
 
 _days = import_module("include.migrations.versions.0014_one_rule_for_days")
 _figures = import_module("include.migrations.versions.0020_figures")
