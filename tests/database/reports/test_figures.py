@@ -16,8 +16,7 @@ from include.tiktok_sync.errors import ConfigurationError
 from include.tiktok_sync.jobs import VIDEO_JOB
 from include.tiktok_sync.reports import queries
 from include.tiktok_sync.reports.figures import read_figures
-from include.tiktok_sync.reports.formats import Formats
-from include.tiktok_sync.reports.page import headline
+from include.tiktok_sync.reports.making import make_report
 from include.tiktok_sync.reports.week import Week
 from include.tiktok_sync.store_db.database import Connection
 from tests.database.bench import insert_grants, rows
@@ -177,9 +176,10 @@ def test_a_week_of_more_or_fewer_days_says_so_next_to_its_comparison(conn: Conne
     views = found.totals["view_gain"]
     assert (views.value, views.before, views.stores, views.uneven) == (1680, 1960, 2, 2)
     assert found.totals["follower_gain"].uneven == found.totals["videos_new"].uneven == 0
-    text = headline(found, Formats())
-    assert "on the week before, −14% on the usual week, not 7 days in one of the two" in text  # noqa: RUF001 - as printed
-    assert text.count("for 2 stores") == 1
+    made = make_report(conn, week, locale="en", now=NOW, timezone=ZoneInfo("UTC"))
+    note = "not 7 days in one of the two weeks for 2 stores"
+    assert f"−14% on the week before, −14% on the usual week, {note})" in made.headline  # noqa: RUF001 - as printed
+    assert made.headline.count(note) == made.html.count(note) == 1
     assert read_figures(conn, week.earlier(1)).totals["view_gain"].uneven == 0
 
 
