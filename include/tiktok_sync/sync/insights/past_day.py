@@ -65,7 +65,7 @@ def fill_past_day(
     read, day = found.read, run.day.date.isoformat()
     message = {
         "there": f"{day}: figures there; no call made",
-        "read": f"{day}: read, with {read.rows - 1 if read else 0} other days",
+        "read": f"{day}: read, with {max(read.rows - 1, 0) if read else 0} other days",
         "absent": f"{day}: TikTok has no figures of this day; insights_absent says why",
     }[found.state]
     return StoreOutcome(

@@ -179,6 +179,15 @@ def test_a_final_day_with_gaps_is_read_once_a_day(world: InsightsBench) -> None:
     assert world.calls()["get"] - calls == 1
 
 
+def test_a_reading_that_brought_nothing_new_names_no_other_days(
+    world: InsightsBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.bench.import_stores(CODE)
+    world.night(today().date)
+    monkeypatch.setattr(InsightsRepository, "save_days", lambda *_: 0)
+    assert fill(world, 30).message.endswith("read, with 0 other days")
+
+
 def test_the_summary_says_what_the_backfill_found(world: InsightsBench) -> None:
     world.bench.import_stores(CODE)
     world.night(today().date)
