@@ -274,7 +274,8 @@ def test_a_video_of_last_night_takes_off_with_all_its_views(reader: psycopg.Conn
 
     newest = {code: gained for _, code, _, gained in found}
     assert newest == {"S1": 300, "S2": 600, "O'3": 900}
-    assert max(gained for *_, gained in found) == 3 * 900  # three days, of a video seen before
+    # Of a video seen before: three days, or two while the hour of its last sight is yet to come.
+    assert max(gained for *_, gained in found) in {2 * 900, 3 * 900}
 
 
 @pytest.mark.parametrize("query", [query for role, query in QUESTIONS if role == "analyst_named"])
