@@ -110,8 +110,9 @@ def _uneven(total: Total, formats: Formats) -> str:
     """That some stores' gains cover more or fewer days in one of the two weeks; or nothing."""
     if not total.uneven:
         return ""
-    stores = "1 store" if total.uneven == 1 else f"{formats.count(total.uneven)} stores"
-    return f"not 7 days in one of the two weeks for {stores}"
+    if total.uneven == 1:
+        return "1 store does not have 7 days in both weeks"
+    return f"{formats.count(total.uneven)} stores do not have 7 days in both weeks"
 
 
 def _safe_link(link: str | None) -> str | None:

@@ -177,7 +177,7 @@ def test_a_week_of_more_or_fewer_days_says_so_next_to_its_comparison(conn: Conne
     assert (views.value, views.before, views.stores, views.uneven) == (1680, 1960, 2, 2)
     assert found.totals["follower_gain"].uneven == found.totals["videos_new"].uneven == 0
     made = make_report(conn, week, locale="en", now=NOW, timezone=ZoneInfo("UTC"))
-    note = "not 7 days in one of the two weeks for 2 stores"
+    note = "2 stores do not have 7 days in both weeks"
     assert f"−14% on the week before, −14% on the usual week, {note})" in made.headline  # noqa: RUF001 - as printed
     assert made.headline.count(note) == made.html.count(note) == 1
     assert read_figures(conn, week.earlier(1)).totals["view_gain"].uneven == 0
