@@ -32,8 +32,11 @@ $$
 """
 
 _FORGET = """
+ALTER TABLE account_daily ADD COLUMN of_former_account boolean NOT NULL DEFAULT false;
 CREATE FUNCTION forget_unsettled_days(p_store text) RETURNS void LANGUAGE sql AS $$
-    DELETE FROM account_daily WHERE store_code = p_store AND NOT is_final
+    DELETE FROM account_daily WHERE store_code = p_store AND NOT is_final;
+    UPDATE account_daily SET of_former_account = true
+    WHERE store_code = p_store AND NOT of_former_account
 $$;
 REVOKE ALL ON FUNCTION forget_unsettled_days(text) FROM PUBLIC
 """
@@ -90,8 +93,12 @@ _COMMENTS = {
         " TikTok"
     ),
     "FUNCTION forget_unsettled_days(text)": (
-        "Delete a store''s days of account_daily that are not final, because its second grant is"
-        " another account''s now: the figures of two accounts must not meet in one day"
+        "Delete a store''s days of account_daily that are not final, and close the others, because"
+        " its second grant is another account''s now: the figures of two accounts must not meet in"
+        " one day"
+    ),
+    "COLUMN account_daily.of_former_account": (
+        "The store has connected another account since: this day stays as it is, with its gaps"
     ),
 }
 
@@ -146,6 +153,11 @@ _VIEWS = {
 
 # What is commented -> the comment so far, and what is replaced in it by what.
 _CHANGED_COMMENTS: dict[str, tuple[str, str, str]] = {
+    "COLUMN account_daily.is_final": (
+        _insights._COMMENTS["TABLE account_daily"]["is_final"],
+        "it no longer changes",
+        "its figures no longer change, and only gaps are filled",
+    ),
     "TABLE account_daily": (
         _insights._COMMENTS["TABLE account_daily"][""],
         "A figure never",
@@ -176,7 +188,6 @@ _CHANGED_COMMENTS: dict[str, tuple[str, str, str]] = {
 def upgrade() -> None:
     """Replace the functions; who owns and may call them stays."""
     op.execute(_LIVES)
-    op.execute(_FORGET)
     for function, texts in _REWRITTEN.items():
         _consent._rewrite(function, texts, keep=True)
     for view, changes in _VIEWS.items():
@@ -184,6 +195,7 @@ def upgrade() -> None:
         for former, new in changes:
             text = text.replace(former, new)
         _replace_view(text)
+    op.execute(_FORGET)  # after the views: one that joins the whole table would need the column
     for target, comment in _COMMENTS.items():
         op.execute(f"COMMENT ON {target} IS '{comment}'")
     for target, (comment, former, new) in _CHANGED_COMMENTS.items():
@@ -195,6 +207,7 @@ def downgrade() -> None:
     for function, texts in _REWRITTEN.items():
         before = tuple((after, former) for former, after in texts)
         _consent._rewrite(function, before, keep=True)
+    op.execute("ALTER TABLE account_daily DROP COLUMN of_former_account")
     for view in _VIEWS:
         _replace_view(view)
     for target, (comment, _, _) in _CHANGED_COMMENTS.items():

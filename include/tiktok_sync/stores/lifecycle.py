@@ -210,6 +210,8 @@ class Lifecycle:
                     f" first: stores disconnect {code}."
                 )
                 raise DataError(message)
+        # Nobody knows whose account comes next.
+        self.conn.execute("SELECT forget_unsettled_days(%s)", [code])
 
     def remove(self, code: str) -> StoreState:
         """The store has left: no sync touches it any more; its history is kept.

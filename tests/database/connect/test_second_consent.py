@@ -356,10 +356,13 @@ def test_days_that_may_change_go_with_the_account_and_are_read_afresh(app: Conne
     assert len(app.bench.rows(days)) == 2  # nothing reads the other account yet
     come_back(browser, browser.consent(leave_for_second(browser, path), "S022"))
     assert app.bench.rows(days) == [{"day": final, "n": -7}]
+    history = app.bench.rows("SELECT * FROM account_daily")
     bench = with_business(app.bench)
     bench.sync(INSIGHTS_JOB, "N1", app=BusinessApp.from_settings(bench.settings))
     found = {line["day"]: line["n"] for line in bench.rows(days)}
-    assert found.pop(final) == -7  # the store's history, as it was
+    assert found.pop(final) == -7  # the store's history, as it was, with what it lacked
+    assert bench.rows("SELECT * FROM account_daily WHERE metric_date = %s", final) == history
+    assert history[0]["likes"] is None
     assert unsettled in found
     assert -7 not in found.values()
 

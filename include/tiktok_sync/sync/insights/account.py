@@ -84,8 +84,9 @@ def _refuse_other_account(
     message = (
         f"{run.store_code} has the account {first!r} by its first consent and {found.username!r} by"
         " its second, so nothing was written. Import the right grant, or have the manager connect"
-        f" again (stores link {run.store_code} --business; without --business if the first is"
-        " wrong). If the account has renamed itself, the next sync of its profile settles it."
+        f" again (stores link {run.store_code} --business; if the first is wrong, without"
+        " --business, and then the second step too). If the account has renamed itself, the next"
+        " sync of its profile settles it."
     )
     raise DataError(message, log_id=found.log_id)
 

@@ -50,7 +50,8 @@ def _merged(names: Iterable[str]) -> str:
 
 _DAY_COLUMNS = (*DAY_FIGURES, ACTIVITY)
 
-# A final day keeps its figures, and takes those that it never had.
+# A final day keeps its figures, and takes those that it never had, unless they would be another
+# account's.
 _DAY_VALUES = [
     f"{name} = CASE WHEN old.is_final THEN coalesce(old.{name}, excluded.{name})"
     f" ELSE coalesce(excluded.{name}, old.{name}) END"
@@ -68,13 +69,14 @@ FROM jsonb_to_recordset(%(days)s) AS d (
     metric_date date, {_typed(DAY_FIGURES, "bigint")}, {ACTIVITY} jsonb)
 ON CONFLICT (store_code, metric_date) DO UPDATE SET
     {", ".join(_DAY_VALUES)}, fetched_at = excluded.fetched_at
-WHERE excluded.fetched_at >= old.fetched_at AND (NOT old.is_final OR {_FILLS_A_GAP})
+WHERE excluded.fetched_at >= old.fetched_at AND NOT old.of_former_account
+    AND (NOT old.is_final OR {_FILLS_A_GAP})
 """  # noqa: S608 - names of our own columns
 
 # Every kind of account has views, so a final day without them was not read as a whole.
 _KNOWN_DAY = """
-SELECT is_final, is_final AND video_views IS NOT NULL AS is_done, fetched_at FROM account_daily
-WHERE store_code = %s AND metric_date = %s
+SELECT is_final, is_final AND (video_views IS NOT NULL OR of_former_account) AS is_done, fetched_at
+FROM account_daily WHERE store_code = %s AND metric_date = %s
 """
 
 _FIRST_USERNAME = """

@@ -94,6 +94,7 @@ BY_NATURE = re.compile(
 
 NOT_PERSONAL = {
     "account_audience.is_business_account": "yes or no: a kind of account",
+    "account_daily.of_former_account": "yes or no",
     "action": "a move of the table in docs/lifecycle.md",
     "api": "one word of a list",
     "app_fingerprint": "of the app, not of the account",
