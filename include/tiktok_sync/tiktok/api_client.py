@@ -100,6 +100,7 @@ class Request:
         refused: Answers "too many calls" so far.
         has_place: The rate limit has been asked already.
         may_turn_away: Another endpoint can serve it too.
+        answer: Waits for the answer to what was sent already, or raises what sending it raised.
         said: What TikTok said with the newest answer.
     """
 
@@ -112,6 +113,7 @@ class Request:
     refused: int = 0
     has_place: bool = False
     may_turn_away: bool = False
+    answer: Callable[[], Answer] | None = None
     said: Said | None = None
 
 
@@ -234,22 +236,30 @@ class ApiClient(ABC, Generic[Tokens]):
                 error = error_of(said, answer, request.endpoint)
                 raise BlipError(error) if action is Action.RETRY else error
 
-    def _send(self, request: Request) -> Answer:
+    def _start(self, request: Request) -> None:
+        """Send it in a second thread; :meth:`_call` then begins with waiting for its answer."""
+        request.answer = self._exchange(request, self._http.start)
+
+    def _exchange(self, request: Request, send: Callable[..., T]) -> T:
         counts = self.calls[request.endpoint]
         if not request.has_place:
             counts.waited_s += self._acquire(request.endpoint)
         request.has_place = False
         self._time_left.spend(0, f"waiting for TikTok's answer to {request.endpoint}")
         counts.calls += 1
+        return send(
+            request.method,
+            self._path(request.endpoint),
+            token=request.token,
+            params=request.params,
+            json_body=request.json_body,
+            within_s=self._time_left.seconds(),
+        )
+
+    def _send(self, request: Request) -> Answer:
+        answer, request.answer = request.answer, None
         try:
-            return self._http.send(
-                request.method,
-                self._path(request.endpoint),
-                token=request.token,
-                params=request.params,
-                json_body=request.json_body,
-                within_s=self._time_left.seconds(),
-            )
+            return answer() if answer else self._exchange(request, self._http.send)
         except NoAnswerInTimeError as error:
             if self._time_left.seconds() <= 0:
                 raise self._time_left.is_over() from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from include.tiktok_sync.errors import DataError, TikTokUnavailableError
@@ -101,8 +102,8 @@ class TikTokClient(ApiClient[AccessTokens]):
         return self._call(request, QueriedVideos.from_api)
 
     def list_or_query(
-        self, cursor: int | None, video_ids: Sequence[str], *, reserve: int
-    ) -> VideoPage | QueriedVideos:
+        self, cursor: int | None, video_ids: Sequence[str], *, reserve: int, both: bool = False
+    ) -> list[VideoPage | QueriedVideos]:
         """List a page or query some videos, whichever the rate limit lets go first.
 
         A 429 pauses its endpoint, and the choice is made again. Once TikTok's trouble with a query
@@ -112,6 +113,10 @@ class TikTokClient(ApiClient[AccessTokens]):
             cursor: See :meth:`list_videos`.
             video_ids: See :meth:`query_videos`.
             reserve: Places of ``video/list`` to be left for others.
+            both: While TikTok answers a query, list the page too if a place is open.
+
+        Returns:
+            One answer or both, in the order in which TikTok gave them.
 
         Raises:
             SyncError: See :mod:`include.tiktok_sync.tiktok.meanings`.
@@ -121,21 +126,32 @@ class TikTokClient(ApiClient[AccessTokens]):
             token = self._token()
             endpoint, waited_s = self._limiter.acquire_either(LIST, QUERY, reserve=reserve)
             self.calls[endpoint].waited_s += waited_s
-            is_list = endpoint == LIST
-            body = _list_body(cursor) if is_list else _query_body(video_ids)
-            request = Request("POST", endpoint, _VIDEO_PARAMS, body, token, refused=refused)
-            request.has_place = request.may_turn_away = True
-            try:
-                if is_list:
-                    return self._call(request, VideoPage.from_api)
-                return self._call(request, QueriedVideos.from_api)
-            except _TurnedAwayError:
-                refused = request.refused
-            except TikTokUnavailableError:
-                if is_list:
-                    raise
-                self._queries_fail = True
-        return self.list_videos(cursor)
+            if endpoint == LIST:
+                requests = [_with_place(LIST, _list_body(cursor), token, refused)]
+            else:
+                requests = [_with_place(QUERY, _query_body(video_ids), token, refused)]
+                if both and self._limiter.acquire_open(LIST):
+                    self._start(requests[0])
+                    requests.insert(0, _with_place(LIST, _list_body(cursor), token, refused))
+            answers = [one for one in map(self._page_or_figures, requests) if one is not None]
+            if answers:
+                return sorted(answers, key=attrgetter("observed_at"))
+            refused = max(request.refused for request in requests)
+        return [self.list_videos(cursor)]
+
+    def _page_or_figures(self, request: Request) -> VideoPage | QueriedVideos | None:
+        """The answer; ``None`` = another call can serve instead."""
+        try:
+            if request.endpoint == LIST:
+                return self._call(request, VideoPage.from_api)
+            return self._call(request, QueriedVideos.from_api)
+        except _TurnedAwayError:
+            return None
+        except TikTokUnavailableError:
+            if request.endpoint == LIST:
+                raise
+            self._queries_fail = True
+            return None
 
     def _path(self, endpoint: str) -> str:
         return f"/v2/{endpoint}/"
@@ -154,6 +170,13 @@ class TikTokClient(ApiClient[AccessTokens]):
         self._limiter.pause(request.endpoint, answer.retry_after_s or PAUSE_AFTER_429_S)
         if request.may_turn_away:
             raise _TurnedAwayError
+
+
+def _with_place(endpoint: str, body: Mapping[str, Any], token: str, refused: int) -> Request:
+    """A call that has a place, and that another endpoint can serve too."""
+    request = Request("POST", endpoint, _VIDEO_PARAMS, body, token, refused=refused)
+    request.has_place = request.may_turn_away = True
+    return request
 
 
 def _list_body(cursor: int | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -92,6 +93,8 @@ def header_text(text: str) -> str:
 class HttpTransport:
     """One ``requests.Session`` to one host, kept for the lifetime of a task.
 
+    A second one, with a thread of its own, is opened by the first call of :meth:`start`.
+
     Args:
         base_url: Scheme, host and port, without a trailing slash.
         timeouts: See :class:`Timeouts`.
@@ -115,10 +118,32 @@ class HttpTransport:
         adapter = BoundedHeadersAdapter(pool_connections=1, pool_maxsize=1)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
+        self._second: tuple[ThreadPoolExecutor, HttpTransport] | None = None
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; an answer that is still awaited is given up."""
+        if self._second is not None:
+            thread, transport = self._second
+            thread.shutdown(wait=False)
+            transport.close()
         self._session.close()
+
+    def start(self, method: str, path: str, **kwargs: Any) -> Callable[[], Answer]:
+        """Send one request in a second thread; see :meth:`send`.
+
+        Returns:
+            Waits for the answer, or raises what sending it raised.
+        """
+        if self._second is None:
+            # A session is not safe to share between threads.
+            self._second = (
+                ThreadPoolExecutor(1, "second-call"),
+                HttpTransport(
+                    self._base_url, self._timeouts, sign=self._sign, setting=self._setting
+                ),
+            )
+        thread, transport = self._second
+        return thread.submit(transport.send, method, path, **kwargs).result
 
     def send(
         self,

@@ -35,6 +35,7 @@ from include.tiktok_sync.tiktok.rate_limit_sql import (
     REST_OF_PAUSE,
     REST_OF_SHORTER_PAUSE,
     TAKE_ANOTHER_IF_PAUSED,
+    TAKE_OPEN_PLACE,
     TAKE_PLACE,
     TAKE_PLACE_AT_EITHER,
 )
@@ -74,6 +75,9 @@ class RateLimiter(Protocol):
         Returns:
             The endpoint whose place was taken, and the seconds waited.
         """
+
+    def acquire_open(self, endpoint: str) -> bool:
+        """Take a place if there is one that need not be waited for; returns whether."""
 
     def pause(self, endpoint: str, seconds: float) -> None:
         """TikTok answered 429: nobody calls this endpoint for so long."""
@@ -161,6 +165,16 @@ class PostgresRateLimiter:
             if self._ask(REST_OF_PAUSE, endpoint=endpoint)[1] <= 0:
                 return endpoint, waited_s
 
+    def acquire_open(self, endpoint: str) -> bool:
+        """Take a place of the endpoint's ring if the call may go at once.
+
+        Returns:
+            Whether one was taken; of an endpoint that nobody has called yet, none is.
+        """
+        if not self._per_minute:
+            return self.rest_of_pause(endpoint) <= 0
+        return self._row(TAKE_OPEN_PLACE, endpoint=endpoint) is not None
+
     def pause(self, endpoint: str, seconds: float) -> None:
         """Close the endpoint for everyone for ``seconds``, and count the refusal.
 
@@ -186,7 +200,10 @@ class PostgresRateLimiter:
 
     def _ask(self, statement: str, **values: str | int) -> tuple[str, float]:
         """An endpoint and the seconds until its call may go; 0 or less = now."""
-        row = self._conn.execute(
+        return self._row(statement, **values) or (str(values.get("endpoint")), 0.0)
+
+    def _row(self, statement: str, **values: str | int) -> tuple[str, float] | None:
+        return self._conn.execute(
             statement.encode(),
             {
                 **values,
@@ -196,7 +213,6 @@ class PostgresRateLimiter:
                 "max_pause": self._max_pause,
             },
         ).fetchone()
-        return row or (str(values.get("endpoint")), 0.0)
 
     def _say_why(self, endpoint: str, wait_s: float) -> None:
         reason = (

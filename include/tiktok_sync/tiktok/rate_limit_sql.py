@@ -43,6 +43,20 @@ WITH turn AS (
 {_GRANT}
 """  # noqa: S608 - constants of this file
 
+# Takes nothing, and returns no row, unless the call may go at once. Waits for the row's lock, then
+# looks again, so that no two see the same free place.
+TAKE_OPEN_PLACE = f"""
+WITH turn AS (
+    UPDATE rate_limits AS r SET grants = r.grants + 1
+    WHERE r.endpoint = %(endpoint)s AND ({_IS_PAUSED}) IS NOT TRUE AND NOT EXISTS (
+        SELECT FROM rate_limit_grants AS g
+        WHERE g.endpoint = r.endpoint AND g.place = (r.grants + 1) %% %(limit)s
+            AND least(g.granted_at - clock_timestamp(), g.wait) + %(window)s > interval '0')
+    RETURNING endpoint, grants, interval '0' AS wait
+)
+{_GRANT}
+"""  # noqa: S608 - constants of this file
+
 # An unlocked look: of callers that choose at once several may see the same free place. Each still
 # takes a place of its own, and the reserve is larger than they are many.
 TAKE_PLACE_AT_EITHER = f"""

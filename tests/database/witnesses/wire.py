@@ -53,13 +53,22 @@ class ScriptedLanes:
     def acquire_either(self, preferred: str, other: str, *, reserve: int) -> tuple[str, float]:
         assert reserve >= 0
         self._count()
-        wanted = self._script[self._turns % len(self._script)]
-        self._turns += 1
-        return (preferred if wanted else other), 0.0
+        return (preferred if self._is_preferred() else other), 0.0
+
+    def acquire_open(self, endpoint: str) -> bool:
+        del endpoint
+        if not self._is_preferred():
+            return False
+        self._count()
+        return True
 
     def pause(self, endpoint: str, seconds: float) -> None:
         assert seconds >= 0
         self.pauses.append(endpoint)
+
+    def _is_preferred(self) -> bool:
+        self._turns += 1
+        return self._script[(self._turns - 1) % len(self._script)]
 
     def _count(self) -> None:
         self._calls += 1

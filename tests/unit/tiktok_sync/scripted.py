@@ -144,6 +144,12 @@ class Limiter:
         assert endpoint in {preferred, other}
         return endpoint, 0.25
 
+    def acquire_open(self, endpoint: str) -> bool:
+        if not self.choices or self.choices[0] != endpoint:
+            return False
+        self.choices.pop(0)
+        return True
+
     def acquire(self, endpoint: str) -> float:
         self.acquired.append(endpoint)
         return 0.5

@@ -71,33 +71,40 @@ class TwoEnds:
         for page, following in self._walk:
             self._save_page(page, following)
 
-    def read_until_met(self, reserve: int) -> None:
-        """Give each call to the endpoint that lets it go first, until the two ends meet.
+    def read_until_met(self, stores_to_come: int) -> None:
+        """List alone while TikTok has room for all, else read both ends at once until they meet.
 
-        A store of which nothing was queried, because nobody waited for ``video/list``, is listed
-        to the end.
+        There is room if more places of ``video/list`` are open than the stores to come will need,
+        supposed that they are as large as this one. Otherwise each call goes to the endpoint that
+        lets it go first, and one call at either endpoint is under way at a time. A store of which
+        nothing was queried is listed to the end.
 
         Args:
-            reserve: Places of ``video/list`` to be left for the first pages of other stores.
+            stores_to_come: Stores of the run that are not done.
 
         Raises:
             ListingError: As above.
         """
+        reserve = stores_to_come * -(-len(self.known) // PAGE_SIZE)
         while not self._ended:
-            chunk = self._next_query()
+            chunk, both = self._next_query()
             if not chunk and self._reads_both and self._cursor is not None:
                 return
-            if chunk:
-                answer = self._client.list_or_query(
-                    self._cursor, chunk, reserve=reserve if self.pages else 0
-                )
+            if not chunk:
+                self._save_next_page()
+                continue
+            answers = self._client.list_or_query(self._cursor, chunk, reserve=reserve, both=both)
+            for answer in answers:
                 if isinstance(answer, QueriedVideos):
                     self._reads_both = True
                     self._save_query(chunk, answer)
-                    continue
-                self._listed_already = answer
-            page, following = next(self._walk)
-            self._save_page(page, following)
+                else:
+                    self._listed_already = answer
+                    self._save_next_page()
+
+    def _save_next_page(self) -> None:
+        page, following = next(self._walk)
+        self._save_page(page, following)
 
     def query_rest(self) -> None:
         """Ask for the known videos that neither end came to."""
@@ -177,13 +184,16 @@ class TwoEnds:
         # A listing of one page is repeated.
         return bool(self.edges) or self._reads_both
 
-    def _next_query(self) -> list[str]:
+    def _next_query(self) -> tuple[list[str], bool]:
+        """Ids to ask for, and whether the next page of the listing leaves them to a query."""
         below = self.known.below(self._cursor)
-        chunk = below[:PAGE_SIZE]
+        beyond_page = below if self._cursor is None else below[:-PAGE_SIZE]
+        chunk = (beyond_page or below)[:PAGE_SIZE]
         if 0 < len(chunk) < PAGE_SIZE:
-            # The ends meet with this call: what room it has compares both endpoints.
-            chunk += self.readings.last_page[len(chunk) - PAGE_SIZE :]
-        return chunk
+            # The ends are about to meet: what room it has compares both endpoints.
+            compared = self.readings.last_page[len(chunk) - PAGE_SIZE :]
+            chunk = chunk + compared if compared or self._cursor is not None else []
+        return chunk, bool(beyond_page)
 
     def _save_page(self, page: VideoPage, following: int | None) -> None:
         self.pages += 1

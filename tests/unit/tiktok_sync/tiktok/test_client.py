@@ -36,6 +36,10 @@ def _sent(server: ScriptedServer) -> list[str]:
     return [seen.headers["Authorization"].removeprefix("Bearer ") for seen in server.seen]
 
 
+def _kinds(answers: list[Any]) -> list[type]:
+    return [type(answer) for answer in answers]
+
+
 def test_user_info_asks_for_the_fields_and_counts_its_costs(
     server: ScriptedServer, client: TikTokClient, limiter: Limiter
 ) -> None:
@@ -159,8 +163,8 @@ def test_a_call_that_two_endpoints_can_serve_goes_where_it_may(
     page = ok({"videos": [{"id": "1"}], "cursor": 9, "has_more": True})
     server.replies = [page, ok({"videos": [{"id": "2"}]})]
     limiter.choices = ["video/list", "video/query"]
-    assert isinstance(client.list_or_query(9, ["2"], reserve=3), VideoPage)
-    assert isinstance(client.list_or_query(9, ["2"], reserve=3), QueriedVideos)
+    assert _kinds(client.list_or_query(9, ["2"], reserve=3)) == [VideoPage]
+    assert _kinds(client.list_or_query(9, ["2"], reserve=3)) == [QueriedVideos]
     bodies = [json.loads(seen.body) for seen in server.seen]
     assert bodies == [{"max_count": PAGE_SIZE, "cursor": 9}, {"filters": {"video_ids": ["2"]}}]
     assert limiter.acquired == []  # the place was taken with the choice
@@ -172,7 +176,7 @@ def test_a_429_sends_such_a_call_to_the_other_endpoint(
 ) -> None:
     server.replies = [LIMITED, ok({"videos": []})]
     limiter.choices = ["video/list", "video/query"]
-    assert isinstance(client.list_or_query(None, ["2"], reserve=0), QueriedVideos)
+    assert _kinds(client.list_or_query(None, ["2"], reserve=0)) == [QueriedVideos]
     assert limiter.pauses == [("video/list", PAUSE_AFTER_429_S)]
     assert client.calls["video/list"].rate_limited == 1
 
@@ -183,7 +187,7 @@ def test_while_queries_fail_such_calls_list(
     server.replies = [*[TROUBLE] * BLIP_ATTEMPTS, ok({"videos": [], "has_more": True})]
     limiter.choices = ["video/query"]
     for cursor in (9, 8):
-        assert isinstance(client.list_or_query(cursor, ["2"], reserve=3), VideoPage)
+        assert _kinds(client.list_or_query(cursor, ["2"], reserve=3)) == [VideoPage]
     assert [json.loads(seen.body).get("cursor") for seen in server.seen[-2:]] == [9, 8]
     assert limiter.acquired[-2:] == ["video/list"] * 2
 
