@@ -118,11 +118,12 @@ def _seconds(
     used: float,
 ) -> float:
     pools = dict(zip(costs, _POOLS[cores], strict=True))
-    waiting = max(stores * job.calls * DEFAULT_LATENCY[job.endpoint] / pools[job] for job in costs)
     working = stores * sum(cost.store_s(per_task) for cost in costs.values()) / (cores * used)
     per_minute, lanes = limit
-    # The video sync shares its calls among the lanes; a profile has one endpoint.
-    calls = max(stores * job.calls / (lanes if job == VIDEO else 1) for job in costs)
+    # The video sync shares its calls among the lanes, both at once; a profile has one endpoint.
+    calls_of = {job: stores * job.calls / (lanes if job == VIDEO else 1) for job in costs}
+    waiting = max(calls_of[job] * DEFAULT_LATENCY[job.endpoint] / pools[job] for job in costs)
+    calls = max(calls_of.values())
     allowed = calls * 60 / per_minute if per_minute else 0.0
     return max(waiting, working, allowed)
 

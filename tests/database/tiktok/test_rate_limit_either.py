@@ -107,6 +107,44 @@ def test_a_choice_that_need_not_wait_is_one_round_trip(db_url: str, per_minute: 
         assert counted.trips == 20
 
 
+def test_an_open_place_is_taken_and_a_shut_one_is_not(conn: Connection) -> None:
+    limiter = PostgresRateLimiter(conn, LIMIT, sleep=_dies)
+    assert not limiter.acquire_open("l")  # nobody has called there yet
+    limiter.acquire("l")
+    assert [limiter.acquire_open("l") for _ in range(LIMIT)] == [True] * (LIMIT - 1) + [False]
+    assert _grants(conn) == {"l": LIMIT}
+    conn.execute("UPDATE rate_limit_grants SET granted_at = granted_at - interval '90 s'")
+    assert limiter.acquire_open("l")
+    limiter.pause("l", 30)
+    assert not limiter.acquire_open("l")
+    assert _grants(conn) == {"l": LIMIT + 1}
+
+
+def test_without_a_limit_only_a_pause_shuts_an_endpoint(conn: Connection) -> None:
+    limiter = PostgresRateLimiter(conn, 0, sleep=_dies)
+    assert limiter.acquire_open("l")
+    limiter.pause("l", 30)
+    assert not limiter.acquire_open("l")
+
+
+def test_no_open_place_is_taken_twice(
+    db_url: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callers, limit = 8, 40
+    monkeypatch.setattr(rate_limit, "WINDOW", timedelta(hours=1))
+    PostgresRateLimiter(conn, limit).acquire("l")
+    record_grants(conn)
+
+    def take_all(_: int) -> int:
+        with psycopg.connect(db_url, autocommit=True) as own:
+            limiter = PostgresRateLimiter(own, limit, sleep=_dies)
+            return sum(limiter.acquire_open("l") for _ in range(limit))
+
+    assert sum(together(callers, take_all)) == limit - 1
+    assert _grants(conn) == {"l": limit}
+    assert rows(conn, "SELECT count(*) AS n FROM grant_log WHERE granted_at > now()")[0]["n"] == 0
+
+
 def test_many_at_once_overfill_no_window_and_lose_no_place(
     db_url: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

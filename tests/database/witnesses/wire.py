@@ -82,6 +82,7 @@ class Reading:
 
     Attributes:
         endpoint: Who gave it.
+        at: When the call arrived (Unix time).
         asked: Ids of a query.
         before_ms: A page shows what was posted before it; infinity = from the newest.
         down_to_ms: What was posted before that is on later pages; minus infinity = nothing.
@@ -90,6 +91,7 @@ class Reading:
     """
 
     endpoint: str
+    at: float
     asked: frozenset[str]
     before_ms: float
     down_to_ms: float
@@ -158,6 +160,11 @@ class Witness:
         return set().union(*self.worlds)
 
     @property
+    def seconds(self) -> set[int]:
+        """When the videos that were public at some moment were posted (Unix time)."""
+        return {one["create_time"] for world in self.worlds for one in world.values()}
+
+    @property
     def tied(self) -> set[str]:
         """Ids that share their second with another one."""
         everything = {name: one for world in self.worlds for name, one in world.items()}
@@ -169,6 +176,12 @@ class Witness:
         """The profile's number of videos as it was last told, if it was."""
         told = [one for one in self.readings if one.endpoint == "user_info"]
         return told[-1].video_count if told else None
+
+    def posted_since_profile(self, ids: set[str]) -> set[str]:
+        """Which of these bear a time after that at which the profile was asked for."""
+        at = max((one.at for one in self.readings if one.endpoint == "user_info"), default=math.inf)
+        posted = {name: one["create_time"] for world in self.worlds for name, one in world.items()}
+        return {name for name in ids if posted.get(name, 0) > at}
 
     def shown(self, video_id: str) -> list[dict[str, Any]]:
         """All objects with that id, in the order in which they were sent."""
@@ -208,6 +221,7 @@ def _reading(call: Call, data: Mapping[str, Any]) -> Reading:
     pages_on = data.get("has_more") and call.endpoint == "video_list"
     return Reading(
         endpoint=call.endpoint,
+        at=call.entry.at,
         asked=frozenset(body.get("filters", {}).get("video_ids", ())),
         before_ms=call.entry.cursor or math.inf,
         down_to_ms=data["cursor"] if pages_on else -math.inf,

@@ -63,10 +63,18 @@ class Seen:
 
 
 class ScriptedServer:
-    """Gives the replies one after the other, then the last one forever; keeps what arrived."""
+    """Gives the replies one after the other, then the last one forever; keeps what arrived.
+
+    Attributes:
+        replies: To any call.
+        replies_of: Part of the path -> replies to calls of that path, instead.
+        meeting: Calls wait for each other there before they are answered.
+    """
 
     def __init__(self) -> None:
         self.replies: list[Reply] = []
+        self.replies_of: dict[str, list[Reply]] = {}
+        self.meeting: threading.Barrier | None = None
         self.seen: list[Seen] = []
         self.released = threading.Event()
         self.drops = 0
@@ -81,7 +89,11 @@ class ScriptedServer:
                 body = self.rfile.read(length)
                 port = self.client_address[1]
                 outer.seen.append(Seen(self.command, self.path, dict(self.headers), body, port))
-                reply = outer.replies.pop(0) if len(outer.replies) > 1 else outer.replies[0]
+                if outer.meeting:
+                    outer.meeting.wait(60)
+                named = (outer.replies_of[name] for name in outer.replies_of if name in self.path)
+                replies = next(named, outer.replies)
+                reply = replies.pop(0) if len(replies) > 1 else replies[0]
                 outer.released.wait(reply.delay)
                 raw = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body)
                 data = raw if isinstance(raw, bytes) else raw.encode()
@@ -172,6 +184,5 @@ class Tokens(TokenSource):
         return f"act.{self.refreshes + 1}"
 
     def replace_rejected(self, rejected: str) -> str:
-        assert rejected == self.access_token()
-        self.refreshes += 1
+        self.refreshes += rejected == self.access_token()
         return self.access_token()

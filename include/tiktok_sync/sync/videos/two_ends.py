@@ -72,20 +72,21 @@ class TwoEnds:
             self._save_page(page, following)
 
     def read_until_met(self, stores_to_come: int) -> None:
-        """List alone while TikTok has room for all, else read both ends at once until they meet.
+        """Only list while TikTok has room for everyone, else read both ends until they meet.
 
-        There is room if more places of ``video/list`` are open than the stores to come will need,
-        supposed that they are as large as this one. Otherwise each call goes to the endpoint that
-        lets it go first, and one call at either endpoint is under way at a time. A store of which
-        nothing was queried is listed to the end.
+        There is room while more places of ``video/list`` are open than the stores to come will
+        take there, assuming that they are as large as this one and read from both ends. Otherwise
+        a call goes to the endpoint that lets it go first, and while TikTok answers a query, the
+        next page is listed too if a place is open. A store of which nothing was queried is listed
+        to the end.
 
         Args:
-            stores_to_come: Stores of the run that are not done.
+            stores_to_come: Other stores of the run that are not done.
 
         Raises:
             ListingError: As above.
         """
-        reserve = stores_to_come * -(-len(self.known) // PAGE_SIZE)
+        reserve = stores_to_come * -(-len(self.known) // PAGE_SIZE) // self._client.lanes
         while not self._ended:
             chunk, both = self._next_query()
             if not chunk and self._reads_both and self._cursor is not None:

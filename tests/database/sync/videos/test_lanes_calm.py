@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -221,6 +222,31 @@ def test_one_lane_only_lists(limited: Bench, code: str) -> None:
     witness, details = _night(limited.with_settings(video_lanes=1), code, (False,))
     assert {one.endpoint for one in witness.readings} == {"video_list"}
     assert (details["queried"], details["listed_to_end"]) == (0, True)
+
+
+def test_both_ends_are_read_at_once_with_one_call_at_each_endpoint(bench: Bench) -> None:
+    code = bench.code_with_videos(at_least=101)
+    bench.import_stores(code)
+    bench.sandbox.admin("PATCH", "/settings", json={"rate_limit_per_minute": 0})
+    _known(bench, code)
+    bench.sandbox.admin("DELETE", "/requests")
+    bench.sandbox.admin("PATCH", "/settings", json={"latency": 0.3})
+    _night(bench.with_settings(rate_limit_per_minute=600), code, ALTERNATING[::-1])
+    lanes = {
+        endpoint: [
+            (call["at"], call["at"] + call["duration_s"])
+            for call in bench.sandbox.admin("GET", f"/requests?endpoint={endpoint}")
+        ]
+        for endpoint in ("video_list", "video_query")
+    }
+    both = [
+        page
+        for page in lanes["video_list"]
+        if any(begun < page[1] and page[0] < ended for begun, ended in lanes["video_query"])
+    ]
+    assert len(both) >= 2
+    for calls in lanes.values():
+        assert all(ended <= begun for (_, ended), (begun, _) in pairwise(sorted(calls)))
 
 
 @pytest.mark.parametrize("refused", ["video_list", "video_query"])
