@@ -245,7 +245,7 @@ class ApiClient(ABC, Generic[Tokens]):
         if not request.has_place:
             counts.waited_s += self._acquire(request.endpoint)
         request.has_place = False
-        self._time_left.spend(0, f"waiting for TikTok's answer to {request.endpoint}")
+        self._time_left.spend(0, _waiting_for(request))
         counts.calls += 1
         return send(
             request.method,
@@ -259,7 +259,11 @@ class ApiClient(ABC, Generic[Tokens]):
     def _send(self, request: Request) -> Answer:
         answer, request.answer = request.answer, None
         try:
-            return answer() if answer else self._exchange(request, self._http.send)
+            if answer is None:
+                return self._exchange(request, self._http.send)
+            # Not `spend`: an answer that is there already is used, however late it is.
+            self._time_left.doing = _waiting_for(request)
+            return answer()
         except NoAnswerInTimeError as error:
             if self._time_left.seconds() <= 0:
                 raise self._time_left.is_over() from None
@@ -267,6 +271,10 @@ class ApiClient(ABC, Generic[Tokens]):
             raise error if error.is_last else BlipError(error) from None
         except TikTokUnavailableError as error:
             raise BlipError(error) from None
+
+
+def _waiting_for(request: Request) -> str:
+    return f"waiting for TikTok's answer to {request.endpoint}"
 
 
 def data_of(answer: Answer, endpoint: str) -> Mapping[str, Any]:

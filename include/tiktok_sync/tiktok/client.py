@@ -6,11 +6,11 @@ the query string, everything else in the JSON body.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
+from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import DataError, TikTokUnavailableError
 from include.tiktok_sync.tiktok.api_client import AccessTokens, ApiClient, Request, Said
 from include.tiktok_sync.tiktok.http import Answer, HttpTransport
@@ -103,11 +103,12 @@ class TikTokClient(ApiClient[AccessTokens]):
 
     def list_or_query(
         self, cursor: int | None, video_ids: Sequence[str], *, reserve: int, both: bool = False
-    ) -> list[VideoPage | QueriedVideos]:
+    ) -> Iterator[VideoPage | QueriedVideos]:
         """List a page or query some videos, whichever the rate limit lets go first.
 
-        A 429 pauses its endpoint, and the choice is made again. Once TikTok's trouble with a query
-        lasts, this store's calls list: pages show new videos too, so they cannot be replaced.
+        A 429 pauses its endpoint; if there is no other answer, the choice is made again. Once
+        TikTok's trouble with a query lasts, this store's calls list: pages show new videos too, so
+        they cannot be replaced.
 
         Args:
             cursor: See :meth:`list_videos`.
@@ -115,8 +116,8 @@ class TikTokClient(ApiClient[AccessTokens]):
             reserve: Places of ``video/list`` to be left for others.
             both: While TikTok answers a query, list the page too if a place is open.
 
-        Returns:
-            One answer or both, in the order in which TikTok gave them.
+        Yields:
+            One answer, or the page and then the query's; each as soon as it can be used.
 
         Raises:
             SyncError: See :mod:`include.tiktok_sync.tiktok.meanings`.
@@ -133,11 +134,16 @@ class TikTokClient(ApiClient[AccessTokens]):
                 if both and self._limiter.acquire_open(LIST):
                     self._start(requests[0])
                     requests.insert(0, _with_place(LIST, _list_body(cursor), token, refused))
-            answers = [one for one in map(self._page_or_figures, requests) if one is not None]
-            if answers:
-                return sorted(answers, key=attrgetter("observed_at"))
+            is_answered = False
+            for request in requests:
+                answer = self._page_or_figures(request)
+                if answer is not None:
+                    is_answered = True
+                    yield answer
+            if is_answered:
+                return
             refused = max(request.refused for request in requests)
-        return [self.list_videos(cursor)]
+        yield self.list_videos(cursor)
 
     def _page_or_figures(self, request: Request) -> VideoPage | QueriedVideos | None:
         """The answer; ``None`` = another call can serve instead."""
@@ -167,7 +173,10 @@ class TikTokClient(ApiClient[AccessTokens]):
         return Said(meaning, said.get("code"), said.get("message"), said.get("log_id"))
 
     def _pause(self, request: Request, answer: Answer, said: Said) -> None:  # noqa: ARG002 - other APIs say why
-        self._limiter.pause(request.endpoint, answer.retry_after_s or PAUSE_AFTER_429_S)
+        # The answer of a call in the second thread may have waited for the first one's.
+        age_s = (utc_now() - answer.observed_at).total_seconds()
+        rest_s = (answer.retry_after_s or PAUSE_AFTER_429_S) - max(0.0, age_s)
+        self._limiter.pause(request.endpoint, max(0.0, rest_s))
         if request.may_turn_away:
             raise _TurnedAwayError
 

@@ -6,10 +6,12 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import partial
+from threading import Thread
 from typing import Any
 
 import requests
@@ -93,7 +95,7 @@ def header_text(text: str) -> str:
 class HttpTransport:
     """One ``requests.Session`` to one host, kept for the lifetime of a task.
 
-    A second one, with a thread of its own, is opened by the first call of :meth:`start`.
+    The first call of :meth:`start` opens a second one.
 
     Args:
         base_url: Scheme, host and port, without a trailing slash.
@@ -118,14 +120,13 @@ class HttpTransport:
         adapter = BoundedHeadersAdapter(pool_connections=1, pool_maxsize=1)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        self._second: tuple[ThreadPoolExecutor, HttpTransport] | None = None
+        self._second: HttpTransport | None = None
+        self._is_second_busy: Callable[[], bool] = lambda: False
 
     def close(self) -> None:
-        """Close the connections; an answer that is still awaited is given up."""
+        """Close the connections; an answer that is still under way is not waited for."""
         if self._second is not None:
-            thread, transport = self._second
-            thread.shutdown(wait=False)
-            transport.close()
+            self._second.close()
         self._session.close()
 
     def start(self, method: str, path: str, **kwargs: Any) -> Callable[[], Answer]:
@@ -134,16 +135,16 @@ class HttpTransport:
         Returns:
             Waits for the answer, or raises what sending it raised.
         """
-        if self._second is None:
-            # A session is not safe to share between threads.
-            self._second = (
-                ThreadPoolExecutor(1, "second-call"),
-                HttpTransport(
-                    self._base_url, self._timeouts, sign=self._sign, setting=self._setting
-                ),
+        if self._second is None or self._is_second_busy():
+            # A session is not safe to share between threads, and the call must go now.
+            self._second = HttpTransport(
+                self._base_url, self._timeouts, sign=self._sign, setting=self._setting
             )
-        thread, transport = self._second
-        return thread.submit(transport.send, method, path, **kwargs).result
+        answer: Future[Answer] = Future()
+        self._is_second_busy = lambda: not answer.done()
+        send = partial(self._second.send, method, path, **kwargs)
+        Thread(target=_complete, args=(answer, send), name="second call", daemon=True).start()
+        return answer.result
 
     def send(
         self,
@@ -222,6 +223,13 @@ class HttpTransport:
             found.is_last = patience_s >= min(self._timeouts.longest_s, within_s)
             self._patience_s = max(self._patience_s, min(2 * patience_s, self._timeouts.longest_s))
         return found
+
+
+def _complete(answer: Future[Answer], send: Callable[[], Answer]) -> None:
+    try:
+        answer.set_result(send())
+    except BaseException as error:  # noqa: BLE001 - raised where the answer is waited for
+        answer.set_exception(error)
 
 
 def _read(response: requests.Response, until: float) -> bytes:

@@ -173,7 +173,8 @@ class PostgresRateLimiter:
         """
         if not self._per_minute:
             return self.rest_of_pause(endpoint) <= 0
-        return self._row(TAKE_OPEN_PLACE, endpoint=endpoint) is not None
+        row = self._row(TAKE_OPEN_PLACE, endpoint=endpoint)
+        return row is not None and row[1] <= 0
 
     def pause(self, endpoint: str, seconds: float) -> None:
         """Close the endpoint for everyone for ``seconds``, and count the refusal.

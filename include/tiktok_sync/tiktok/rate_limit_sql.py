@@ -43,8 +43,9 @@ WITH turn AS (
 {_GRANT}
 """  # noqa: S608 - constants of this file
 
-# Takes nothing, and returns no row, unless the call may go at once. Waits for the row's lock, then
-# looks again, so that no two see the same free place.
+# Takes nothing, and returns no row, unless the call may go at once. Behind a lock, the number of
+# the place is looked up again, so that no two see the same one; whether it is open is not. If a
+# whole ring of calls goes meanwhile, the place returned is not open: it stays unused.
 TAKE_OPEN_PLACE = f"""
 WITH turn AS (
     UPDATE rate_limits AS r SET grants = r.grants + 1

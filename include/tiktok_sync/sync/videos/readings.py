@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,7 @@ class Readings:
         blanks: Figures that TikTok left out.
         late: One was observed after its day.
         compared: Ids that were read by both endpoints.
+        last_page: Figures of the last page of ``video/list``, as it came.
     """
 
     run: StoreRun
@@ -50,7 +51,7 @@ class Readings:
         self.problems: list[str] = []
         self._differ: dict[str, dict[str, Any]] = {}
         self._queried: dict[str, Figures] = {}
-        self._listed: dict[str, Figures] = {}
+        self.last_page: dict[str, Figures] = {}
 
     def listed(
         self,
@@ -66,26 +67,26 @@ class Readings:
         self._compare(self._queried, again, "video/query, then video/list")
         self._write(page, {video.video_id for video in again}, observed_at, progress)
         if page and in_turn:
-            # Only the last page can meet the queries.
-            self._listed = {video_id: _figures(video) for video_id, video in page.items()}
+            # Queries fill their room from the last page.
+            self.last_page = {video_id: _figures(video) for video_id, video in page.items()}
 
     def queried(
         self,
         videos: Iterable[Video],
         observed_at: datetime,
         progress: ListingProgress | None = None,
+        *,
+        page_before: Mapping[str, Figures],
     ) -> None:
-        """Write an answer of ``video/query``; likewise."""
+        """Write an answer of ``video/query``; what ``page_before`` listed is compared, likewise.
+
+        A page that was under way with the query is not compared: which figures are later is open.
+        """
         shown = {video.video_id: video for video in videos}
-        again = [video for video in shown.values() if video.video_id in self._listed]
-        self._compare(self._listed, again, "video/list, then video/query")
+        again = [video for video in shown.values() if video.video_id in page_before]
+        self._compare(page_before, again, "video/list, then video/query")
         self._write(shown, {video.video_id for video in again}, observed_at, progress)
         self._queried |= {video_id: _figures(video) for video_id, video in shown.items()}
-
-    @property
-    def last_page(self) -> list[str]:
-        """Ids of the last page of ``video/list``, as it came."""
-        return list(self._listed)
 
     def details(self) -> dict[str, Any]:
         """What both endpoints said, for ``sync_logs.details``."""
@@ -99,7 +100,7 @@ class Readings:
             ),
         }
 
-    def _compare(self, before: dict[str, Figures], again: Iterable[Video], order: str) -> None:
+    def _compare(self, before: Mapping[str, Figures], again: Iterable[Video], order: str) -> None:
         for video in again:
             self.compared.add(video.video_id)
             first, second = before[video.video_id], _figures(video)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 
@@ -13,7 +13,7 @@ from include.tiktok_sync.sync.listing_progress import ListingProgress
 from include.tiktok_sync.sync.repository import StoreRepository
 from include.tiktok_sync.sync.videos.coverage import SECOND_MS, Coverage, milliseconds
 from include.tiktok_sync.sync.videos.known import KnownVideos
-from include.tiktok_sync.sync.videos.readings import Readings
+from include.tiktok_sync.sync.videos.readings import Figures, Readings
 from include.tiktok_sync.tiktok.client import PAGE_SIZE, TikTokClient
 from include.tiktok_sync.tiktok.models import QueriedVideos, VideoPage
 from include.tiktok_sync.tiktok.paginator import all_pages
@@ -94,11 +94,12 @@ class TwoEnds:
             if not chunk:
                 self._save_next_page()
                 continue
+            page_before = self.readings.last_page
             answers = self._client.list_or_query(self._cursor, chunk, reserve=reserve, both=both)
             for answer in answers:
                 if isinstance(answer, QueriedVideos):
                     self._reads_both = True
-                    self._save_query(chunk, answer)
+                    self._save_query(chunk, answer, page_before)
                 else:
                     self._listed_already = answer
                     self._save_next_page()
@@ -115,7 +116,7 @@ class TwoEnds:
 
     def compare_last_page(self) -> None:
         """Query what the last page listed."""
-        if chunk := self.readings.last_page[-PAGE_SIZE:]:
+        if chunk := list(self.readings.last_page)[-PAGE_SIZE:]:
             self._save_query(chunk, self._client.query_videos(chunk))
 
     def settle_unproven(self) -> None:
@@ -192,7 +193,7 @@ class TwoEnds:
         chunk = (beyond_page or below)[:PAGE_SIZE]
         if 0 < len(chunk) < PAGE_SIZE:
             # The ends are about to meet: what room it has compares both endpoints.
-            compared = self.readings.last_page[len(chunk) - PAGE_SIZE :]
+            compared = list(self.readings.last_page)[len(chunk) - PAGE_SIZE :]
             chunk = chunk + compared if compared or self._cursor is not None else []
         return chunk, bool(beyond_page)
 
@@ -210,14 +211,22 @@ class TwoEnds:
         is_kept = following is not None or (self._ended and self._keeps_position())
         self.readings.listed(page.videos, page.observed_at, self._progress() if is_kept else None)
 
-    def _save_query(self, asked: list[str], answer: QueriedVideos) -> None:
+    def _save_query(
+        self,
+        asked: list[str],
+        answer: QueriedVideos,
+        page_before: Mapping[str, Figures] | None = None,
+    ) -> None:
         self._note(answer)
         shown = {video.video_id for video in answer.videos}
         unread = [one for one in asked if one not in self.readings.seen]
         self.known.not_shown += [one for one in unread if one not in shown]
         self.queried += bool(shown)
         self.readings.queried(
-            answer.videos, answer.observed_at, self._progress() if self._keeps_position() else None
+            answer.videos,
+            answer.observed_at,
+            self._progress() if self._keeps_position() else None,
+            page_before=self.readings.last_page if page_before is None else page_before,
         )
 
     def _note(self, answer: VideoPage | QueriedVideos) -> None:

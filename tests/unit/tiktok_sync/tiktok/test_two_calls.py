@@ -13,6 +13,7 @@ from include.tiktok_sync.tiktok.api_client import BLIP_ATTEMPTS
 from include.tiktok_sync.tiktok.client import LIST, PAUSE_AFTER_429_S, QUERY, TikTokClient
 from include.tiktok_sync.tiktok.http import HttpTransport, Timeouts
 from include.tiktok_sync.tiktok.models import QueriedVideos, VideoPage
+from include.tiktok_sync.tiktok.time_left import TimeLeft
 from tests.unit.tiktok_sync.scripted import Limiter, Reply, ScriptedServer, Tokens, ok, refusal
 
 PAGE = ok({"videos": [{"id": "1"}], "cursor": 8, "has_more": True})
@@ -28,22 +29,20 @@ def _both_are_open(limiter: Limiter) -> None:
 
 
 def _read(client: TikTokClient, *, both: bool = True) -> list[VideoPage | QueriedVideos]:
-    return client.list_or_query(9, ["2"], reserve=3, both=both)
+    return list(client.list_or_query(9, ["2"], reserve=3, both=both))
 
 
 def _bodies(server: ScriptedServer, endpoint: str) -> list[Any]:
     return [json.loads(seen.body) for seen in server.seen if f"/{endpoint}/" in seen.path]
 
 
-def test_both_are_under_way_at_once_and_come_in_the_order_of_their_answers(
+def test_both_are_under_way_at_once(
     server: ScriptedServer, client: TikTokClient, limiter: Limiter
 ) -> None:
     server.replies_of = {LIST: [PAGE], QUERY: [FIGURES]}
     # Neither is answered before both have arrived.
     server.meeting = threading.Barrier(2)
-    answers = _read(client)
-    assert {type(answer) for answer in answers} == {VideoPage, QueriedVideos}
-    assert answers[0].observed_at <= answers[1].observed_at
+    assert [type(answer) for answer in _read(client)] == [VideoPage, QueriedVideos]
     assert _bodies(server, LIST) == [{"max_count": 20, "cursor": 9}]
     assert _bodies(server, QUERY) == [{"filters": {"video_ids": ["2"]}}]
     assert len({seen.client_port for seen in server.seen}) == 2
@@ -96,7 +95,9 @@ def test_a_429_takes_one_of_them_away_and_pauses_its_endpoint(
     server.replies_of = {LIST: [PAGE], QUERY: [FIGURES]} | {refused: [LIMITED]}
     (answer,) = _read(client)
     assert isinstance(answer, kind)
-    assert limiter.pauses == [(refused, PAUSE_AFTER_429_S)]
+    ((paused, seconds),) = limiter.pauses
+    assert paused == refused
+    assert PAUSE_AFTER_429_S - 4 < seconds <= PAUSE_AFTER_429_S
 
 
 def test_a_429_to_both_has_the_choice_made_again(
@@ -106,7 +107,7 @@ def test_a_429_to_both_has_the_choice_made_again(
     limiter.choices = [QUERY, LIST, LIST]
     (answer,) = _read(client)
     assert isinstance(answer, VideoPage)
-    assert sorted(limiter.pauses) == [(LIST, PAUSE_AFTER_429_S), (QUERY, PAUSE_AFTER_429_S)]
+    assert sorted(name for name, _ in limiter.pauses) == [LIST, QUERY]
 
 
 def test_a_query_that_keeps_failing_leaves_the_page_and_is_not_tried_again(
@@ -132,12 +133,50 @@ def test_a_page_that_fails_is_not_replaced(
         _read(client)
 
 
-def test_a_query_in_the_second_thread_that_hangs_does_not_keep_the_transport_from_closing(
+def test_a_page_is_given_before_its_query_fails(
+    server: ScriptedServer, client: TikTokClient
+) -> None:
+    server.replies_of = {LIST: [PAGE], QUERY: [refusal(400, "x")]}
+    answers = client.list_or_query(9, ["2"], reserve=3, both=True)
+    assert isinstance(next(answers), VideoPage)
+    with pytest.raises(FatalError):
+        next(answers)
+
+
+def test_the_next_stores_query_does_not_wait_behind_one_that_hangs(
     server: ScriptedServer, tokens: Tokens, limiter: Limiter
 ) -> None:
-    http = HttpTransport(server.url, Timeouts(connect_s=60, read_s=60))
-    server.replies_of = {QUERY: [Reply(200, FIGURES.body, delay=60)], LIST: [refusal(400, "x")]}
+    """Its place would be used too late; and closing waits for neither."""
+    http = HttpTransport(server.url, Timeouts(connect_s=60, read_s=600))
+    hangs = Reply(200, FIGURES.body, delay=600)
+    server.replies_of = {QUERY: [hangs, FIGURES], LIST: [refusal(400, "x"), PAGE]}
     with pytest.raises(FatalError):
         _read(TikTokClient(http, tokens=tokens, limiter=limiter))
+    limiter.choices = [QUERY, LIST]
+    # Whichever of the two queries arrives first hangs.
+    first = TikTokClient(http, tokens=tokens, limiter=limiter)
+    assert len(_read(first)) == 2
     http.close()
-    assert not server.released.is_set()
+
+
+def test_a_429_whose_answer_has_waited_pauses_for_what_is_left(
+    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+) -> None:
+    server.replies_of = {
+        LIST: [Reply(200, PAGE.body, delay=0.5)],
+        QUERY: [refusal(429, "rate_limit_exceeded", **{"Retry-After": "10"})],
+    }
+    assert len(_read(client)) == 1
+    ((endpoint, seconds),) = limiter.pauses
+    assert endpoint == QUERY
+    assert 0 <= seconds < 10
+
+
+def test_time_that_runs_out_names_the_call_that_is_waited_for(
+    server: ScriptedServer, http: HttpTransport, tokens: Tokens, limiter: Limiter
+) -> None:
+    time_left = TimeLeft()
+    server.replies_of = {LIST: [PAGE], QUERY: [FIGURES]}
+    client = TikTokClient(http, tokens=tokens, limiter=limiter, time_left=time_left)
+    doing = [time_left.doing for _ in client.list_or_query(9, ["2"], reserve=3, both=True)]
+    assert doing == [f"waiting for TikTok's answer to {name}" for name in (LIST, QUERY)]
