@@ -16,7 +16,12 @@ from benchmarks.measure.airflow_runs import warm_up
 from benchmarks.measure.bench_stack import SetUp, bench_stack
 from benchmarks.measure.measurement import Measurement, fill, live_a_night, read_profiles
 from benchmarks.measure.variants import LATENCIES, WAYS, Variant
-from benchmarks.workload import USER, barrier_floor_seconds, floor_seconds
+from benchmarks.workload import (
+    USER,
+    barrier_floor_seconds,
+    floor_seconds,
+    limited_floor_seconds,
+)
 from include.local.console import result, say
 from include.local.errors import LocalStackError
 from include.local.run.progress import clock
@@ -104,7 +109,9 @@ def blank(variant: Variant, stores: int) -> Measurement:
         sample=variant.sample,
         limit=variant.limit,
         lanes=variant.lanes,
-        floor_s=floor_seconds(variant.jobs, stores, variant.spread),
+        floor_s=limited_floor_seconds(variant.jobs, stores, variant.limit, variant.lanes)
+        if variant.limit
+        else floor_seconds(variant.jobs, stores, variant.spread),
         barrier_floor_s=barrier_floor_seconds(variant.jobs, stores, variant.spread),
     )
 

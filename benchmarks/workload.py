@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL
-from include.sandbox.settings import SandboxSettings
+from include.sandbox.settings import DEFAULT_LATENCY, SandboxSettings
 from include.sandbox.wire.latency import Latencies
 from include.sandbox.world.world import REFERENCE_VIDEOS, store_code
 from include.tiktok_sync.jobs import USER_JOB, VIDEO_JOB
@@ -68,6 +69,27 @@ def floor_seconds(jobs: Sequence[Job], stores: int, spread: float) -> float:
     Jobs run side by side, so that several take as long as the longest.
     """
     return max(_taken(store_seconds(job, stores, spread), job.slots) for job in jobs)
+
+
+def limited_floor_seconds(jobs: Sequence[Job], stores: int, limit: int, lanes: int) -> float:
+    """Seconds if nothing but the sandbox and its limit took time.
+
+    An endpoint takes ``limit`` calls at once, as many a minute later, and so on; the last minute's
+    calls also need the pool's slots.
+
+    Args:
+        jobs: Run side by side.
+        stores: How many.
+        limit: Calls a minute for each endpoint.
+        lanes: Endpoints that share the calls of the video sync, both at once.
+    """
+    found = []
+    for job in jobs:
+        calls = stores * job.calls / (lanes if job == VIDEO else 1)
+        minutes = max(0, math.ceil(calls / limit) - 1)
+        last = (calls - minutes * limit) * DEFAULT_LATENCY[job.endpoint] / job.slots
+        found.append(minutes * 60 + last)
+    return max(found)
 
 
 def barrier_floor_seconds(jobs: Sequence[Job], stores: int, spread: float) -> float:

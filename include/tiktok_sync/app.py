@@ -68,7 +68,7 @@ class TikTokApp:
 
     @contextmanager
     def transport(self) -> Iterator[HttpTransport]:
-        """One HTTP session, closed at the end."""
+        """One HTTP transport, closed at the end."""
         http = HttpTransport(self.api_url, self.timeouts)
         try:
             yield http

@@ -117,7 +117,7 @@ def sync_stores(
     store_timeout: timedelta | None = None,
     on_stop_recorder: Callable[[StopRecorder], None] = lambda _: None,
 ) -> None:
-    """One task's stores, one after the other, on one database connection and one HTTP session.
+    """One task's stores, one after the other, on one database connection and one HTTP transport.
 
     Args:
         job_name: The Dag's id.

@@ -12,6 +12,7 @@ from benchmarks.workload import (
     Job,
     barrier_floor_seconds,
     floor_seconds,
+    limited_floor_seconds,
     store_seconds,
 )
 
@@ -31,6 +32,22 @@ def test_with_steady_answers_a_barrier_costs_nothing(
 ) -> None:
     assert floor_seconds(jobs, stores, 0.0) == pytest.approx(seconds)
     assert barrier_floor_seconds(jobs, stores, 0.0) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "stores", "lanes", "seconds"),
+    [
+        ((USER,), 300, 1, 30),
+        ((VIDEO,), 300, 1, 180 + 300 / 20),
+        ((USER, VIDEO), 300, 2, 60 + 450 / 20),
+        ((VIDEO,), 1_000, 2, 300 + 500 / 20),
+        ((VIDEO,), 600, 1, 360 + 600 / 20),
+    ],
+)
+def test_a_limit_lets_a_minutes_calls_go_at_once_and_as_many_a_minute_later(
+    jobs: tuple[Job, ...], stores: int, lanes: int, seconds: float
+) -> None:
+    assert limited_floor_seconds(jobs, stores, 600, lanes) == pytest.approx(seconds)
 
 
 def test_with_a_long_tail_a_barrier_waits_for_the_slowest() -> None:
