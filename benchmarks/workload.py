@@ -85,10 +85,10 @@ def limited_floor_seconds(jobs: Sequence[Job], stores: int, limit: int, lanes: i
     """
     found = []
     for job in jobs:
-        calls = stores * job.calls / (lanes if job == VIDEO else 1)
+        calls = stores * job.calls / (lanes if job.name == VIDEO.name else 1)
+        call_s = DEFAULT_LATENCY[job.endpoint] / job.slots
         minutes = max(0, math.ceil(calls / limit) - 1)
-        last = (calls - minutes * limit) * DEFAULT_LATENCY[job.endpoint] / job.slots
-        found.append(minutes * 60 + last)
+        found += [minutes * 60 + (calls - minutes * limit) * call_s, calls * call_s]
     return max(found)
 
 

@@ -21,7 +21,7 @@ from benchmarks.report.figures import (
     per_store_ms,
     points_of,
 )
-from benchmarks.workload import JOBS, VIDEO, floor_seconds
+from benchmarks.workload import JOBS, VIDEO, floor_seconds, limited_floor_seconds
 from include.local.processes.programs import API_SERVER, EXECUTION_API
 from include.local.run.progress import clock
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL
@@ -111,7 +111,7 @@ def _text(
             )
             if key in valid
         },
-        one_lane_s=lambda size: size * VIDEO.calls * 60 / LIMIT,
+        one_lane_s=lambda size: limited_floor_seconds((VIDEO,), size, LIMIT, 1),
         shares=_shares,
         share=_share,
         api_tasks_per_second=_api_tasks_per_second(valid.get("a-both")),

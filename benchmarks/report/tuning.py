@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchError
 from benchmarks.measure.variants import LIMIT
 from benchmarks.report.figures import busy, machine_of, per_store_ms
-from benchmarks.workload import USER, VIDEO, Job
+from benchmarks.workload import USER, VIDEO, Job, floor_seconds, limited_floor_seconds
 from include.local.settings import DEFAULT_USERS_POOL, DEFAULT_VIDEOS_POOL, LOCAL_SLOTS
-from include.sandbox.settings import DEFAULT_LATENCY
 from include.tiktok_sync.sync.store_batch import cut
 from include.tiktok_sync.tiktok.client import LANES
 
@@ -120,12 +120,13 @@ def _seconds(
     pools = dict(zip(costs, _POOLS[cores], strict=True))
     working = stores * sum(cost.store_s(per_task) for cost in costs.values()) / (cores * used)
     per_minute, lanes = limit
-    # The video sync shares its calls among the lanes, both at once; a profile has one endpoint.
-    calls_of = {job: stores * job.calls / (lanes if job == VIDEO else 1) for job in costs}
-    waiting = max(calls_of[job] * DEFAULT_LATENCY[job.endpoint] / pools[job] for job in costs)
-    calls = max(calls_of.values())
-    allowed = calls * 60 / per_minute if per_minute else 0.0
-    return max(waiting, working, allowed)
+    jobs = [replace(job, slots=slots) for job, slots in pools.items()]
+    waiting = (
+        limited_floor_seconds(jobs, stores, per_minute, lanes)
+        if per_minute
+        else floor_seconds(jobs, stores, 0.0)
+    )
+    return max(waiting, working)
 
 
 def _clock(seconds: float) -> str:

@@ -92,6 +92,11 @@ def header_text(text: str) -> str:
     return text.encode().decode("latin-1")  # what a header is encoded as
 
 
+@dataclass
+class _Patience:
+    seconds: float
+
+
 class HttpTransport:
     """One ``requests.Session`` to one host, kept for the lifetime of a task.
 
@@ -115,7 +120,7 @@ class HttpTransport:
         self._base_url = base_url.rstrip("/")
         self._sign, self._setting = sign, setting
         self._timeouts = timeouts or Timeouts()
-        self._patience_s = self._timeouts.read_s
+        self._patience = _Patience(self._timeouts.read_s)
         self._session = requests.Session()
         adapter = BoundedHeadersAdapter(pool_connections=1, pool_maxsize=1)
         self._session.mount("http://", adapter)
@@ -140,6 +145,7 @@ class HttpTransport:
             self._second = HttpTransport(
                 self._base_url, self._timeouts, sign=self._sign, setting=self._setting
             )
+            self._second._patience = self._patience  # noqa: SLF001 - of this class
         answer: Future[Answer] = Future()
         self._is_second_busy = lambda: not answer.done()
         send = partial(self._second.send, method, path, **kwargs)
@@ -177,7 +183,7 @@ class HttpTransport:
         """
         patience_s = self._timeouts.read_s
         if within_s is not None:
-            patience_s = min(self._patience_s, max(within_s, 0.001))
+            patience_s = min(self._patience.seconds, max(within_s, 0.001))
         detail = f"{method} {path}"
         sent_at = time.monotonic()
         try:
@@ -221,7 +227,8 @@ class HttpTransport:
         )
         if within_s is not None:
             found.is_last = patience_s >= min(self._timeouts.longest_s, within_s)
-            self._patience_s = max(self._patience_s, min(2 * patience_s, self._timeouts.longest_s))
+            longer_s = min(2 * patience_s, self._timeouts.longest_s)
+            self._patience.seconds = max(self._patience.seconds, longer_s)
         return found
 
 

@@ -230,7 +230,7 @@ class TwoEnds:
         )
 
     def _note(self, answer: VideoPage | QueriedVideos) -> None:
-        self.observed_at = answer.observed_at
+        self.observed_at = max(self.observed_at, answer.observed_at)
         self.readings.problems.extend(answer.problems)
 
     def _progress(self) -> ListingProgress | None:

@@ -227,7 +227,7 @@ class Account:
         public = {line["video_id"] for line in lines if not line["removed_at"]} & found.keys()
         self._judge_missing(public, known, witness)
         left = known.keys() - witness.ever - gone
-        # With more than a page of videos in its second, it may have been passed over.
+        # If it shares its second with others, it may have been passed over.
         shared = {None, *witness.seconds}
         provable = {one for one in left if known[one] not in shared}
         assert not provable, f"gone and not marked: {provable}"

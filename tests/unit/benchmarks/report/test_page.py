@@ -62,10 +62,10 @@ def test_many_stores_under_the_limit_have_a_table_of_their_own(
     ]
     limited = {"sizes": [{"stores": 1_000, "machine": MACHINE, "variants": ones}]}
     text = pages(compare, None, limited)["performance.md"]
-    row = "| 1,000 | this package, one lane | 5:55 | 3,500 / 3,600 | 0 | 598 | 2,500 MB | 2026-11-24, abcdef0 |"
-    assert row in text.splitlines()
+    row = "| 1,000 | this package, one lane | 5:55 | 3,500 / 3,600 | 0 | 598 | 2,500 MB |"
+    assert f"{row} 2026-11-24, abcdef0 |" in text.splitlines()
     assert "600 calls a minute and endpoint" in text
-    assert "it takes 11:40 for 1,000 stores" in text
+    assert "it takes 11:20 for 1,000 stores" in text
     assert "## Many stores" not in alone["performance.md"]
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from include.tiktok_sync.days import utc_now
 from include.tiktok_sync.errors import FatalError, ListingError, TikTokUnavailableError
+from include.tiktok_sync.tiktok import client as client_module
 from include.tiktok_sync.tiktok.api_client import BLIP_ATTEMPTS
 from include.tiktok_sync.tiktok.client import LIST, PAUSE_AFTER_429_S, QUERY, TikTokClient
 from include.tiktok_sync.tiktok.http import HttpTransport, Timeouts
 from include.tiktok_sync.tiktok.models import QueriedVideos, VideoPage
 from include.tiktok_sync.tiktok.time_left import TimeLeft
+from tests.sandbox_server import until
 from tests.unit.tiktok_sync.scripted import Limiter, Reply, ScriptedServer, Tokens, ok, refusal
 
 PAGE = ok({"videos": [{"id": "1"}], "cursor": 8, "has_more": True})
@@ -152,24 +156,27 @@ def test_the_next_stores_query_does_not_wait_behind_one_that_hangs(
     server.replies_of = {QUERY: [hangs, FIGURES], LIST: [refusal(400, "x"), PAGE]}
     with pytest.raises(FatalError):
         _read(TikTokClient(http, tokens=tokens, limiter=limiter))
+    until(lambda: len(server.replies_of[QUERY]) == 1)
     limiter.choices = [QUERY, LIST]
-    # Whichever of the two queries arrives first hangs.
-    first = TikTokClient(http, tokens=tokens, limiter=limiter)
-    assert len(_read(first)) == 2
+    assert len(_read(TikTokClient(http, tokens=tokens, limiter=limiter))) == 2
+    assert len({seen.client_port for seen in server.seen}) == 3
     http.close()
 
 
 def test_a_429_whose_answer_has_waited_pauses_for_what_is_left(
-    server: ScriptedServer, client: TikTokClient, limiter: Limiter
+    server: ScriptedServer,
+    client: TikTokClient,
+    limiter: Limiter,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    server.replies_of = {
-        LIST: [Reply(200, PAGE.body, delay=0.5)],
-        QUERY: [refusal(429, "rate_limit_exceeded", **{"Retry-After": "10"})],
-    }
+    refused = refusal(429, "rate_limit_exceeded", **{"Retry-After": "100"})
+    server.replies_of = {LIST: [PAGE], QUERY: [refused]}
+    # The page took that long.
+    later = timedelta(seconds=60)
+    monkeypatch.setattr(client_module, "utc_now", lambda: utc_now() + later)
     assert len(_read(client)) == 1
     ((endpoint, seconds),) = limiter.pauses
-    assert endpoint == QUERY
-    assert 0 <= seconds < 10
+    assert (endpoint, round(seconds, -1)) == (QUERY, 40)
 
 
 def test_time_that_runs_out_names_the_call_that_is_waited_for(
